@@ -1,0 +1,50 @@
+"""The target's policy: ``.tierctl/config.toml``."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tierctl.errors import BadFile, Untrusted
+from tierctl.filesystem import FileSystem, Kind
+from tierctl.layout import Layout
+
+
+class Config(NamedTuple):
+    """What holds for everybody who works on a target."""
+
+    group: str | None = None
+
+
+def load(fs: FileSystem, layout: Layout, owners: frozenset[int]) -> Config:
+    """Return the policy; the defaults where there is none.
+
+    ``owners`` are the user ids that may set it. Raises ``Untrusted`` or ``BadFile``.
+    """
+    import tomllib
+
+    try:
+        entry = fs.entry(layout.config)
+    except FileNotFoundError:
+        return Config()
+    if entry.kind is not Kind.FILE or entry.uid not in owners or entry.mode & 0o002:
+        raise Untrusted(layout.config, "may have been written by others")
+    try:
+        values = tomllib.loads(fs.read(layout.config).decode())
+    except ValueError as error:
+        raise BadFile(layout.config, f"no valid TOML: {error}") from error
+    unknown = sorted(values.keys() - {"group"})
+    if unknown:
+        raise BadFile(layout.config, f"unknown setting: {', '.join(unknown)}")
+    group = values.get("group")
+    if group is not None and not isinstance(group, str):
+        raise BadFile(layout.config, "group has to be a name in quotes")
+    return Config(group)
+
+
+def render(config: Config) -> str:
+    """Return the text of a config file."""
+    head = "# The policy of this target, for everybody who works on it.\n"
+    if config.group is None:
+        return head
+    # A group's name has no character that a TOML string would have to escape (checked before).
+    return f'{head}group = "{config.group}"\n'

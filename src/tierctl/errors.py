@@ -1,0 +1,248 @@
+"""Everything that tierctl refuses or fails at, one class a condition.
+
+An error says what is wrong and which path (``message``) and what to type next
+(``hint``); ``code`` is its name in JSON documents. Turning an error into text
+and an exit code happens in one place, ``tierctl.cli.main``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import ClassVar
+
+from tierctl.text import shown
+
+
+def cause_of(error: OSError) -> str:
+    """Return what the system said, and of which path."""
+    reason = error.strerror or str(error)
+    return reason if error.filename is None else f"{shown(os.fsdecode(error.filename))}: {reason}"
+
+
+class TierctlError(Exception):
+    """The base of all errors that are shown to people."""
+
+    code: ClassVar[str] = "failed"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+# Finding the target
+
+
+class NoTarget(TierctlError):
+    """Nothing says which target is meant."""
+
+    code = "no-target"
+
+    def __init__(self, state: str) -> None:
+        super().__init__(
+            f"which target? IAC_TIER_DIR is {state}, and no tierctl.toml was found",
+            "Load a tier (source .../production/etc/profile.sh), or give --target DIR.",
+        )
+
+
+class NotATarget(TierctlError):
+    """A directory was named as target that holds no infrastructure."""
+
+    code = "not-a-target"
+
+    def __init__(self, source: str, path: str, reason: str) -> None:
+        super().__init__(
+            f"{source}: {shown(path)} {reason}",
+            "Give the directory that was given to bootstrap with --target DIR, "
+            "or create one with: tierctl bootstrap DIR",
+        )
+        self.path = path
+
+
+class AmbiguousTarget(TierctlError):
+    """The environment and tierctl.toml name different targets."""
+
+    code = "ambiguous-target"
+
+    def __init__(self, from_environment: str, from_file: str) -> None:
+        super().__init__(
+            f"IAC_TIER_DIR means {shown(from_environment)}, "
+            f"but tierctl.toml means {shown(from_file)}",
+            "Say which one with --target DIR.",
+        )
+
+
+class BadFile(TierctlError):
+    """A file that tierctl reads does not hold what it should."""
+
+    code = "bad-file"
+
+    def __init__(self, path: str, reason: str, hint: str = "") -> None:
+        super().__init__(f"{shown(path)}: {reason}", hint)
+        self.path = path
+
+
+class Untrusted(TierctlError):
+    """A file that others could have written."""
+
+    code = "untrusted"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"not trusted: {shown(path)} {reason}",
+            "It has to belong to root, to you or to the owner of the infrastructure (or its group, "
+            "if one is recorded), and not be writable by everybody: see tierctl doctor",
+        )
+        self.path = path
+
+
+class InvalidTargetPath(TierctlError):
+    """A path at which no target can live."""
+
+    code = "invalid-target-path"
+
+
+# What the links say
+
+
+class InvalidLink(TierctlError):
+    """A tier or color is not what it has to be."""
+
+    code = "invalid-link"
+
+    def __init__(self, path: str, reason: str, hint: str = "") -> None:
+        super().__init__(f"{shown(path)} {reason}", hint or "See what is wrong: tierctl doctor")
+        self.path = path
+
+
+class SameColor(TierctlError):
+    """Production and staging point to one color."""
+
+    code = "same-color"
+
+    def __init__(self, color: str) -> None:
+        super().__init__(
+            f"production and staging point to the same color: {color}",
+            "Point staging to the other color, then try again.",
+        )
+        self.color = color
+
+
+# Refusals
+
+
+class Guarded(TierctlError):
+    """A guard of the rotation says no; ``--force`` passes it."""
+
+    code = "guarded"
+
+
+class WrongColor(TierctlError):
+    """``--to`` names a color that is not staging's."""
+
+    code = "wrong-color"
+
+
+class NothingToRollBackTo(TierctlError):
+    """Rollback has nowhere to go."""
+
+    code = "nothing-to-roll-back-to"
+
+
+class NoSuchEvent(TierctlError):
+    """No event has this id, or several begin with it."""
+
+    code = "no-such-event"
+
+
+class NoSuchTier(TierctlError):
+    """A name that is no tier of this target."""
+
+    code = "no-such-tier"
+
+
+class Exists(TierctlError):
+    """Bootstrap was pointed at something that is already there."""
+
+    code = "exists"
+
+
+class NoSuchGroup(TierctlError):
+    """A group that this host does not know, or the caller is not in."""
+
+    code = "no-such-group"
+
+
+class NotWritable(TierctlError):
+    """The caller may not change this infrastructure."""
+
+    code = "not-writable"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"you may not write to {shown(path)}",
+            "Ask its owner, or a member of its group; tierctl doctor says who that is.",
+        )
+        self.path = path
+
+
+class Locked(TierctlError):
+    """Somebody else is changing the target."""
+
+    code = "locked"
+
+    def __init__(self, holder: str, seconds: float) -> None:
+        super().__init__(
+            f"the target is locked by {holder}; waited {seconds:g} s",
+            "Try again when that has finished, or wait longer with --lock-timeout SECONDS.",
+        )
+
+
+class LocksUnsupported(TierctlError):
+    """The filesystem cannot lock."""
+
+    code = "locks-unsupported"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"this filesystem cannot lock {shown(path)}: {reason}",
+            "Without a lock two changes could mix. Mount it with locks "
+            "(Lustre: -o flock; NFS: a running lock service).",
+        )
+
+
+# Failures on the way
+
+
+class Interrupted(TierctlError):
+    """An unfinished change fits neither the state before it nor the one after."""
+
+    code = "unfinished-change"
+
+    def __init__(self, what: str, intended: str, found: str) -> None:
+        super().__init__(
+            f"{what} was interrupted, and the links were moved since:\n"
+            f"  intended: {intended}\n  found:    {found}",
+            "Look at the links; then drop the unfinished change with: tierctl doctor --fix",
+        )
+
+
+class ChangeFailed(TierctlError):
+    """A change failed and everything is as it was before."""
+
+    code = "nothing-changed"
+
+    def __init__(self, what: str, cause: str) -> None:
+        super().__init__(f"{what} failed, nothing was changed: {cause}", "Mend that and try again.")
+
+
+class ChangeUnfinished(TierctlError):
+    """A change failed half way; the next command finishes it."""
+
+    code = "unfinished"
+
+    def __init__(self, what: str, how_far: str, cause: str) -> None:
+        super().__init__(
+            f"{what}: {how_far}: {cause}",
+            "Mend that and type the command again: it finishes this change, and no more.",
+        )

@@ -1,0 +1,160 @@
+"""Events: who changed what, when and why; how they are written down and read again."""
+
+from __future__ import annotations
+
+import os
+import time
+from enum import Enum
+from typing import Any, NamedTuple
+
+from tierctl.past import Past
+from tierctl.rotation import Color, Content, State
+
+SCHEMA = 1
+
+
+class EventKind(Enum):
+    """What kind of change an event tells of."""
+
+    BOOTSTRAP = "bootstrap"
+    PROMOTION = "promotion"
+    ROLLBACK = "rollback"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Author(NamedTuple):
+    """Who makes a change, where, and why."""
+
+    user: str
+    host: str
+    reason: str = ""
+
+
+class Event(NamedTuple):
+    """One line of history.
+
+    ``id`` begins with the time, so ids sort as they happened; ``time`` is UTC,
+    ISO 8601. ``before`` is None for a bootstrap. ``past`` is how it stood after
+    this event.
+    """
+
+    id: str
+    time: str
+    kind: EventKind
+    author: Author
+    before: State | None
+    after: State
+    past: Past
+
+    def moves_production(self) -> bool:
+        """Say whether production served something else after this event."""
+        return self.before is None or self.before.served != self.after.served
+
+    def moves_staging(self) -> bool:
+        """Say whether staging showed something else after this event."""
+        return self.before is None or self.before.staged != self.after.staged
+
+
+class MalformedEvent(ValueError):
+    """A record that is no event, or one of a later version."""
+
+
+def new_event(
+    kind: EventKind, author: Author, before: State | None, after: State, past: Past
+) -> Event:
+    """Return an event that happens now, with an id of its own."""
+    now = time.gmtime()
+    return Event(
+        id=time.strftime("%Y%m%d-%H%M%S-", now) + os.urandom(3).hex(),
+        time=time.strftime("%Y-%m-%dT%H:%M:%SZ", now),
+        kind=kind,
+        author=author,
+        before=before,
+        after=after,
+        past=past,
+    )
+
+
+def to_document(event: Event) -> dict[str, Any]:
+    """Return the event as JSON values."""
+    return {
+        "schema": SCHEMA,
+        "id": event.id,
+        "time": event.time,
+        "kind": event.kind.value,
+        "user": event.author.user,
+        "host": event.author.host,
+        "reason": event.author.reason,
+        "before": None if event.before is None else state_to_document(event.before),
+        "after": state_to_document(event.after),
+        "trail": [content.directory for content in event.past.trail],
+        "rolled_back": list(event.past.rolled_back),
+    }
+
+
+def from_document(document: object) -> Event:
+    """Return the event that JSON values tell of, or raise ``MalformedEvent``."""
+    try:
+        return _event(document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedEvent(f"no event of schema {SCHEMA}: {error}") from error
+
+
+def _event(document: Any) -> Event:  # noqa: ANN401 (whatever a file holds; checked here)
+    if document["schema"] != SCHEMA:
+        raise ValueError(f"schema {document['schema']!r}")
+    texts = [document[key] for key in ("id", "time", "user", "host", "reason")]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("a field that should be text is not")
+    identity, when, user, host, reason = texts
+    before = document["before"]
+    return Event(
+        id=identity,
+        time=when,
+        kind=EventKind(document["kind"]),
+        author=Author(user, host, reason),
+        before=None if before is None else state_from_document(before),
+        after=state_from_document(document["after"]),
+        past=Past(
+            tuple(_content(directory) for directory in document["trail"]),
+            tuple(int(number) for number in document["rolled_back"]),
+        ),
+    )
+
+
+def state_to_document(state: State) -> dict[str, str | None]:
+    """Return a state as JSON values."""
+    return {
+        "production": None if state.production is None else state.production.value,
+        "staging": state.staging.value,
+        "blue": state.blue.directory,
+        "green": state.green.directory,
+    }
+
+
+def state_from_document(document: Any) -> State:  # noqa: ANN401 (as above)
+    """Return the state that JSON values tell of; raises KeyError, TypeError or ValueError."""
+    production = document["production"]
+    state = State(
+        None if production is None else Color(production),
+        Color(document["staging"]),
+        _content(document["blue"]),
+        _content(document["green"]),
+    )
+    for color in Color:
+        content = state.content(color)
+        if content.deployment is None and content.directory != color.value:
+            raise ValueError(f"{content.directory!r} is no content of {color}")
+    return state
+
+
+def _content(directory: Any) -> Content:  # noqa: ANN401 (as above)
+    """Return a content; a directory outside the infrastructure is none."""
+    if directory in (Color.BLUE.value, Color.GREEN.value):
+        return Content(directory)
+    number = Content(directory).deployment
+    if number is None or Content.of_deployment(number).directory != directory:
+        raise ValueError(f"{directory!r} is no content")
+    return Content(directory)

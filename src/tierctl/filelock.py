@@ -1,0 +1,59 @@
+"""An exclusive lock on an open file, waited for with a time limit.
+
+Linux: an open-file-description lock. It excludes other processes' POSIX locks
+(NFS clients' locks arrive at the server as those), survives closing another
+descriptor of the same file, and is gone with the descriptor. Elsewhere:
+``flock(2)``.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+import sys
+import time
+
+from tierctl.filesystem import LockTimeout, LockUnavailable
+
+_LONGEST_PAUSE = 0.1
+_BUSY = frozenset({errno.EAGAIN, errno.EACCES})
+_UNAVAILABLE = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
+
+
+def acquire(fd: int, path: str, timeout: float) -> None:
+    """Take the lock, or raise ``LockTimeout`` after ``timeout`` seconds, or ``LockUnavailable``."""
+    deadline = time.monotonic() + timeout
+    pause = 0.002
+    while not _try(fd, path):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise LockTimeout(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
+        time.sleep(min(pause, left))
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def is_free(path: str) -> bool:
+    """Say whether nobody holds the lock on a file that the caller may open for writing."""
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        return _try(fd, path)
+    finally:
+        os.close(fd)
+
+
+def _try(fd: int, path: str) -> bool:
+    try:
+        if sys.platform == "linux":
+            whole_file = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, whole_file)
+        else:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _BUSY:
+            return False
+        if error.errno in _UNAVAILABLE:
+            raise LockUnavailable(error.errno, os.strerror(error.errno), path) from error
+        raise
+    return True

@@ -1,0 +1,292 @@
+"""The seam to the operating system: the only code that touches links, renames, locks and fsync.
+
+``FileSystem`` says what is true after each verb succeeds and what may be true
+after it fails. ``OsFileSystem`` does it for real; ``tierctl.testing`` has one
+in memory and one that fails where it is told to. One suite of contract tests
+(``tests/test_filesystem.py``) runs on all of them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+# rename(2) with a flag says one of these where the kernel or the filesystem does not know it.
+_CANNOT_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
+
+
+class ExchangeUnsupported(OSError):
+    """This filesystem cannot swap two names in one step; nothing was changed."""
+
+
+class LockTimeout(OSError):
+    """Somebody else held the lock for as long as we would wait."""
+
+
+class LockUnavailable(OSError):
+    """This filesystem has no locks that work."""
+
+
+class Kind(Enum):
+    """What a directory entry is."""
+
+    LINK = "symlink"
+    DIRECTORY = "directory"
+    FILE = "file"
+    OTHER = "special file"
+
+
+class Entry(NamedTuple):
+    """A directory entry: sizes in bytes, ``modified`` in seconds since 1970."""
+
+    kind: Kind
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    device: int
+    inode: int
+    modified: float
+
+    def is_same(self, other: Entry) -> bool:
+        """Say whether both entries are the same object on disk."""
+        return (self.device, self.inode) == (other.device, other.inode)
+
+
+class FileSystem(Protocol):
+    """What a change needs of a filesystem.
+
+    Every verb raises ``OSError`` where it fails and, unless its text says
+    otherwise, has then changed nothing. What is not flushed may be lost in a
+    power cut: ``write`` flushes a file's content unless told not to, ``sync``
+    the names in a directory.
+    """
+
+    def entry(self, path: str, *, follow: bool = False) -> Entry:
+        """Return what ``path`` is; of the object behind a link if ``follow``."""
+        ...
+
+    def read_link(self, path: str) -> str:
+        """Return the text of a symlink."""
+        ...
+
+    def names(self, path: str) -> list[str]:
+        """Return the names in a directory, sorted."""
+        ...
+
+    def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
+        """Return a file's bytes from ``start``, all of them or at most ``length``."""
+        ...
+
+    def write(
+        self, path: str, data: bytes, *, mode: int, at: int = 0, durable: bool = True
+    ) -> None:
+        """Cut a file at ``at``, write ``data`` there and flush it.
+
+        A file that is missing is made, with ``mode`` whatever the umask. On
+        failure any first part of ``data`` may stand behind ``at``.
+        """
+        ...
+
+    def make_directory(self, path: str, mode: int) -> None:
+        """Make a directory, with ``mode`` whatever the umask."""
+        ...
+
+    def make_link(self, path: str, target: str) -> None:
+        """Make a symlink where there is nothing."""
+        ...
+
+    def rename(self, path: str, new: str) -> None:
+        """Give an object a new name, in place of what had it: readers find the old or the new."""
+        ...
+
+    def exchange(self, first: str, second: str) -> None:
+        """Swap two names in one step; no reader finds one missing.
+
+        After any error but ``ExchangeUnsupported`` the names may be swapped:
+        on FUSE the reply to a rename that was carried out can be lost.
+        """
+        ...
+
+    def remove(self, path: str) -> None:
+        """Remove a file, a symlink or an empty directory."""
+        ...
+
+    def sync(self, path: str) -> None:
+        """Flush the names in a directory: what was renamed in it outlives a power cut."""
+        ...
+
+    def lock(self, path: str, *, mode: int, timeout: float) -> AbstractContextManager[None]:
+        """Hold the lock on a file, made if missing; wait at most ``timeout`` seconds.
+
+        Raises ``LockTimeout`` or ``LockUnavailable``. The lock is free again as
+        soon as its holder leaves, however it dies.
+        """
+        ...
+
+    def is_writable(self, path: str) -> bool:
+        """Say whether the caller may make and rename names in a directory."""
+        ...
+
+    def can_exchange(self, path: str) -> bool:
+        """Foretell, without writing, whether ``exchange`` works in a directory."""
+        ...
+
+
+def exists(fs: FileSystem, path: str) -> bool:
+    """Say whether there is anything at a path, a dangling symlink included."""
+    try:
+        fs.entry(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+class OsFileSystem:
+    """The filesystem of this host."""
+
+    def entry(self, path: str, *, follow: bool = False) -> Entry:
+        """See ``FileSystem.entry``."""
+        found = os.stat(path, follow_symlinks=follow)
+        return Entry(
+            _kind(found.st_mode),
+            stat.S_IMODE(found.st_mode),
+            found.st_uid,
+            found.st_gid,
+            found.st_size,
+            found.st_dev,
+            found.st_ino,
+            found.st_mtime,
+        )
+
+    def read_link(self, path: str) -> str:
+        """See ``FileSystem.read_link``."""
+        return os.readlink(path)
+
+    def names(self, path: str) -> list[str]:
+        """See ``FileSystem.names``."""
+        return sorted(os.listdir(path))
+
+    def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
+        """See ``FileSystem.read``."""
+        # O_NONBLOCK: opening a FIFO that somebody left here must not hang.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(fd, "rb", buffering=0) as file:
+            file.seek(start)
+            return file.readall() if length < 0 else _read_up_to(fd, start, length)
+
+    def write(
+        self, path: str, data: bytes, *, mode: int, at: int = 0, durable: bool = True
+    ) -> None:
+        """See ``FileSystem.write``."""
+        fd = _open_or_make(path, mode)
+        try:
+            os.ftruncate(fd, at)
+            rest = memoryview(data)
+            while rest:
+                written = os.pwrite(fd, rest, at)
+                at += written
+                rest = rest[written:]
+            if durable:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def make_directory(self, path: str, mode: int) -> None:
+        """See ``FileSystem.make_directory``."""
+        os.mkdir(path, mode)
+        os.chmod(path, mode)
+
+    def make_link(self, path: str, target: str) -> None:
+        """See ``FileSystem.make_link``."""
+        os.symlink(target, path)
+
+    def rename(self, path: str, new: str) -> None:
+        """See ``FileSystem.rename``."""
+        os.rename(path, new)
+
+    def exchange(self, first: str, second: str) -> None:
+        """See ``FileSystem.exchange``."""
+        from tierctl.renameat2 import exchange
+
+        number = exchange(os.fsencode(first), os.fsencode(second))
+        if number in _CANNOT_EXCHANGE:
+            raise ExchangeUnsupported(number, os.strerror(number), first, None, second)
+        if number:
+            raise OSError(number, os.strerror(number), first, None, second)
+
+    def remove(self, path: str) -> None:
+        """See ``FileSystem.remove``."""
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            os.rmdir(path)
+        else:
+            os.unlink(path)
+
+    def sync(self, path: str) -> None:
+        """See ``FileSystem.sync``."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def lock(self, path: str, *, mode: int, timeout: float) -> Iterator[None]:
+        """See ``FileSystem.lock``."""
+        from tierctl import filelock
+
+        fd = _open_or_make(path, mode)
+        try:
+            filelock.acquire(fd, path, timeout)
+            yield
+        finally:
+            os.close(fd)
+
+    def is_writable(self, path: str) -> bool:
+        """See ``FileSystem.is_writable``."""
+        effective = os.access in os.supports_effective_ids
+        return os.access(path, os.W_OK | os.X_OK, effective_ids=effective)
+
+    def can_exchange(self, path: str) -> bool:
+        """See ``FileSystem.can_exchange``."""
+        from tierctl import mounts
+
+        return mounts.can_exchange(path)
+
+
+def _kind(mode: int) -> Kind:
+    if stat.S_ISLNK(mode):
+        return Kind.LINK
+    if stat.S_ISDIR(mode):
+        return Kind.DIRECTORY
+    return Kind.FILE if stat.S_ISREG(mode) else Kind.OTHER
+
+
+def _open_or_make(path: str, mode: int) -> int:
+    """Open a file for writing; one that we make gets its mode before it gets content."""
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    while True:
+        try:
+            return os.open(path, flags)
+        except FileNotFoundError:
+            pass
+        try:
+            fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
+        except FileExistsError:  # somebody else made it in between
+            continue
+        os.fchmod(fd, mode)
+        return fd
+
+
+def _read_up_to(fd: int, start: int, length: int) -> bytes:
+    parts = []
+    while length > 0 and (part := os.pread(fd, length, start)):
+        parts.append(part)
+        start += len(part)
+        length -= len(part)
+    return b"".join(parts)

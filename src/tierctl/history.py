@@ -1,0 +1,126 @@
+"""History: events appended to a file, one a line, and read from its end.
+
+A line counts when its newline is there. A last line without one was torn by a
+crash: readers pass over it, and the next append cuts it off (its event, if it
+was real, is still in the intent).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tierctl import control, trust
+from tierctl.errors import NoSuchEvent
+from tierctl.events import Event, MalformedEvent, from_document, to_document
+from tierctl.filesystem import FileSystem
+from tierctl.layout import Layout
+from tierctl.text import shown
+
+_BLOCK = 32 * 1024
+
+
+class _Line(NamedTuple):
+    """A whole line of the file: its offset in bytes, and its text without the newline."""
+
+    start: int
+    text: bytes
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.text) + 1
+
+    @property
+    def event(self) -> Event | None:
+        try:
+            return from_document(json.loads(self.text))
+        except (MalformedEvent, ValueError, RecursionError):
+            return None
+
+
+def append(fs: FileSystem, layout: Layout, event: Event) -> None:
+    """Add an event, durably, unless it is there already.
+
+    Only the newest event can be the one that is there already: no change
+    begins before the one whose intent is written has ended.
+    """
+    last = next(_lines_from_end(fs, layout), None)
+    if last is not None and last.event is not None and last.event.id == event.id:
+        return
+    line = json.dumps(to_document(event), separators=(",", ":")).encode() + b"\n"
+    mode = control.file_mode(fs, layout)
+    fs.write(layout.history, line, mode=mode, at=0 if last is None else last.end)
+    if last is None:  # the file may be new: its name has to last too
+        fs.sync(layout.control)
+
+
+def newest(fs: FileSystem, layout: Layout) -> Event | None:
+    """Return the newest event that can be read, or None without any."""
+    return next(newest_first(fs, layout), None)
+
+
+def newest_first(fs: FileSystem, layout: Layout) -> Iterator[Event]:
+    """Yield the events, newest first, passing over lines that are none."""
+    for line in _lines_from_end(fs, layout):
+        if (event := line.event) is not None:
+            yield event
+
+
+def find(fs: FileSystem, layout: Layout, beginning: str) -> Event:
+    """Return the one event whose id begins so; raises ``NoSuchEvent``."""
+    found = [event for event in newest_first(fs, layout) if event.id.startswith(beginning)]
+    exact = [event for event in found if event.id == beginning]
+    match exact or found:
+        case [event]:
+            return event
+        case []:
+            what = f"no event {shown(beginning)}"
+        case _:
+            what = f"several events begin with {shown(beginning)}"
+    raise NoSuchEvent(what, "List them with: tierctl history")
+
+
+def unreadable_lines(fs: FileSystem, layout: Layout) -> int:
+    """Count the whole lines that are no events."""
+    return sum(line.event is None for line in _lines_from_end(fs, layout))
+
+
+def torn_bytes(fs: FileSystem, layout: Layout) -> int:
+    """Return how many bytes of a torn line stand at the end of the file."""
+    last = next(_lines_from_end(fs, layout), None)
+    return _size(fs, layout) - (0 if last is None else last.end)
+
+
+def cut_torn_line(fs: FileSystem, layout: Layout) -> None:
+    """Cut off what ``torn_bytes`` counts."""
+    end = _size(fs, layout) - torn_bytes(fs, layout)
+    fs.write(layout.history, b"", mode=control.file_mode(fs, layout), at=end)
+
+
+def _lines_from_end(fs: FileSystem, layout: Layout) -> Iterator[_Line]:
+    """Yield the whole lines, last one first, reading no more than is asked for."""
+    start = _size(fs, layout)
+    pending = b""  # what is read and not yet yielded, from start on
+    while start > 0:
+        length = min(_BLOCK, start)
+        start -= length
+        pending = fs.read(layout.history, start, length) + pending
+        whole = pending.rfind(b"\n") + 1
+        if whole == 0:
+            continue
+        lines = pending[: whole - 1].split(b"\n")
+        first = lines.pop(0) + b"\n" if start > 0 else b""  # may begin further ahead
+        end = start + whole
+        for text in reversed(lines):
+            end -= len(text) + 1
+            yield _Line(end, text)
+        pending = first
+
+
+def _size(fs: FileSystem, layout: Layout) -> int:
+    """Return the size in bytes, 0 without history; raises ``Untrusted``."""
+    try:
+        return trust.require(fs, layout, layout.history).size
+    except FileNotFoundError:
+        return 0

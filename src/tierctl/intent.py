@@ -1,0 +1,66 @@
+"""The intent: what the change under way is meant to end in, durable before its first step.
+
+It says states in absolute terms (never "swap") and carries the complete event,
+so that whoever finds it can finish the change and record it as it was meant.
+"""
+
+from __future__ import annotations
+
+import json
+
+from tierctl import control, trust
+from tierctl.errors import BadFile
+from tierctl.events import Event, MalformedEvent, from_document, to_document
+from tierctl.filesystem import FileSystem
+from tierctl.layout import Layout, temporary
+
+
+def read(fs: FileSystem, layout: Layout) -> Event | None:
+    """Return the event of the change under way, or None.
+
+    Raises ``Untrusted``, or ``BadFile`` if it is no intent.
+    """
+    try:
+        data = trust.read(fs, layout, layout.intent)
+    except FileNotFoundError:
+        return None
+    try:
+        event = from_document(json.loads(data))
+        if event.before is None or event.after.production is None:
+            raise MalformedEvent("no change between two states")
+    except (MalformedEvent, ValueError, RecursionError) as error:
+        raise BadFile(
+            layout.intent,
+            f"says that a change is under way, but not which: {error}",
+            "If nobody runs a newer tierctl here, drop it with: tierctl doctor --fix",
+        ) from error
+    return event
+
+
+def write(fs: FileSystem, layout: Layout, event: Event) -> None:
+    """Write the intent durably, whole or not at all."""
+    draft = temporary(layout.intent)
+    mode = control.file_mode(fs, layout)
+    fs.write(draft, json.dumps(to_document(event)).encode() + b"\n", mode=mode)
+    fs.rename(draft, layout.intent)
+    fs.sync(layout.control)
+
+
+def clear(fs: FileSystem, layout: Layout) -> None:
+    """Remove the intent durably: the change is over."""
+    fs.remove(layout.intent)
+    fs.sync(layout.control)
+
+
+def withdraw(fs: FileSystem, layout: Layout) -> bool:
+    """Remove the intent of a change that did not happen, and its draft; say whether that worked."""
+    try:
+        for path in (layout.intent, temporary(layout.intent)):
+            try:
+                fs.remove(path)
+            except FileNotFoundError:
+                continue
+        fs.sync(layout.control)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,99 @@
+"""Every path of a target, spelled once."""
+
+from __future__ import annotations
+
+from os import path as paths
+from typing import NamedTuple
+
+INFRASTRUCTURE = "infrastructure"
+CACHE = "conda_package_cache"
+DEPLOYMENTS = "deployments"
+CONTROL = ".tierctl"
+PRODUCTION = "production"
+STAGING = "staging"
+BLUE = "blue"
+GREEN = "green"
+LINKS = (PRODUCTION, STAGING, BLUE, GREEN)
+
+# What a tier's directory contains when it is made.
+TIER_DIRECTORIES = ("bin", "conda", "conda/envs", "etc", "etc/profile.d", "logs", "meta")
+
+
+class Layout(NamedTuple):
+    """The paths of one infrastructure, from its directory."""
+
+    infrastructure: str
+
+    @classmethod
+    def of_target(cls, target: str) -> Layout:
+        """Return the layout of the directory that was given to bootstrap."""
+        return cls(paths.join(target, INFRASTRUCTURE))
+
+    @property
+    def target(self) -> str:
+        """The directory that was given to bootstrap."""
+        return paths.dirname(self.infrastructure)
+
+    @property
+    def cache(self) -> str:
+        """The package cache that all deployments share."""
+        return paths.join(self.target, CACHE)
+
+    @property
+    def half_built(self) -> str:
+        """Where bootstrap builds an infrastructure before it gets its name."""
+        return paths.join(self.target, f".{INFRASTRUCTURE}.bootstrap")
+
+    @property
+    def deployments(self) -> str:
+        """The directory of the numbered builds."""
+        return self.within(DEPLOYMENTS)
+
+    @property
+    def control(self) -> str:
+        """The directory of tierctl's own records."""
+        return self.within(CONTROL)
+
+    @property
+    def lock(self) -> str:
+        """The file that whoever changes the infrastructure holds a lock on."""
+        return paths.join(self.control, "lock")
+
+    @property
+    def holder(self) -> str:
+        """Who holds the lock, for messages only."""
+        return paths.join(self.control, "holder.json")
+
+    @property
+    def intent(self) -> str:
+        """The change under way."""
+        return paths.join(self.control, "intent.json")
+
+    @property
+    def history(self) -> str:
+        """The events, one a line."""
+        return paths.join(self.control, "history.jsonl")
+
+    @property
+    def config(self) -> str:
+        """The target's policy."""
+        return paths.join(self.control, "config.toml")
+
+    @property
+    def scratch(self) -> str:
+        """Where doctor tries out what the filesystem can do."""
+        return paths.join(self.control, "scratch")
+
+    def within(self, name: str) -> str:
+        """Return the path of a tier, a color or a content's directory."""
+        return paths.join(self.infrastructure, name)
+
+    def deployment_record(self, directory: str) -> str:
+        """Return the file whose presence says that a deployment is finished."""
+        return paths.join(self.within(directory), "meta", "deployment.json")
+
+
+def temporary(path: str) -> str:
+    """Return the name beside ``path`` under which its successor is prepared."""
+    head, tail = paths.split(path)
+    return paths.join(head, f".{tail}.new")

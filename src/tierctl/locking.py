@@ -1,0 +1,77 @@
+"""The target's lock: one change at a time, and who holds it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+from tierctl import control
+from tierctl.errors import Locked, LocksUnsupported
+from tierctl.events import Author
+from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable
+from tierctl.layout import Layout
+from tierctl.text import shown
+
+
+class Holder(NamedTuple):
+    """Who holds the lock, as they wrote it: good for messages, proof of nothing."""
+
+    user: str
+    host: str
+    pid: int
+    command: str
+    time: str
+
+    def __str__(self) -> str:
+        return (
+            f"{shown(self.user)} on {shown(self.host)} "
+            f"({shown(self.command)}, process {self.pid}, since {shown(self.time)})"
+        )
+
+
+@contextmanager
+def locked(
+    fs: FileSystem, layout: Layout, author: Author, command: str, timeout: float
+) -> Iterator[None]:
+    """Hold the target's lock; raises ``Locked`` or ``LocksUnsupported``."""
+    try:
+        with fs.lock(layout.lock, mode=control.lock_mode(fs, layout), timeout=timeout):
+            _write_holder(fs, layout, author, command)
+            yield
+            with suppress(OSError):
+                fs.remove(layout.holder)
+    except LockTimeout as error:
+        holder = read_holder(fs, layout)
+        raise Locked("somebody" if holder is None else str(holder), timeout) from error
+    except LockUnavailable as error:
+        raise LocksUnsupported(layout.lock, error.strerror or str(error)) from error
+
+
+def read_holder(fs: FileSystem, layout: Layout) -> Holder | None:
+    """Return who wrote down that they hold the lock, or None."""
+    try:
+        if fs.entry(layout.holder).kind is not Kind.FILE:
+            return None
+        values = json.loads(fs.read(layout.holder))
+        return Holder(
+            str(values["user"]),
+            str(values["host"]),
+            int(values["pid"]),
+            str(values["command"]),
+            str(values["time"]),
+        )
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _write_holder(fs: FileSystem, layout: Layout, author: Author, command: str) -> None:
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    holder = Holder(author.user, author.host, os.getpid(), command, since)
+    # Only for messages: a full disk must not stand in the way of a rollback.
+    with suppress(OSError):
+        data = json.dumps(holder._asdict()).encode()
+        fs.write(layout.holder, data, mode=control.file_mode(fs, layout), durable=False)

@@ -1,0 +1,88 @@
+"""What the mount under a path promises: its type and options, from mountinfo(5)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NamedTuple
+
+# Measured to swap two names in one step (see docs/guarantees.md).
+_EXCHANGING = frozenset(
+    {
+        "apfs",
+        "btrfs",
+        "ext2",
+        "ext3",
+        "ext4",
+        "f2fs",
+        "fuse.fuse-overlayfs",
+        "fuse.gocryptfs",
+        "overlay",
+        "ramfs",
+        "tmpfs",
+        "xfs",
+    }
+)
+# Options under which a lock is taken without a word and locks out no other host.
+_LOCAL_LOCKS = ("nolock", "localflock", "local_lock=all", "local_lock=posix")
+
+
+class Mount(NamedTuple):
+    """A mounted filesystem."""
+
+    type: str
+    point: str
+    options: tuple[str, ...]
+
+    @property
+    def locks_on_this_host_only(self) -> str | None:
+        """The option that keeps locks from other hosts, if there is one."""
+        return next((option for option in self.options if option in _LOCAL_LOCKS), None)
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether nothing can be written."""
+        return "ro" in self.options
+
+
+def find(path: str, table: str = "/proc/self/mountinfo") -> Mount | None:
+    """Return the mount that holds ``path``, or None where the system does not tell."""
+    try:
+        with open(table, "rb") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    path = os.path.realpath(path)
+    # Of two mounts on one point the later one hides the earlier.
+    holding = [mount for mount in map(_parse, lines) if _holds(mount.point, path)]
+    return max(reversed(holding), key=lambda mount: len(mount.point), default=None)
+
+
+def can_exchange(path: str) -> bool:
+    """Foretell from the filesystem's type whether two names can be swapped in one step."""
+    mount = find(path)
+    if mount is None:
+        return sys.platform == "darwin"
+    return mount.type in _EXCHANGING
+
+
+def _parse(line: bytes) -> Mount:
+    # 36 35 98:0 /root /mount/point rw,noatime shared:1 - ext4 /dev/sda1 rw,errors=continue
+    mine, _, kind = line.partition(b" - ")
+    fields, super_fields = mine.split(b" "), kind.split(b" ")
+    options = fields[5].split(b",") + super_fields[2].split(b",")
+    return Mount(
+        os.fsdecode(super_fields[0]),
+        os.fsdecode(_unescaped(fields[4])),
+        tuple(dict.fromkeys(map(os.fsdecode, options))),
+    )
+
+
+def _unescaped(field: bytes) -> bytes:
+    for code, char in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
+        field = field.replace(code, char)
+    return field
+
+
+def _holds(point: str, path: str) -> bool:
+    return path == point or path.startswith(point.rstrip("/") + "/")

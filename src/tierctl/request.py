@@ -1,0 +1,165 @@
+"""What can be asked of an infrastructure: where each kind of change wants to go, and its guards."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from tierctl.errors import Guarded, NothingToRollBackTo, WrongColor
+from tierctl.events import Event, EventKind
+from tierctl.filesystem import FileSystem, exists
+from tierctl.layout import Layout
+from tierctl.past import Past
+from tierctl.rotation import Color, Content, Exchange, Plan, State, promoted, rolled_back
+
+
+class Request(Protocol):
+    """A change that somebody asks for."""
+
+    @property
+    def kind(self) -> EventKind:
+        """The kind of event that the change makes."""
+        ...
+
+    def aim(self, fs: FileSystem, layout: Layout, state: State, past: Past) -> State:
+        """Return the state to end in, or raise the reason against it.
+
+        The state it was given means that there is nothing to do.
+        """
+        ...
+
+    def past_after(self, past: Past, before: State, after: State) -> Past:
+        """Return the past as it stands after the change."""
+        ...
+
+    def is_met_by(self, event: Event) -> bool:
+        """Say whether an interrupted change is the one asked for."""
+        ...
+
+    def may_go_unrecorded(self, steps: Plan) -> bool:
+        """Say whether the change goes ahead when the disk is too full to record it."""
+        ...
+
+
+class Promotion(NamedTuple):
+    """Staging's color becomes production."""
+
+    to: Color | None = None
+    force: bool = False
+    kind: EventKind = EventKind.PROMOTION
+
+    def aim(self, fs: FileSystem, layout: Layout, state: State, past: Past) -> State:
+        """See ``Request.aim``."""
+        if self.to is not None and self.to is state.production:
+            return state
+        if self.to not in (None, state.staging):
+            raise WrongColor(
+                f"staging is {state.staging}, not {self.to}",
+                f"To promote it: tierctl promote-staging --to {state.staging}",
+            )
+        if not self.force:
+            _guard_against_going_back(state.staged, past)
+        return promoted(state)
+
+    def past_after(self, past: Past, before: State, after: State) -> Past:
+        """See ``Request.past_after``."""
+        return past.after_promotion(before.served, before.staged)
+
+    def is_met_by(self, event: Event) -> bool:
+        """See ``Request.is_met_by``."""
+        return event.kind is self.kind and self.to in (None, event.after.production)
+
+    def may_go_unrecorded(self, steps: Plan) -> bool:
+        """See ``Request.may_go_unrecorded``."""
+        return False
+
+
+class Rollback(NamedTuple):
+    """Production serves again what it served before, or a deployment named by its number."""
+
+    to: int | None = None
+    kind: EventKind = EventKind.ROLLBACK
+
+    def aim(self, fs: FileSystem, layout: Layout, state: State, past: Past) -> State:
+        """See ``Request.aim``."""
+        if state.production is None:
+            raise NothingToRollBackTo(
+                "production does not exist yet", "Promote first: tierctl promote-staging"
+            )
+        content = self._destination(past)
+        if content == state.served:
+            return state
+        _require_present(fs, layout, state, content)
+        return rolled_back(state, content)
+
+    def _destination(self, past: Past) -> Content:
+        if self.to is not None:
+            return Content.of_deployment(self.to)
+        if past.way_back is None:
+            raise NothingToRollBackTo(
+                "history does not say what production served before",
+                "Name a deployment that is still there: tierctl rollback --to NUMBER",
+            )
+        return past.way_back
+
+    def past_after(self, past: Past, before: State, after: State) -> Past:
+        """See ``Request.past_after``."""
+        if before.served is None or after.served is None:
+            raise ValueError("a rollback is between two contents")
+        return past.after_rollback(before.served, after.served)
+
+    def is_met_by(self, event: Event) -> bool:
+        """See ``Request.is_met_by``."""
+        if event.kind is not self.kind or event.after.served is None:
+            return False
+        return self.to in (None, event.after.served.deployment)
+
+    def may_go_unrecorded(self, steps: Plan) -> bool:
+        """See ``Request.may_go_unrecorded``: one step needs no intent to be finished by."""
+        return len(steps) == 1 and isinstance(steps[0], Exchange)
+
+
+def _guard_against_going_back(staged: Content, past: Past) -> None:
+    """Refuse to promote what production has left behind.
+
+    Only deployments are guarded: what a plain directory holds now is not known
+    to be what it held then, and tiers made by hand go back and forth.
+    """
+    if staged.deployment is None:
+        return
+    if staged.deployment in past.rolled_back:
+        raise Guarded(
+            f"staging shows {staged}, which was rolled back",
+            "Deploy a mended one, or promote it all the same with --force.",
+        )
+    if staged in past.trail:
+        raise Guarded(
+            f"staging shows {staged}, which production served before: that would be a rollback",
+            f"To go back: tierctl rollback --to {staged.deployment}. "
+            "To promote it all the same: --force",
+        )
+
+
+def _require_present(fs: FileSystem, layout: Layout, state: State, content: Content) -> None:
+    if content == state.staged:
+        return
+    if content.deployment is None:
+        raise NothingToRollBackTo(
+            f"production served the plain directory {content.directory} before, "
+            f"and staging does not show that any more",
+            "Name a deployment that is still there: tierctl rollback --to NUMBER",
+        )
+    if not exists(fs, layout.within(content.directory)):
+        raise NothingToRollBackTo(
+            f"{content} is not there any more", "See what was served before: tierctl history"
+        )
+    if not exists(fs, layout.deployment_record(content.directory)):
+        raise NothingToRollBackTo(
+            f"{content} was never finished", "See what was served before: tierctl history"
+        )
+    if state.staged.deployment is None:
+        raise NothingToRollBackTo(
+            f"staging's color {state.staging} is a plain directory, "
+            f"and a rollback to {content} would have to move it away",
+            f"Make it a deployment: move it to {layout.deployments}/NUMBER, "
+            f"and link {state.staging} to that.",
+        )
