@@ -1,0 +1,259 @@
+"""A filesystem in memory that forgets what was not flushed when its power is cut."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tierctl.filesystem import Entry, ExchangeUnsupported, Kind, LockTimeout
+
+_MOST_LINKS = 40
+
+
+@dataclass(eq=False)
+class _Node:
+    """An object on disk; a directory's names and a file's bytes once more as they were flushed."""
+
+    kind: Kind
+    mode: int
+    inode: int
+    text: str = ""
+    data: bytes = b""
+    durable_data: bytes = b""
+    names: dict[str, _Node] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Renaming:
+    """One atomic step of the journal: names set, or removed where the node is None."""
+
+    entries: tuple[tuple[_Node, str, _Node | None], ...]
+
+
+class MemoryFileSystem:
+    """A filesystem in memory. Names are absolute paths; ``exchanges`` says if names can be swapped.
+
+    ``cut_power(survivors)`` loses what was not flushed: of the renamings since,
+    in the order they were made, the first ``survivors`` reached the disk.
+    """
+
+    def __init__(self, *, exchanges: bool = True) -> None:
+        self.exchanges = exchanges
+        self._inodes = 0
+        self._root = self._node(Kind.DIRECTORY, 0o755)
+        self._durable: dict[_Node, dict[str, _Node]] = {self._root: {}}
+        self._journal: list[_Renaming] = []
+        self._locked: set[_Node] = set()
+
+    @property
+    def unflushed(self) -> int:
+        """How many renamings a power cut could lose."""
+        return len(self._journal)
+
+    def cut_power(self, survivors: int = 0) -> None:
+        """Lose what was not flushed, and every lock."""
+        for renaming in self._journal[:survivors]:
+            self._apply_durably(renaming)
+        self._journal.clear()
+        self._locked.clear()
+        for directory, names in self._durable.items():
+            directory.names = dict(names)
+            for node in names.values():
+                node.data = node.durable_data
+
+    def release_locks(self) -> None:
+        """Do what the kernel does when a process is killed."""
+        self._locked.clear()
+
+    def entry(self, path: str, *, follow: bool = False) -> Entry:
+        """See ``FileSystem.entry``."""
+        node = self._find(path, follow=follow)
+        size = len(node.text if node.kind is Kind.LINK else node.data)
+        owner, group = os.geteuid(), os.getegid()
+        return Entry(node.kind, node.mode, owner, group, size, 1, node.inode, 0.0)
+
+    def read_link(self, path: str) -> str:
+        """See ``FileSystem.read_link``."""
+        node = self._find(path)
+        if node.kind is not Kind.LINK:
+            raise _error(errno.EINVAL, path)
+        return node.text
+
+    def names(self, path: str) -> list[str]:
+        """See ``FileSystem.names``."""
+        return sorted(self._directory(path).names)
+
+    def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
+        """See ``FileSystem.read``."""
+        data = self._file(path).data
+        return data[start:] if length < 0 else data[start : start + length]
+
+    def write(
+        self, path: str, data: bytes, *, mode: int, at: int = 0, durable: bool = True
+    ) -> None:
+        """See ``FileSystem.write``."""
+        try:
+            node = self._file(path)
+        except FileNotFoundError:
+            node = self._node(Kind.FILE, mode)
+            self._add(path, node)
+        node.data = node.data[:at].ljust(at, b"\0") + data
+        if durable:
+            node.durable_data = node.data
+
+    def make_directory(self, path: str, mode: int) -> None:
+        """See ``FileSystem.make_directory``."""
+        node = self._node(Kind.DIRECTORY, mode)
+        self._add(path, node)
+        self._durable[node] = {}
+
+    def make_link(self, path: str, target: str) -> None:
+        """See ``FileSystem.make_link``."""
+        node = self._node(Kind.LINK, 0o777)
+        node.text = target
+        self._add(path, node)
+
+    def rename(self, path: str, new: str) -> None:
+        """See ``FileSystem.rename``."""
+        node = self._find(path)
+        old_place, new_place = self._place(path), self._place(new)
+        replaced = new_place[0].names.get(new_place[1])
+        if replaced is not None:
+            if replaced.kind is Kind.DIRECTORY and node.kind is not Kind.DIRECTORY:
+                raise _error(errno.EISDIR, new)
+            if replaced.kind is not Kind.DIRECTORY and node.kind is Kind.DIRECTORY:
+                raise _error(errno.ENOTDIR, new)
+            if replaced.names:
+                raise _error(errno.ENOTEMPTY, new)
+        self._commit((*old_place, None), (*new_place, node))
+
+    def exchange(self, first: str, second: str) -> None:
+        """See ``FileSystem.exchange``."""
+        nodes = self._find(first), self._find(second)
+        if not self.exchanges:
+            number = errno.EINVAL
+            raise ExchangeUnsupported(number, os.strerror(number), first, None, second)
+        self._commit((*self._place(first), nodes[1]), (*self._place(second), nodes[0]))
+
+    def remove(self, path: str) -> None:
+        """See ``FileSystem.remove``."""
+        if self._find(path).names:
+            raise _error(errno.ENOTEMPTY, path)
+        self._commit((*self._place(path), None))
+
+    def sync(self, path: str) -> None:
+        """See ``FileSystem.sync``: no more than this directory is flushed."""
+        directory = self._directory(path)
+        waiting = []
+        for renaming in self._journal:
+            if any(holder is directory for holder, _, _ in renaming.entries):
+                self._apply_durably(renaming)
+            else:
+                waiting.append(renaming)
+        self._journal = waiting
+
+    @contextmanager
+    def lock(self, path: str, *, mode: int, timeout: float) -> Iterator[None]:
+        """See ``FileSystem.lock``: waiting would be for ever, so it does not."""
+        try:
+            node = self._file(path)
+        except FileNotFoundError:
+            self.write(path, b"", mode=mode)
+            node = self._file(path)
+        if node in self._locked:
+            raise LockTimeout(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
+        self._locked.add(node)
+        try:
+            yield
+        finally:
+            self._locked.discard(node)
+
+    def is_writable(self, path: str) -> bool:
+        """See ``FileSystem.is_writable``."""
+        try:
+            return bool(self._directory(path).mode & 0o200)
+        except OSError:
+            return False
+
+    def can_exchange(self, path: str) -> bool:
+        """See ``FileSystem.can_exchange``."""
+        return self.exchanges
+
+    def _node(self, kind: Kind, mode: int) -> _Node:
+        self._inodes += 1
+        return _Node(kind, mode, self._inodes)
+
+    def _add(self, path: str, node: _Node) -> None:
+        directory, name = self._place(path)
+        if name in directory.names:
+            raise _error(errno.EEXIST, path)
+        self._commit((directory, name, node))
+
+    def _commit(self, *entries: tuple[_Node, str, _Node | None]) -> None:
+        renaming = _Renaming(entries)
+        for directory, name, node in entries:
+            _set(directory.names, name, node)
+        self._journal.append(renaming)
+
+    def _apply_durably(self, renaming: _Renaming) -> None:
+        for directory, name, node in renaming.entries:
+            _set(self._durable[directory], name, node)
+
+    def _place(self, path: str) -> tuple[_Node, str]:
+        head, name = os.path.split(path.rstrip("/"))
+        return self._directory(head), name
+
+    def _directory(self, path: str) -> _Node:
+        node = self._find(path, follow=True)
+        if node.kind is not Kind.DIRECTORY:
+            raise _error(errno.ENOTDIR, path)
+        return node
+
+    def _file(self, path: str) -> _Node:
+        node = self._find(path)
+        if node.kind is Kind.LINK:
+            raise _error(errno.ELOOP, path)
+        if node.kind is not Kind.FILE:
+            raise _error(errno.EISDIR, path)
+        return node
+
+    def _find(self, path: str, *, follow: bool = False) -> _Node:
+        trail = [self._root]
+        parts = path.split("/")[::-1]
+        followed = 0
+        while parts:
+            part = parts.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                trail = trail[:-1] or trail
+                continue
+            if trail[-1].kind is not Kind.DIRECTORY:
+                raise _error(errno.ENOTDIR, path)
+            node = trail[-1].names.get(part)
+            if node is None:
+                raise _error(errno.ENOENT, path)
+            if node.kind is not Kind.LINK or not (parts or follow):
+                trail.append(node)
+                continue
+            followed += 1
+            if followed > _MOST_LINKS:
+                raise _error(errno.ELOOP, path)
+            if node.text.startswith("/"):
+                trail = [self._root]
+            parts.extend(node.text.split("/")[::-1])
+        return trail[-1]
+
+
+def _set(names: dict[str, _Node], name: str, node: _Node | None) -> None:
+    if node is None:
+        names.pop(name, None)
+    else:
+        names[name] = node
+
+
+def _error(number: int, path: str) -> OSError:
+    return OSError(number, os.strerror(number), path)
