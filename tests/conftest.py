@@ -2,9 +2,15 @@
 
 import os
 import socket
-from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+from program import Program
+
+# The same examples in every run, without a time limit: no test fails for a busy machine.
+settings.register_profile("tierctl", deadline=None, derandomize=True, max_examples=100)
+settings.load_profile("tierctl")
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +22,7 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection to anything but this host is an error."""
     connect = socket.socket.connect
 
@@ -27,4 +33,9 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
-    yield
+
+
+@pytest.fixture
+def tierctl(capsys: pytest.CaptureFixture[str]) -> Program:
+    """Run tierctl in this process: ``tierctl("status", "--json")``."""
+    return Program(capsys)

@@ -46,5 +46,7 @@ def render(config: Config) -> str:
     head = "# The policy of this target, for everybody who works on it.\n"
     if config.group is None:
         return head
-    # A group's name has no character that a TOML string would have to escape (checked before).
-    return f'{head}group = "{config.group}"\n'
+    import json
+
+    # What JSON escapes in a string, TOML escapes alike.
+    return f"{head}group = {json.dumps(config.group, ensure_ascii=False)}\n"

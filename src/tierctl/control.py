@@ -22,9 +22,12 @@ def ensure(fs: FileSystem, layout: Layout) -> None:
         if fs.entry(layout.control).kind is not Kind.DIRECTORY:
             raise Untrusted(layout.control, "is not a directory")
     except FileNotFoundError:
-        shared = _is_shared(fs.entry(layout.infrastructure))
+        parent = fs.entry(layout.infrastructure)
+        shared = _is_shared(parent)
+        # The group that may write to the parent need not be the caller's first one.
+        group = parent.gid if shared else None
         try:
-            fs.make_directory(layout.control, directory_mode(shared=shared))
+            fs.make_directory(layout.control, directory_mode(shared=shared), group=group)
         except FileExistsError:  # somebody else was first
             return
         fs.sync(layout.infrastructure)

@@ -87,11 +87,12 @@ class Untrusted(TierctlError):
 
     code = "untrusted"
 
-    def __init__(self, path: str, reason: str) -> None:
+    def __init__(self, path: str, reason: str, hint: str = "") -> None:
         super().__init__(
             f"not trusted: {shown(path)} {reason}",
-            "It has to belong to root, to you or to the owner of the infrastructure (or its group, "
-            "if one is recorded), and not be writable by everybody: see tierctl doctor",
+            hint
+            or "It has to belong to root, to you or to the owner of the infrastructure (or its "
+            "group, if one is recorded), and not be writable by everybody: see tierctl doctor",
         )
         self.path = path
 

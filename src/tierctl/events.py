@@ -48,13 +48,9 @@ class Event(NamedTuple):
     after: State
     past: Past
 
-    def moves_production(self) -> bool:
-        """Say whether production served something else after this event."""
-        return self.before is None or self.before.served != self.after.served
-
-    def moves_staging(self) -> bool:
-        """Say whether staging showed something else after this event."""
-        return self.before is None or self.before.staged != self.after.staged
+    def moves(self, tier: str) -> bool:
+        """Say whether production, staging or a color showed something else after this event."""
+        return self.before is None or self.before.behind(tier) != self.after.behind(tier)
 
 
 class MalformedEvent(ValueError):

@@ -86,15 +86,20 @@ class FileSystem(Protocol):
     def write(
         self, path: str, data: bytes, *, mode: int, at: int = 0, durable: bool = True
     ) -> None:
-        """Cut a file at ``at``, write ``data`` there and flush it.
+        """Write ``data`` into a file from ``at`` on, let it end there, and flush it.
 
         A file that is missing is made, with ``mode`` whatever the umask. On
-        failure any first part of ``data`` may stand behind ``at``.
+        failure any first part of ``data`` may stand at ``at``, and behind it
+        what stood there before.
         """
         ...
 
-    def make_directory(self, path: str, mode: int) -> None:
-        """Make a directory, with ``mode`` whatever the umask."""
+    def make_directory(self, path: str, mode: int, *, group: int | None = None) -> None:
+        """Make a directory, with ``mode`` whatever the umask.
+
+        With ``group`` it belongs to that group before the mode opens it to one.
+        On failure the directory may stand, closed to others.
+        """
         ...
 
     def make_link(self, path: str, target: str) -> None:
@@ -186,20 +191,23 @@ class OsFileSystem:
         """See ``FileSystem.write``."""
         fd = _open_or_make(path, mode)
         try:
-            os.ftruncate(fd, at)
             rest = memoryview(data)
             while rest:
                 written = os.pwrite(fd, rest, at)
                 at += written
                 rest = rest[written:]
+            if os.fstat(fd).st_size > at:  # cutting is slow, also where there is nothing to cut
+                os.ftruncate(fd, at)
             if durable:
                 os.fsync(fd)
         finally:
             os.close(fd)
 
-    def make_directory(self, path: str, mode: int) -> None:
+    def make_directory(self, path: str, mode: int, *, group: int | None = None) -> None:
         """See ``FileSystem.make_directory``."""
-        os.mkdir(path, mode)
+        os.mkdir(path, 0o700)
+        if group is not None:
+            os.chown(path, -1, group)
         os.chmod(path, mode)
 
     def make_link(self, path: str, target: str) -> None:

@@ -37,12 +37,12 @@ class Layout(NamedTuple):
     @property
     def cache(self) -> str:
         """The package cache that all deployments share."""
-        return paths.join(self.target, CACHE)
+        return f"{self.target}/{CACHE}"
 
     @property
     def half_built(self) -> str:
         """Where bootstrap builds an infrastructure before it gets its name."""
-        return paths.join(self.target, f".{INFRASTRUCTURE}.bootstrap")
+        return f"{self.target}/.{INFRASTRUCTURE}.bootstrap"
 
     @property
     def deployments(self) -> str:
@@ -57,43 +57,43 @@ class Layout(NamedTuple):
     @property
     def lock(self) -> str:
         """The file that whoever changes the infrastructure holds a lock on."""
-        return paths.join(self.control, "lock")
+        return f"{self.control}/lock"
 
     @property
     def holder(self) -> str:
         """Who holds the lock, for messages only."""
-        return paths.join(self.control, "holder.json")
+        return f"{self.control}/holder.json"
 
     @property
     def intent(self) -> str:
         """The change under way."""
-        return paths.join(self.control, "intent.json")
+        return f"{self.control}/intent.json"
 
     @property
     def history(self) -> str:
         """The events, one a line."""
-        return paths.join(self.control, "history.jsonl")
+        return f"{self.control}/history.jsonl"
 
     @property
     def config(self) -> str:
         """The target's policy."""
-        return paths.join(self.control, "config.toml")
+        return f"{self.control}/config.toml"
 
     @property
     def scratch(self) -> str:
         """Where doctor tries out what the filesystem can do."""
-        return paths.join(self.control, "scratch")
+        return f"{self.control}/scratch"
 
     def within(self, name: str) -> str:
         """Return the path of a tier, a color or a content's directory."""
-        return paths.join(self.infrastructure, name)
+        return f"{self.infrastructure}/{name}"
 
     def deployment_record(self, directory: str) -> str:
         """Return the file whose presence says that a deployment is finished."""
-        return paths.join(self.within(directory), "meta", "deployment.json")
+        return f"{self.within(directory)}/meta/deployment.json"
 
 
 def temporary(path: str) -> str:
     """Return the name beside ``path`` under which its successor is prepared."""
-    head, tail = paths.split(path)
-    return paths.join(head, f".{tail}.new")
+    head, slash, tail = path.rpartition("/")
+    return f"{head}{slash}.{tail}.new"

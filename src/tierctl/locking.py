@@ -17,6 +17,9 @@ from tierctl.layout import Layout
 from tierctl.text import shown
 
 
+_HOLDER_BYTES = 512
+
+
 class Holder(NamedTuple):
     """Who holds the lock, as they wrote it: good for messages, proof of nothing."""
 
@@ -42,8 +45,6 @@ def locked(
         with fs.lock(layout.lock, mode=control.lock_mode(fs, layout), timeout=timeout):
             _write_holder(fs, layout, author, command)
             yield
-            with suppress(OSError):
-                fs.remove(layout.holder)
     except LockTimeout as error:
         holder = read_holder(fs, layout)
         raise Locked("somebody" if holder is None else str(holder), timeout) from error
@@ -69,9 +70,11 @@ def read_holder(fs: FileSystem, layout: Layout) -> Holder | None:
 
 
 def _write_holder(fs: FileSystem, layout: Layout, author: Author, command: str) -> None:
+    """Write down who holds the lock; it stays, as who held it last."""
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     holder = Holder(author.user, author.host, os.getpid(), command, since)
+    # Always of one length: cutting or removing the file takes longer than all else here.
+    data = json.dumps(holder._asdict()).encode().ljust(_HOLDER_BYTES)
     # Only for messages: a full disk must not stand in the way of a rollback.
     with suppress(OSError):
-        data = json.dumps(holder._asdict()).encode()
         fs.write(layout.holder, data, mode=control.file_mode(fs, layout), durable=False)

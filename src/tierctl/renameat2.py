@@ -11,6 +11,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from functools import cache
 
 _RENAME_EXCHANGE = 2
 _RENAME_SWAP = 2
@@ -28,10 +29,16 @@ def exchange(first: bytes, second: bytes) -> int:
     return 0 if call(first, second) == 0 else ctypes.get_errno()
 
 
+@cache
 def _system_call() -> Callable[[bytes, bytes], int] | None:
     libc = ctypes.CDLL(None, use_errno=True)
     if sys.platform == "darwin":
         return lambda first, second: int(libc.renamex_np(first, second, _RENAME_SWAP))
+    else:  # noqa: RET505 (mypy takes what follows a platform's return for unreachable)
+        return _renameat2(libc)
+
+
+def _renameat2(libc: ctypes.CDLL) -> Callable[[bytes, bytes], int] | None:
     if hasattr(libc, "renameat2"):
         return lambda first, second: int(
             libc.renameat2(_AT_FDCWD, first, _AT_FDCWD, second, _RENAME_EXCHANGE)

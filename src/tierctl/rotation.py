@@ -83,6 +83,16 @@ class State(NamedTuple):
         """What staging shows."""
         return self.content(self.staging)
 
+    def behind(self, tier: str) -> Content | None:
+        """Return what one of the four links shows; None for production before it exists."""
+        match tier:
+            case "production":
+                return self.served
+            case "staging":
+                return self.staged
+            case _:
+                return self.content(Color(tier))
+
     def __str__(self) -> str:
         production = "missing" if self.production is None else str(self.production)
         return (

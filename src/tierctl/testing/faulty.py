@@ -39,8 +39,10 @@ class Fault(NamedTuple):
 
 
 class FaultyFileSystem:
-    """Any filesystem, with one fault. ``operations`` counts the calls, ``fired`` tells of the fault.
+    """Any filesystem, with one fault.
 
+    ``operations`` counts the calls (the two questions that begin with ``is_``
+    and ``can_`` apart, which do not fail), ``fired`` tells of the fault.
     After a kill every further operation is refused, as a dead process has none.
     """
 
@@ -76,9 +78,9 @@ class FaultyFileSystem:
 
         self._do(path, lambda: put(data), torn=lambda: put(data[: len(data) // 2]))
 
-    def make_directory(self, path: str, mode: int) -> None:
+    def make_directory(self, path: str, mode: int, *, group: int | None = None) -> None:
         """See ``FileSystem.make_directory``."""
-        self._do(path, lambda: self.inner.make_directory(path, mode))
+        self._do(path, lambda: self.inner.make_directory(path, mode, group=group))
 
     def make_link(self, path: str, target: str) -> None:
         """See ``FileSystem.make_link``."""
@@ -106,15 +108,20 @@ class FaultyFileSystem:
 
     def is_writable(self, path: str) -> bool:
         """See ``FileSystem.is_writable``."""
+        self._require_alive()
         return self.inner.is_writable(path)
 
     def can_exchange(self, path: str) -> bool:
         """See ``FileSystem.can_exchange``."""
+        self._require_alive()
         return self.inner.can_exchange(path)
 
-    def _do(self, path: str, operation: Callable[[], T], torn: Callable[[], T] | None = None) -> T:
+    def _require_alive(self) -> None:
         if self.fired and self.fault.number is None:
             raise Killed
+
+    def _do(self, path: str, operation: Callable[[], T], torn: Callable[[], T] | None = None) -> T:
+        self._require_alive()
         self.operations += 1
         if self.operations != self.fault.at:
             return operation()

@@ -71,7 +71,7 @@ class MemoryFileSystem:
     def entry(self, path: str, *, follow: bool = False) -> Entry:
         """See ``FileSystem.entry``."""
         node = self._find(path, follow=follow)
-        size = len(node.text if node.kind is Kind.LINK else node.data)
+        size = len(os.fsencode(node.text) if node.kind is Kind.LINK else node.data)
         owner, group = os.geteuid(), os.getegid()
         return Entry(node.kind, node.mode, owner, group, size, 1, node.inode, 0.0)
 
@@ -104,24 +104,30 @@ class MemoryFileSystem:
         if durable:
             node.durable_data = node.data
 
-    def make_directory(self, path: str, mode: int) -> None:
-        """See ``FileSystem.make_directory``."""
+    def make_directory(self, path: str, mode: int, *, group: int | None = None) -> None:
+        """See ``FileSystem.make_directory``: there is one group here."""
         node = self._node(Kind.DIRECTORY, mode)
         self._add(path, node)
         self._durable[node] = {}
 
     def make_link(self, path: str, target: str) -> None:
         """See ``FileSystem.make_link``."""
+        if not target:
+            raise _error(errno.ENOENT, path)
         node = self._node(Kind.LINK, 0o777)
         node.text = target
         self._add(path, node)
 
     def rename(self, path: str, new: str) -> None:
         """See ``FileSystem.rename``."""
-        node = self._find(path)
         old_place, new_place = self._place(path), self._place(new)
+        node = _named(old_place, path)
+        if _holds(node, new_place[0]):
+            raise _error(errno.EINVAL, new)
         replaced = new_place[0].names.get(new_place[1])
-        if replaced is not None:
+        if replaced is not None and replaced is not node:
+            if _holds(replaced, old_place[0]):
+                raise _error(errno.ENOTEMPTY, new)
             if replaced.kind is Kind.DIRECTORY and node.kind is not Kind.DIRECTORY:
                 raise _error(errno.EISDIR, new)
             if replaced.kind is not Kind.DIRECTORY and node.kind is Kind.DIRECTORY:
@@ -132,28 +138,40 @@ class MemoryFileSystem:
 
     def exchange(self, first: str, second: str) -> None:
         """See ``FileSystem.exchange``."""
-        nodes = self._find(first), self._find(second)
-        if not self.exchanges:
+        places = self._place(first), self._place(second)
+        nodes = _named(places[0], first), _named(places[1], second)
+        if not self.exchanges or _holds(nodes[0], places[1][0]) or _holds(nodes[1], places[0][0]):
             number = errno.EINVAL
             raise ExchangeUnsupported(number, os.strerror(number), first, None, second)
-        self._commit((*self._place(first), nodes[1]), (*self._place(second), nodes[0]))
+        self._commit((*places[0], nodes[1]), (*places[1], nodes[0]))
 
     def remove(self, path: str) -> None:
         """See ``FileSystem.remove``."""
-        if self._find(path).names:
+        place = self._place(path)
+        if _named(place, path).names:
             raise _error(errno.ENOTEMPTY, path)
-        self._commit((*self._place(path), None))
+        self._commit((*place, None))
 
     def sync(self, path: str) -> None:
-        """See ``FileSystem.sync``: no more than this directory is flushed."""
+        """See ``FileSystem.sync``: no more is flushed than this directory.
+
+        And what a renaming between directories takes along: no name reaches the
+        disk before an earlier change of it.
+        """
         directory = self._directory(path)
-        waiting = []
-        for renaming in self._journal:
-            if any(holder is directory for holder, _, _ in renaming.entries):
-                self._apply_durably(renaming)
+        waiting: list[_Renaming] = []
+        flushed: list[_Renaming] = []
+        places: set[tuple[_Node, str]] = set()
+        for renaming in reversed(self._journal):
+            its_places = {(holder, name) for holder, name, _ in renaming.entries}
+            if places & its_places or any(holder is directory for holder, _ in its_places):
+                places |= its_places
+                flushed.append(renaming)
             else:
                 waiting.append(renaming)
-        self._journal = waiting
+        for renaming in reversed(flushed):
+            self._apply_durably(renaming)
+        self._journal = waiting[::-1]
 
     @contextmanager
     def lock(self, path: str, *, mode: int, timeout: float) -> Iterator[None]:
@@ -221,18 +239,20 @@ class MemoryFileSystem:
         return node
 
     def _find(self, path: str, *, follow: bool = False) -> _Node:
+        if not path:
+            raise _error(errno.ENOENT, path)
         trail = [self._root]
         parts = path.split("/")[::-1]
         followed = 0
         while parts:
             part = parts.pop()
+            if trail[-1].kind is not Kind.DIRECTORY:
+                raise _error(errno.ENOTDIR, path)
             if part in ("", "."):
                 continue
             if part == "..":
                 trail = trail[:-1] or trail
                 continue
-            if trail[-1].kind is not Kind.DIRECTORY:
-                raise _error(errno.ENOTDIR, path)
             node = trail[-1].names.get(part)
             if node is None:
                 raise _error(errno.ENOENT, path)
@@ -253,6 +273,18 @@ def _set(names: dict[str, _Node], name: str, node: _Node | None) -> None:
         names.pop(name, None)
     else:
         names[name] = node
+
+
+def _named(place: tuple[_Node, str], path: str) -> _Node:
+    directory, name = place
+    if name not in directory.names:
+        raise _error(errno.ENOENT, path)
+    return directory.names[name]
+
+
+def _holds(outer: _Node, inner: _Node) -> bool:
+    """Say whether ``inner`` is ``outer`` or somewhere below it."""
+    return inner is outer or any(_holds(node, inner) for node in outer.names.values())
 
 
 def _error(number: int, path: str) -> OSError:

@@ -1,0 +1,65 @@
+"""The project's sessions: ``nox`` runs the default ones, ``nox -s NAME`` one of them."""
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["lint", "types", "tests", "minimums"]
+nox.options.reuse_venv = "yes"
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PYPROJECT)
+TEST = nox.project.dependency_groups(PYPROJECT, "test")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests on each Python; on the newest against the wheel, as users install it."""
+    if session.python == PYTHONS[-1]:
+        install_wheel(session)
+    else:
+        session.install("-e", ".")
+    session.install(*TEST)
+    session.run("pytest", "-q", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def minimums(session: nox.Session) -> None:
+    """Run the tests with the oldest dependencies that are declared."""
+    declared = [*PYPROJECT["project"]["dependencies"], *TEST]
+    session.install("-e", ".", *(wanted.replace(">=", "==") for wanted in declared))
+    session.run("pytest", "-q", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the style of all code."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types, as they are on Linux and on macOS."""
+    session.install("-e", ".", *nox.project.dependency_groups(PYPROJECT, "types"))
+    for platform in ("linux", "darwin"):
+        session.run("mypy", "--platform", platform)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure what is promised about speed; prints ratios, passes or fails nothing."""
+    install_wheel(session)
+    session.run("python", "tests/bench.py", *session.posargs)
+
+
+def install_wheel(session: nox.Session) -> None:
+    """Build the wheel and install it."""
+    wheels = Path(session.create_tmp()).resolve()
+    for old in wheels.glob("*.whl"):
+        old.unlink()
+    session.run("pip", "wheel", "-q", "--no-deps", "--wheel-dir", str(wheels), ".", silent=True)
+    (wheel,) = wheels.glob("*.whl")
+    session.install("--force-reinstall", str(wheel))

@@ -1,0 +1,61 @@
+"""``tierctl bootstrap``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+import click
+
+from tierctl import author, bootstrap, groups, target
+from tierctl.cli import options
+from tierctl.cli.commands import COMMANDS
+from tierctl.cli.output import Call, result, say
+from tierctl.events import to_document
+from tierctl.filesystem import OsFileSystem
+from tierctl.layout import PRODUCTION, Layout
+from tierctl.text import shown
+
+
+@click.command("bootstrap", short_help=COMMANDS["bootstrap"])
+@click.argument("target_dir", type=options.Directory())
+@click.option("--group", metavar="NAME", help="Share the target with a group: its members write.")
+@options.dry_run
+@options.message
+@options.json
+@options.show_help
+@click.pass_obj
+def command(call: Call, target_dir: str, group: str | None, dry_run: bool, message: str) -> None:
+    """Create a target in TARGET_DIR.
+
+    Both colors can be loaded at once: production is green, staging is blue. An
+    infrastructure that is there already is never touched. If a bootstrap was
+    interrupted, type it again.
+    """
+    fs = OsFileSystem()
+    place = target.absolute(target_dir, os.environ)
+    shared_with = None if group is None else groups.find(group)
+    event = None
+    if dry_run:
+        layout = bootstrap.check(fs, place)
+    else:
+        who = author.current(os.environ, message)
+        event = bootstrap.create(fs, place, who, shared_with, lock_timeout=10.0)
+        layout = Layout.of_target(place)
+    _tell(call, layout, dry_run=dry_run, event=None if event is None else to_document(event))
+
+
+def _tell(call: Call, layout: Layout, *, dry_run: bool, event: object) -> None:
+    if call.json:
+        call.document(
+            ok=True, dry_run=dry_run, infrastructure=shown(layout.infrastructure), event=event
+        )
+        return
+    result(f"infrastructure: {shown(layout.infrastructure)}")
+    result(f"production: {bootstrap.INITIAL.production}")
+    result(f"staging: {bootstrap.INITIAL.staging}")
+    if dry_run:
+        say("Dry run: nothing was made.")
+    else:
+        profile = os.path.join(layout.within(PRODUCTION), "etc", "profile.sh")
+        say(f"Load it with: source {shlex.quote(shown(profile))}")

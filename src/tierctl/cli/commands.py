@@ -1,0 +1,52 @@
+"""The table of commands: their names and short help, known without importing one."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import click
+
+COMMANDS = {
+    "bootstrap": "Create a target.",
+    "promote-staging": "Make staging's color production.",
+    "rollback": "Let production serve what it served before.",
+    "status": "Show what production and staging serve.",
+    "history": "List who changed what, when and why.",
+    "doctor": "Say what is wrong with a target.",
+    "completion": "Print a shell's completion script.",
+}
+
+
+class CommandGroup(click.Group):
+    """A group that imports a command when it is called, and lists them from the table."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, in the order of their use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module("tierctl.cli." + cmd_name.replace("-", "_"))
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """Complete a command's name from the table, and the group's options."""
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(name, help=text)
+            for name, text in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        # Click's own way asks every command for its help, which imports them all.
+        return names + click.Command.shell_complete(self, ctx, incomplete)

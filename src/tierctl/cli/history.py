@@ -1,0 +1,47 @@
+"""``tierctl history``."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import click
+
+from tierctl import history
+from tierctl.cli import options, wording
+from tierctl.cli.commands import COMMANDS
+from tierctl.cli.output import Call, result
+from tierctl.events import Event, to_document
+from tierctl.filesystem import OsFileSystem
+
+
+@click.command("history", short_help=COMMANDS["history"])
+@click.argument("event", required=False, type=options.EventId())
+@options.target
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Show no more than the newest N."
+)
+@options.json
+@options.show_help
+@click.pass_obj
+def command(call: Call, event: str | None, target: str | None, limit: int | None) -> None:
+    """List who changed what, when and why, newest first.
+
+    With EVENT, an id or the beginning of one, show that one in full.
+    """
+    layout, fs = options.find_target(target), OsFileSystem()
+    if event is not None:
+        _show_one(call, history.find(fs, layout, event))
+        return
+    events = islice(history.newest_first(fs, layout), limit)
+    if call.json:
+        call.document(ok=True, events=[to_document(found) for found in events])
+        return
+    for found in events:
+        result(wording.event_line(found))
+
+
+def _show_one(call: Call, event: Event) -> None:
+    if call.json:
+        call.document(ok=True, event=to_document(event))
+    else:
+        result("\n".join(wording.event_in_full(event)))

@@ -1,0 +1,74 @@
+"""Results on stdout, everything else on stderr; with ``--json`` one document on stdout.
+
+A reader that goes away (``tierctl history | head``) is no failure.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from io import TextIOWrapper
+from typing import Any, TextIO
+
+SCHEMA = 1
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+class Call:
+    """One call of the program: its command, and whether it asked for JSON.
+
+    ``facts`` are members that belong into its document however it ends.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.command = next((word for word in arguments if not word.startswith("-")), "")
+        # A first guess, for arguments that cannot be parsed; the option itself decides.
+        self.json = "--json" in arguments
+        self.facts: dict[str, Any] = {}
+
+    def document(self, *, ok: bool, **members: Any) -> None:  # noqa: ANN401 (JSON values)
+        """Write the call's JSON document; raises as ``result`` does."""
+        import json
+
+        values = {"schema": SCHEMA, "command": self.command, "ok": ok, **self.facts, **members}
+        result(json.dumps(values))
+
+    def failure(self, code: str, message: str, hint: str = "") -> None:
+        """Report an error to people, and in the document if one was asked for."""
+        say(f"Error: {message}" + (f"\n{hint}" if hint else ""))
+        if self.json:
+            self.document(ok=False, error={"code": code, "message": message, "hint": hint})
+
+
+def prepare_streams() -> None:
+    """Have the streams take every character: one that they cannot encode is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+class NobodyReads(Exception):
+    """The reader of stdout has gone away: there is nothing more to do, and nothing went wrong."""
+
+
+def result(text: str) -> None:
+    """Write a result to stdout; raises ``NobodyReads``, or ``OSError`` where that fails."""
+    try:
+        _write(sys.stdout, text)
+    except BrokenPipeError as error:
+        raise NobodyReads from error
+
+
+def say(text: str) -> None:
+    """Write for people, to stderr; if they do not read, so be it."""
+    with suppress(OSError):
+        _write(sys.stderr, text)
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is not None:  # None where whoever started us closed it
+        stream.write(text + "\n")
+        stream.flush()

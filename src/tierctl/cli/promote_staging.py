@@ -1,0 +1,53 @@
+"""``tierctl promote-staging``."""
+
+from __future__ import annotations
+
+import click
+
+from tierctl.cli import options
+from tierctl.cli.changing import change
+from tierctl.cli.commands import COMMANDS
+from tierctl.cli.output import Call
+from tierctl.request import Promotion
+from tierctl.rotation import Color
+
+
+@click.command("promote-staging", short_help=COMMANDS["promote-staging"])
+@options.target
+@click.option(
+    "--to",
+    type=options.COLOR,
+    help="Promote this color and no other; if it is production already, all is well.",
+)
+@click.option(
+    "--force", is_flag=True, help="Promote what production served before, or what was rolled back."
+)
+@options.dry_run
+@options.message
+@options.lock_timeout
+@options.json
+@options.show_help
+@click.pass_obj
+def command(
+    call: Call,
+    target: str | None,
+    to: str | None,
+    force: bool,
+    dry_run: bool,
+    message: str,
+    lock_timeout: float,
+) -> None:
+    """Make staging's color production.
+
+    Both links change in one atomic step where the filesystem can do that, and
+    one right after the other where it cannot. Staging then shows what
+    production served before: tierctl rollback goes back to it.
+    """
+    change(
+        call,
+        Promotion(None if to is None else Color(to), force),
+        target=target,
+        dry_run=dry_run,
+        message=message,
+        lock_timeout=lock_timeout,
+    )

@@ -1,0 +1,48 @@
+"""``tierctl rollback``."""
+
+from __future__ import annotations
+
+import click
+
+from tierctl.cli import options
+from tierctl.cli.changing import change
+from tierctl.cli.commands import COMMANDS
+from tierctl.cli.output import Call
+from tierctl.request import Rollback
+
+
+@click.command("rollback", short_help=COMMANDS["rollback"])
+@options.target
+@click.option(
+    "--to",
+    type=options.DeploymentNumber(),
+    metavar="DEPLOYMENT",
+    help="Let production serve this deployment, which has to be finished and still there.",
+)
+@options.dry_run
+@options.message
+@options.lock_timeout
+@options.json
+@options.show_help
+@click.pass_obj
+def command(
+    call: Call,
+    target: str | None,
+    to: int | None,
+    dry_run: bool,
+    message: str,
+    lock_timeout: float,
+) -> None:
+    """Let production serve what it served before.
+
+    Called again, it goes further back, never forward to what was rolled back.
+    What production leaves is marked: promote-staging refuses it without --force.
+    """
+    change(
+        call,
+        Rollback(to),
+        target=target,
+        dry_run=dry_run,
+        message=message,
+        lock_timeout=lock_timeout,
+    )

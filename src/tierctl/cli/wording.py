@@ -1,0 +1,99 @@
+"""How changes and events are put into words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tierctl.rotation import Color, Content, State
+from tierctl.text import shown
+
+if TYPE_CHECKING:
+    from tierctl.changes import Outcome
+    from tierctl.events import Author, Event
+
+
+def outcome(done: Outcome) -> list[str]:
+    """Return what a change did, or would do: what moves, then by which steps."""
+    if done.event is None:
+        return [f"nothing to do: production is {done.after.production} already"]
+    moves = list(moved(done.before, done.after))
+    return moves + [f"  by: {step}" for step in done.steps]
+
+
+def moved(before: State, after: State) -> list[str]:
+    """Return one line for each link that differs: ``production: blue -> green``."""
+    lines = []
+    if before.production is not after.production:
+        served = _deployments(before.served, after.served)
+        lines.append(f"production: {before.production or 'none'} -> {after.production}{served}")
+    if before.staging is not after.staging:
+        staged = _deployments(before.staged, after.staged)
+        lines.append(f"staging: {before.staging} -> {after.staging}{staged}")
+    for color in Color:
+        old, new = before.content(color), after.content(color)
+        if old != new:
+            lines.append(f"{color}: {old} -> {new}")
+    return lines
+
+
+def recovered(event: Event, *, dry_run: bool) -> str:
+    """Return the news that an interrupted change is finished first."""
+    verb = "Would first finish" if dry_run else "Finished"
+    changed = ""
+    if event.before is not None:
+        changed = ": " + ", ".join(moved(event.before, event.after))
+    who = f"{person(event.author)}, {when(event.time)}"
+    return f"{verb} an interrupted {event.kind} by {who}{changed}"
+
+
+def event_line(event: Event) -> str:
+    """Return an event as one line of a list."""
+    columns = [event.id, when(event.time), f"{event.kind!s:<9}", person(event.author), *what(event)]
+    return shown("  ".join(filter(None, (*columns, event.author.reason))))
+
+
+def event_in_full(event: Event) -> list[str]:
+    """Return all that an event tells, one fact a line."""
+    facts = [
+        ("event", event.id),
+        ("time", when(event.time)),
+        ("kind", str(event.kind)),
+        ("by", person(event.author)),
+        ("why", event.author.reason),
+        ("before", "" if event.before is None else str(event.before)),
+        ("after", str(event.after)),
+        ("way back", "" if event.past.way_back is None else str(event.past.way_back)),
+        ("rolled back", ", ".join(map(str, event.past.rolled_back))),
+    ]
+    return [shown(f"{name}: {value}") for name, value in facts if value]
+
+
+def what(event: Event) -> list[str]:
+    """Return what an event changed, in short."""
+    if event.before is None:
+        return [str(event.after)]
+    return [", ".join(moved(event.before, event.after))]
+
+
+def person(author: Author) -> str:
+    """Return who did something, and where."""
+    return f"{shown(author.user)} on {shown(author.host)}"
+
+
+def when(time: str) -> str:
+    """Return an event's time for people."""
+    return shown(time.replace("T", " ").replace("Z", " UTC"))
+
+
+def minute(time: str) -> str:
+    """Return an event's time to the minute, UTC."""
+    return shown(time.replace("T", " ")[:16])
+
+
+def _deployments(before: Content | None, after: Content | None) -> str:
+    """Return which deployments a tier moved between, where they have numbers."""
+    old = None if before is None else before.deployment
+    new = None if after is None else after.deployment
+    if new is None:
+        return ""
+    return f" (deployment {new})" if old is None else f" (deployment {old} -> {new})"

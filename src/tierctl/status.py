@@ -1,0 +1,120 @@
+"""What the tiers of a target show, since when and by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tierctl import filelock, history, intent, tiers
+from tierctl.errors import NoSuchTier, TierctlError, cause_of
+from tierctl.events import Event
+from tierctl.filesystem import FileSystem, exists
+from tierctl.layout import LINKS, PRODUCTION, STAGING, Layout
+from tierctl.locking import Holder, read_holder
+from tierctl.rotation import Color, Content
+from tierctl.text import shown
+from tierctl.validators import validate_color, validate_symlink_target
+
+
+class TierStatus(NamedTuple):
+    """What one tier shows.
+
+    ``color`` is production's and staging's; ``content`` is None for a
+    production that does not exist yet, and for a tier that is damaged, of which
+    ``problem`` tells. ``event`` is the one that has made it show this, if
+    history knows.
+    """
+
+    name: str
+    color: Color | None = None
+    content: Content | None = None
+    problem: str = ""
+    event: Event | None = None
+
+
+class LockStatus(NamedTuple):
+    """Whether the lock is held (None: the caller may not ask), and who wrote that they hold it."""
+
+    held: bool | None
+    holder: Holder | None
+
+
+class Status(NamedTuple):
+    """A target as it stands now."""
+
+    tiers: tuple[TierStatus, ...]
+    lock: LockStatus
+    unfinished: Event | None
+    problems: tuple[str, ...]
+
+
+def read(fs: FileSystem, layout: Layout, names: Sequence[str] = ()) -> Status:
+    """Return the status of production and staging, or of the tiers that are named.
+
+    A tier or a record that is damaged is told of in the status. Raises
+    ``NoSuchTier`` for a name that is no tier of this target.
+    """
+    found = [_read_tier(fs, layout, name) for name in names or (PRODUCTION, STAGING)]
+    problems = list(_same_color(found))
+    unfinished = None
+    try:
+        found = _with_events(fs, layout, found)
+        unfinished = intent.read(fs, layout)
+    except TierctlError as error:
+        problems.append(error.message)
+    except OSError as error:
+        problems.append(cause_of(error))
+    return Status(tuple(found), _lock_status(fs, layout), unfinished, tuple(problems))
+
+
+def _read_tier(fs: FileSystem, layout: Layout, name: str) -> TierStatus:
+    path = layout.within(name)
+    if not tiers.is_tier_name(name) or (name != PRODUCTION and not exists(fs, path)):
+        raise NoSuchTier(
+            f"there is no tier {shown(name)} in {shown(layout.infrastructure)}",
+            f"There are: {', '.join(map(shown, tiers.names(layout)))}",
+        )
+    try:
+        if name not in (PRODUCTION, STAGING):
+            return TierStatus(name, content=validate_color(path, fs))
+        if not exists(fs, path):
+            return TierStatus(name)
+        color = validate_symlink_target(path, fs)
+        return TierStatus(name, color, validate_color(layout.within(color.value), fs))
+    except TierctlError as error:
+        return TierStatus(name, problem=error.message)
+
+
+def _same_color(found: Sequence[TierStatus]) -> Sequence[str]:
+    colors = {tier.name: tier.color for tier in found if tier.color is not None}
+    if len(colors) == 2 and len(set(colors.values())) == 1:
+        return ["production and staging point to the same color"]
+    return []
+
+
+def _with_events(fs: FileSystem, layout: Layout, found: Sequence[TierStatus]) -> list[TierStatus]:
+    """Add to each tier the newest event that moved it, if that made it show what it shows."""
+    wanted = {tier.name for tier in found if tier.name in LINKS}
+    movers: dict[str, Event] = {}
+    events = history.newest_first(fs, layout)
+    while wanted and (event := next(events, None)) is not None:
+        moved = {name for name in wanted if event.moves(name)}
+        movers.update(dict.fromkeys(moved, event))
+        wanted -= moved
+    return [_with_event(tier, movers.get(tier.name)) for tier in found]
+
+
+def _with_event(tier: TierStatus, event: Event | None) -> TierStatus:
+    if event is None or event.after.behind(tier.name) != tier.content:
+        return tier  # moved without tierctl
+    return tier._replace(event=event)
+
+
+def _lock_status(fs: FileSystem, layout: Layout) -> LockStatus:
+    try:
+        held = not filelock.is_free(layout.lock)
+    except FileNotFoundError:
+        held = False
+    except OSError:
+        return LockStatus(None, read_holder(fs, layout))
+    return LockStatus(held, read_holder(fs, layout) if held else None)

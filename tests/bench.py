@@ -1,0 +1,200 @@
+"""What is promised about speed, measured: ``nox -s bench``.
+
+Each line is a ratio of two things that take turns in one run: the median over
+the pairs, then the median of each in milliseconds. Set TMPDIR to measure on
+another filesystem.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from targets import make_target
+from tierctl import changes, mounts, renameat2
+from tierctl.events import Author, EventKind, new_event, to_document
+from tierctl.filesystem import OsFileSystem
+from tierctl.layout import Layout, temporary
+from tierctl.past import Past
+from tierctl.request import Promotion
+from tierctl.rotation import Color, Content, State
+
+PAIRS = 41
+LONG_HISTORY = 100_000
+
+BIN = Path(sys.executable).parent
+# What a user's environment has: compiled modules, buffered output.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+Run = Callable[[], None]
+
+
+class Measurement(NamedTuple):
+    """Two things to time in turn, ``before`` being run before each pair, and the limit."""
+
+    name: str
+    limit: float
+    run: Run
+    against: Run
+    before: Sequence[Run] = ()
+
+    def pair(self) -> tuple[float, float]:
+        """Return how long each took, in seconds."""
+        for prepare in self.before:
+            prepare()
+        return timed(self.run), timed(self.against)
+
+
+def main() -> None:
+    """Measure everything."""
+    with tempfile.TemporaryDirectory() as directory:
+        mount = mounts.find(directory)
+        print(f"{PAIRS} pairs each, on {'unknown' if mount is None else mount.type}")
+        print(f"{'':48}{'ratio':>7}{'at most':>9}{'ms':>9}{'against':>9}")
+        for measurement in measurements(Path(directory)):
+            report(measurement)
+
+
+def measurements(top: Path) -> Iterator[Measurement]:
+    """Yield what is promised."""
+    click = process([sys.executable, "-c", "import click"])
+    short, long = make_target(top / "short"), make_target(top / "long")
+    promote_both = [tierctl("promote-staging", layout) for layout in (short, long)]
+    for run in promote_both:
+        run()
+    lengthen(long)
+    yield Measurement("promote-staging / import click", 1.35, promote_both[0], click)
+    yield Measurement(
+        "status --json / import click", 1.5, tierctl("status", short, "--json"), click
+    )
+    yield Measurement("completion of a tier / import click", 1.35, completion(short), click)
+    yield Measurement(
+        "the change / an exchange with as many fsyncs",
+        1.5,
+        change(make_target(top / "change")),
+        bare_exchange(make_target(top / "bare")),
+    )
+    events = f"{LONG_HISTORY:,} events / 1"
+    yield Measurement(f"promote-staging, history of {events}", 1.05, *promote_both[::-1])
+    yield Measurement(
+        f"rollback, history of {events}",
+        1.05,
+        tierctl("rollback", long),
+        tierctl("rollback", short),
+        before=promote_both,
+    )
+
+
+def report(measurement: Measurement) -> None:
+    """Run both things in turn and print the ratio."""
+    pairs = [measurement.pair() for _ in range(PAIRS + 1)][1:]  # the first one warms up
+    ratio = median(one / other for one, other in pairs)
+    one, other = (median(times) * 1000 for times in zip(*pairs, strict=True))
+    name, limit = measurement.name, measurement.limit
+    print(f"{name:48}{ratio:7.2f}{limit:9.2f}{one:9.2f}{other:9.2f}", flush=True)
+
+
+def timed(run: Run) -> float:
+    """Return how long something takes, in seconds."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def process(command: list[str], **variables: str) -> Run:
+    """Return a run of a whole process."""
+    environment = {**ENVIRONMENT, **variables}
+
+    def run() -> None:
+        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+
+    return run
+
+
+def tierctl(command: str, layout: Layout, *options: str) -> Run:
+    """Return a run of the installed command, as from a loaded tier."""
+    return process([str(BIN / "tierctl"), command, *options], IAC_TIER_DIR=layout.within("blue"))
+
+
+def completion(layout: Layout) -> Run:
+    """Return a run of what bash runs to complete ``tierctl status pro``."""
+    return process(
+        [str(BIN / "tierctl")],
+        IAC_TIER_DIR=layout.within("blue"),
+        _TIERCTL_COMPLETE="bash_complete",
+        COMP_WORDS="tierctl status pro",
+        COMP_CWORD="2",
+    )
+
+
+def lengthen(layout: Layout) -> None:
+    """Write a history of very many events."""
+    state = State(Color.GREEN, Color.BLUE, Content("blue"), Content("green"))
+    event = new_event(EventKind.PROMOTION, Author("somebody", "somewhere"), state, state, Past())
+    line = json.dumps(to_document(event), separators=(",", ":")) + "\n"
+    history = Path(layout.history)
+    history.write_text(line * LONG_HISTORY + history.read_text())
+
+
+class Silent:
+    """A reporter that is only there."""
+
+    def recovered(self, event: object) -> None:
+        """Say nothing."""
+
+    def done(self, outcome: object) -> None:
+        """Say nothing."""
+
+    def warn(self, text: str) -> None:
+        """Say nothing."""
+
+
+def change(layout: Layout) -> Run:
+    """Return a run of the whole change: lock, intent, exchange, fsyncs, event."""
+    fs, author = OsFileSystem(), Author("somebody", "somewhere")
+
+    def run() -> None:
+        changes.carry_out(fs, layout, Promotion(), author, Silent(), lock_timeout=0)
+
+    return run
+
+
+def bare_exchange(layout: Layout) -> Run:
+    """Return a run of an exchange with the five fsyncs of a change, and what each has to flush.
+
+    That is: a new file and its name (the intent), the links, a longer file (the
+    event), a name less (the intent is gone).
+    """
+    os.mkdir(layout.control)
+    top = os.open(layout.infrastructure, os.O_RDONLY)
+    links = [os.fsencode(layout.within(name)) for name in ("production", "staging")]
+    directory = os.open(layout.control, os.O_RDONLY)
+    history = os.open(layout.history, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    draft, intent = temporary(layout.intent), layout.intent
+    data = os.urandom(500)
+
+    def run() -> None:
+        file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        os.write(file, data)
+        os.fsync(file)
+        os.close(file)
+        os.rename(draft, intent)
+        os.fsync(directory)
+        assert renameat2.exchange(*links) == 0
+        os.fsync(top)
+        os.write(history, data)
+        os.fsync(history)
+        os.unlink(intent)
+        os.fsync(directory)
+
+    return run
+
+
+if __name__ == "__main__":
+    main()

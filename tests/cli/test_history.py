@@ -1,0 +1,68 @@
+"""``tierctl history``: what a user gets."""
+
+from pathlib import Path
+
+import pytest
+
+from program import Program
+from targets import make_target
+from tierctl.layout import Layout
+
+
+@pytest.fixture
+def changed(tierctl: Program, tmp_path: Path) -> Layout:
+    """A target with three events."""
+    layout = make_target(tmp_path)
+    for reason in ("one", "two", "three"):
+        tierctl("promote-staging", "-t", tmp_path, "-m", reason)
+    return layout
+
+
+def test_the_newest_comes_first(tierctl: Program, changed: Layout) -> None:
+    lines = tierctl("history", "-t", changed.target).out.splitlines()
+    assert ["three", "two", "one"] == [line.split()[-1] for line in lines]
+    assert "production: green -> blue, staging: blue -> green" in lines[0]
+
+
+def test_a_limit_counts_rows(tierctl: Program, changed: Layout) -> None:
+    assert 2 == len(tierctl("history", "-t", changed.target, "--limit", "2").out.splitlines())
+    document = tierctl("history", "-t", changed.target, "--limit", "1", "--json").document
+    assert ["three"] == [event["reason"] for event in document["events"]]
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "x"])
+def test_a_limit_is_a_number(tierctl: Program, changed: Layout, limit: str) -> None:
+    assert 2 == tierctl("history", "-t", changed.target, "--limit", limit).code
+
+
+def test_one_event_is_shown_in_full(tierctl: Program, changed: Layout) -> None:
+    event = tierctl("history", "-t", changed.target, "--json").document["events"][1]
+    done = tierctl("history", "-t", changed.target, event["id"])
+    assert f"event: {event['id']}" == done.out.splitlines()[0]
+    assert "why: two" in done.out.splitlines()
+    document = tierctl("history", "-t", changed.target, event["id"][:-1], "--json").document
+    assert event == document["event"]
+
+
+@pytest.mark.parametrize("beginning", ["nonsense", "2"])
+def test_no_event_or_several_are_refused(tierctl: Program, changed: Layout, beginning: str) -> None:
+    done = tierctl("history", "-t", changed.target, beginning)
+    assert 1 == done.code
+    assert "tierctl history" in done.err
+
+
+def test_a_target_without_history_has_an_empty_one(tierctl: Program, tmp_path: Path) -> None:
+    make_target(tmp_path)
+    assert (0, "", "") == tierctl("history", "-t", tmp_path)
+    assert [] == tierctl("history", "-t", tmp_path, "--json").document["events"]
+
+
+def test_undecodable_and_control_characters_come_out_escaped(
+    tierctl: Program, tmp_path: Path
+) -> None:
+    make_target(tmp_path)
+    tierctl("promote-staging", "-t", tmp_path, "-m", "a\x1b[2Jb\udcffc\nd")
+    done = tierctl("history", "-t", tmp_path)
+    assert "a\\x1b[2Jb\\xffc\\nd" in done.out
+    document = tierctl("history", "-t", tmp_path, "--json").document
+    assert "a\x1b[2Jb\\xffc\nd" == document["events"][0]["reason"]

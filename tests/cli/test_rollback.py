@@ -1,0 +1,130 @@
+"""``tierctl rollback``: what a user gets."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from program import Program
+from targets import links, listing, make_deployment, make_target
+from tierctl.layout import Layout
+
+
+@pytest.fixture
+def promoted(tierctl: Program, tmp_path: Path) -> Layout:
+    """A target whose production has moved from deployment 41 to 42."""
+    layout = make_target(tmp_path, blue=42, green=41)
+    assert 0 == tierctl("promote-staging", "-t", tmp_path).code
+    return layout
+
+
+def deploy(layout: Layout, number: int) -> None:
+    """Point staging's color to a new deployment, as a deploy does."""
+    make_deployment(layout, number)
+    color = Path(layout.within(links(layout)["staging"]))
+    color.unlink()
+    color.symlink_to(f"deployments/{number}")
+
+
+def served(layout: Layout) -> str:
+    return Path(layout.within("production")).resolve().name
+
+
+def test_it_swaps_back_if_nothing_else_moved(tierctl: Program, promoted: Layout) -> None:
+    done = tierctl("rollback", "-t", promoted.target)
+    assert 0 == done.code
+    assert "production: blue -> green (deployment 42 -> 41)" == done.out.splitlines()[0]
+    assert "41" == served(promoted)
+
+
+def test_a_color_that_was_pointed_elsewhere_is_pointed_back(
+    tierctl: Program, promoted: Layout
+) -> None:
+    deploy(promoted, 43)
+    done = tierctl("rollback", "-t", promoted.target)
+    assert 0 == done.code
+    assert "green: deployment 43 -> deployment 41" in done.out
+    assert "41" == served(promoted)
+    assert 2 == len(tierctl("history", "-t", promoted.target).out.splitlines())
+
+
+def test_again_goes_further_back_and_never_forward(tierctl: Program, promoted: Layout) -> None:
+    for number in (43, 44):
+        deploy(promoted, number)
+        assert 0 == tierctl("promote-staging", "-t", promoted.target).code
+    went = []
+    while tierctl("rollback", "-t", promoted.target).code == 0:
+        went.append(served(promoted))
+    assert ["43", "42", "41"] == went
+
+
+def test_any_finished_deployment_can_be_named(tierctl: Program, promoted: Layout) -> None:
+    make_deployment(promoted, 7)
+    assert 0 == tierctl("rollback", "-t", promoted.target, "--to", "7").code
+    assert "7" == served(promoted)
+
+
+def test_the_deployment_that_is_served_is_no_change(tierctl: Program, promoted: Layout) -> None:
+    done = tierctl("rollback", "-t", promoted.target, "--to", "42")
+    assert (0, "42") == (done.code, served(promoted))
+    assert "nothing to do" in done.out
+
+
+REFUSALS = {
+    "the first promotion": "what production served before",
+    "records missing": "what production served before",
+    "no production": "production does not exist yet",
+    "content gone": "deployment 41 is not there any more",
+    "never finished": "deployment 9 was never finished",
+}
+
+
+@pytest.mark.parametrize("why", REFUSALS)
+def test_it_says_why_there_is_no_way_back(tierctl: Program, tmp_path: Path, why: str) -> None:
+    layout = make_target(tmp_path, blue=42, green=41, production=None)
+    options: list[str] = []
+    if why != "no production":
+        tierctl("promote-staging", "-t", tmp_path)
+    if why == "records missing":
+        deploy(layout, 43)
+        tierctl("promote-staging", "-t", tmp_path)
+        shutil.rmtree(layout.control)
+    if why == "content gone":
+        deploy(layout, 41)
+        deploy(layout, 43)
+        tierctl("promote-staging", "-t", tmp_path)
+        deploy(layout, 44)
+        tierctl("rollback", "-t", tmp_path, "--to", "41")
+        deploy(layout, 45)
+        tierctl("promote-staging", "-t", tmp_path)
+        deploy(layout, 46)
+        shutil.rmtree(layout.within("deployments/41"))
+    if why == "never finished":
+        make_deployment(layout, 9, finished=False)
+        options = ["--to", "9"]
+    before = listing(tmp_path)
+    done = tierctl("rollback", "-t", tmp_path, *options)
+    assert (1, "") == (done.code, done.out)
+    assert REFUSALS[why] in done.err
+    assert links(layout) == {k: before[f"infrastructure/{k}"][4].decode() for k in links(layout)}
+
+
+def test_a_tier_made_by_hand_goes_back_once(tierctl: Program, tmp_path: Path) -> None:
+    layout = make_target(tmp_path)
+    tierctl("promote-staging", "-t", tmp_path)
+    assert 0 == tierctl("rollback", "-t", tmp_path).code
+    assert "green" == links(layout)["production"]
+    assert 1 == tierctl("rollback", "-t", tmp_path).code
+
+
+def test_a_dry_run_prints_the_same_and_writes_nothing(tierctl: Program, promoted: Layout) -> None:
+    deploy(promoted, 43)
+    before = listing(promoted.target)
+    dry = tierctl("rollback", "-t", promoted.target, "--dry-run")
+    assert before == listing(promoted.target)
+    assert dry.out == tierctl("rollback", "-t", promoted.target).out
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "x", "../41"])
+def test_a_deployment_is_a_number(tierctl: Program, promoted: Layout, number: str) -> None:
+    assert 2 == tierctl("rollback", "-t", promoted.target, "--to", number).code

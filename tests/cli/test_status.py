@@ -1,0 +1,154 @@
+"""``tierctl status``: what a user gets."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from program import Program, installed
+from targets import listing, make_target
+from tierctl.filesystem import OsFileSystem
+from tierctl.layout import Layout
+
+
+@pytest.fixture
+def promoted(tierctl: Program, tmp_path: Path) -> Layout:
+    """A target whose production has moved from deployment 41 to 42, on whim."""
+    layout = make_target(tmp_path, blue=42, green=41)
+    assert 0 == tierctl("promote-staging", "-t", tmp_path, "-m", "on a whim").code
+    return layout
+
+
+def test_it_shows_both_tiers_since_when_by_whom_and_why(tierctl: Program, promoted: Layout) -> None:
+    done = tierctl("status", "-t", promoted.target)
+    assert (0, "") == (done.code, done.err)
+    head, titles, production, staging = done.out.splitlines()
+    assert promoted.infrastructure == head
+    assert ["TIER", "COLOR", "SERVES", "SINCE", "(UTC)", "BY", "WHY"] == titles.split()
+    assert production.startswith("production  ● blue   deployment 42")
+    assert production.endswith("on a whim")
+    assert staging.startswith("staging     ● green  deployment 41")
+
+
+def test_json_says_the_same(tierctl: Program, promoted: Layout) -> None:
+    document = tierctl("status", "-t", promoted.target, "--json").document
+    production = document["tiers"]["production"]
+    assert ("blue", 42, "on a whim") == tuple(
+        production[key] for key in ("color", "deployment", "reason")
+    )
+    assert {"held": False, "holder": None} == document["lock"]
+
+
+def test_it_writes_nothing(tierctl: Program, tmp_path: Path) -> None:
+    make_target(tmp_path)
+    before = listing(tmp_path)
+    assert 0 == tierctl("status", "-t", tmp_path).code
+    assert before == listing(tmp_path)
+
+
+def test_before_the_first_promotion_production_is_none(tierctl: Program, tmp_path: Path) -> None:
+    make_target(tmp_path, production=None)
+    done = tierctl("status", "-t", tmp_path)
+    assert 0 == done.code
+    assert "not promoted yet" in done.out
+
+
+def test_what_was_moved_by_hand_is_since_unknown(tierctl: Program, promoted: Layout) -> None:
+    path = Path(promoted.within("blue"))
+    path.unlink()
+    path.symlink_to("deployments/41")
+    production = tierctl("status", "-t", promoted.target, "--json").document["tiers"]["production"]
+    assert (41, None) == (production["deployment"], production["since"])
+
+
+def test_a_damaged_tier_is_told_of_and_the_other_is_shown(
+    tierctl: Program, promoted: Layout
+) -> None:
+    path = Path(promoted.within("staging"))
+    path.unlink()
+    path.symlink_to("yellow")
+    done = tierctl("status", "-t", promoted.target)
+    assert 0 == done.code
+    assert "is dangling" in done.out
+    assert "deployment 42" in done.out
+
+
+def test_both_on_one_color_is_told(tierctl: Program, tmp_path: Path) -> None:
+    make_target(tmp_path, production="blue")
+    assert "same color" in tierctl("status", "-t", tmp_path).out
+
+
+def test_rubbish_in_the_records_is_told_of(tierctl: Program, promoted: Layout) -> None:
+    Path(promoted.intent).write_text("{")
+    done = tierctl("status", "-t", promoted.target)
+    assert 0 == done.code
+    assert "intent.json" in done.out
+
+
+def test_other_tiers_can_be_named(tierctl: Program, promoted: Layout) -> None:
+    Path(promoted.within("dev1")).symlink_to("deployments/41")
+    document = tierctl("status", "-t", promoted.target, "dev1", "blue", "--json").document
+    assert ["dev1", "blue"] == list(document["tiers"])
+    assert 41 == document["tiers"]["dev1"]["deployment"]
+
+
+@pytest.mark.parametrize("name", ["dev2", "deployments", "../x", ".tierctl", ""])
+def test_what_is_no_tier_is_refused(tierctl: Program, promoted: Layout, name: str) -> None:
+    done = tierctl("status", "-t", promoted.target, name)
+    assert 1 == done.code
+    assert "There are: production, staging, blue, green" in done.err
+
+
+def test_the_holder_of_the_lock_is_named(tierctl: Program, promoted: Layout) -> None:
+    Path(promoted.holder).write_text(
+        '{"user": "ada", "host": "node7", "pid": 12, "command": "promotion", "time": "today"}'
+    )
+    assert "Locked" not in tierctl("status", "-t", promoted.target).out
+    with OsFileSystem().lock(promoted.lock, mode=0o600, timeout=0):
+        assert "Locked by ada on node7" in tierctl("status", "-t", promoted.target).out
+        document = tierctl("status", "-t", promoted.target, "--json").document
+    assert (True, "ada") == (document["lock"]["held"], document["lock"]["holder"]["user"])
+
+
+def test_an_unfinished_change_is_told_of(tierctl: Program, promoted: Layout) -> None:
+    event = tierctl("history", "-t", promoted.target, "--json").document["events"][0]
+    Path(promoted.intent).write_text(json.dumps(event))
+    assert "Unfinished: a promotion" in tierctl("status", "-t", promoted.target).out
+    document = tierctl("status", "-t", promoted.target, "--json").document
+    assert event == document["unfinished"]
+
+
+def test_markup_in_a_reason_is_only_text(tierctl: Program, tmp_path: Path) -> None:
+    make_target(tmp_path)
+    tierctl("promote-staging", "-t", tmp_path, "-m", "[red]x[/red] \x1b[2J\n")
+    assert "[red]x[/red] \\x1b[2J\\n" in tierctl("status", "-t", tmp_path).out
+
+
+def test_watching_prints_a_document_a_line_until_interrupted(promoted: Layout) -> None:
+    watching = subprocess.Popen(
+        [installed(), "status", "--target", promoted.target, "--watch", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stdout is not None
+    lines = [watching.stdout.readline() for _ in range(2)]
+    watching.send_signal(signal.SIGINT)
+    rest, _ = watching.communicate(timeout=10)
+    assert 130 == watching.returncode
+    assert [42, 42] == [json.loads(line)["tiers"]["production"]["deployment"] for line in lines]
+    assert not rest
+
+
+def test_watching_ends_when_nobody_reads(promoted: Layout) -> None:
+    reading, writing = os.pipe()
+    watching = subprocess.Popen(
+        [installed(), "status", "--target", promoted.target, "--watch", "--json"], stdout=writing
+    )
+    os.close(writing)
+    os.read(reading, 10)
+    os.close(reading)
+    assert 0 == watching.wait(timeout=10)

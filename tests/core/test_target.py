@@ -1,0 +1,141 @@
+"""Which target is meant."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from targets import make_target
+from tierctl import target
+from tierctl.errors import AmbiguousTarget, BadFile, NoTarget, NotATarget, Untrusted
+from tools import require_root
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a directory without a tierctl.toml."""
+    directory = tmp_path / "elsewhere"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    return directory
+
+
+def test_the_option_comes_first(tmp_path: Path) -> None:
+    one, two = make_target(tmp_path / "one"), make_target(tmp_path / "two")
+    assert one == target.find(one.target, {"IAC_TIER_DIR": two.within("blue")})
+
+
+@pytest.mark.parametrize("given", [".", "target", "target/", "target/infrastructure", "nothing"])
+def test_the_option_wants_the_directory_given_to_bootstrap(tmp_path: Path, given: str) -> None:
+    os.chdir(tmp_path)
+    layout = make_target(tmp_path / "target")
+    if given.startswith("target") and "infra" not in given:
+        assert layout == target.find(given, {})
+    else:
+        with pytest.raises(NotATarget):
+            target.find(given, {})
+
+
+class TestLoadedTier:
+    @pytest.mark.parametrize("tier", ["blue", "production", "deployments/41", "blue/"])
+    def test_its_infrastructure_is_found(self, tmp_path: Path, tier: str) -> None:
+        layout = make_target(tmp_path / "lab", blue=41)
+        assert layout == target.find(None, {"IAC_TIER_DIR": layout.within(tier)})
+
+    def test_its_spelling_is_kept(self, tmp_path: Path) -> None:
+        make_target(tmp_path / "gpfs" / "lab")
+        (tmp_path / "software").symlink_to("gpfs")
+        tier = f"{tmp_path}/software/lab/infrastructure/blue"
+        found = target.find(None, {"IAC_TIER_DIR": tier})
+        assert f"{tmp_path}/software/lab" == found.target
+
+    def test_a_link_to_it_from_elsewhere_is_resolved(self, tmp_path: Path) -> None:
+        layout = make_target(tmp_path / "lab", blue=41)
+        (tmp_path / "shortcut").symlink_to(layout.within("blue"))
+        assert layout == target.find(None, {"IAC_TIER_DIR": str(tmp_path / "shortcut")})
+
+    @pytest.mark.parametrize("value", ["relative/blue", "/", "/nowhere/blue"])
+    def test_what_is_no_tier_is_refused(self, value: str) -> None:
+        with pytest.raises(NotATarget, match="IAC_TIER_DIR"):
+            target.find(None, {"IAC_TIER_DIR": value})
+
+    @pytest.mark.parametrize("environment", [{}, {"IAC_TIER_DIR": ""}])
+    def test_without_one_both_ways_are_named(self, environment: dict[str, str]) -> None:
+        with pytest.raises(NoTarget) as raised:
+            target.find(None, environment)
+        assert "IAC_TIER_DIR" in raised.value.message
+        assert "--target" in raised.value.hint
+
+
+class TestDefinitions:
+    def test_the_nearest_file_upwards_counts(self, tmp_path: Path, elsewhere: Path) -> None:
+        layout = make_target(tmp_path / "lab")
+        (tmp_path / "tierctl.toml").write_text('target = "nowhere"')
+        (elsewhere / "tierctl.toml").write_text('target = "../lab"')
+        (elsewhere / "a" / "b").mkdir(parents=True)
+        os.chdir(elsewhere / "a" / "b")
+        assert layout == target.find(None, {})
+
+    def test_the_same_target_twice_is_no_contradiction(
+        self, tmp_path: Path, elsewhere: Path
+    ) -> None:
+        layout = make_target(tmp_path / "lab")
+        (tmp_path / "alias").symlink_to("lab")
+        (elsewhere / "tierctl.toml").write_text(f'target = "{tmp_path}/alias"')
+        assert layout == target.find(None, {"IAC_TIER_DIR": layout.within("blue")})
+
+    def test_two_different_targets_are_refused(self, tmp_path: Path, elsewhere: Path) -> None:
+        one, two = make_target(tmp_path / "one"), make_target(tmp_path / "two")
+        (elsewhere / "tierctl.toml").write_text(f'target = "{two.target}"')
+        with pytest.raises(AmbiguousTarget) as raised:
+            target.find(None, {"IAC_TIER_DIR": one.within("blue")})
+        assert "--target" in raised.value.hint
+
+    def test_one_that_names_no_target_is_passed_over(self, elsewhere: Path) -> None:
+        (elsewhere / "tierctl.toml").write_text('path = ["python"]')
+        with pytest.raises(NoTarget):
+            target.find(None, {})
+
+    @pytest.mark.parametrize(
+        "text", ["target = 1", "target = ''", "target", "\xff", "a = " + "[" * 9999]
+    )
+    def test_rubbish_is_named(self, elsewhere: Path, text: str) -> None:
+        (elsewhere / "tierctl.toml").write_bytes(text.encode("latin-1"))
+        with pytest.raises(BadFile, match=r"tierctl\.toml"):
+            target.find(None, {})
+
+    def test_one_that_everybody_may_write_is_not_believed(
+        self, tmp_path: Path, elsewhere: Path
+    ) -> None:
+        layout = make_target(tmp_path / "lab")
+        file = elsewhere / "tierctl.toml"
+        file.write_text(f'target = "{layout.target}"')
+        file.chmod(0o666)
+        with pytest.raises(Untrusted, match="everybody"):
+            target.find(None, {})
+
+    def test_one_of_another_user_is_not_believed(self, tmp_path: Path, elsewhere: Path) -> None:
+        require_root()
+        layout = make_target(tmp_path / "lab")
+        file = elsewhere / "tierctl.toml"
+        file.write_text(f'target = "{layout.target}"')
+        os.chown(file, 12345, 12345)
+        with pytest.raises(Untrusted, match="user 12345"):
+            target.find(None, {})
+
+    def test_a_fifo_does_not_hang(self, elsewhere: Path) -> None:
+        os.mkfifo(elsewhere / "tierctl.toml")
+        with pytest.raises(Untrusted, match="not a file"):
+            target.find(None, {})
+
+
+def test_a_relative_path_is_spelled_as_the_shell_spells_it(tmp_path: Path) -> None:
+    (tmp_path / "gpfs").mkdir()
+    (tmp_path / "software").symlink_to("gpfs")
+    os.chdir(tmp_path / "software")
+    assert f"{tmp_path}/software/lab" == target.absolute("lab", {"PWD": f"{tmp_path}/software"})
+
+
+@pytest.mark.parametrize("lie", ["/", "relative", "/nowhere", ""])
+def test_a_wrong_pwd_is_not_believed(elsewhere: Path, lie: str) -> None:
+    assert f"{elsewhere}/lab" == target.absolute("lab", {"PWD": lie})

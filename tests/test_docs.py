@@ -1,0 +1,112 @@
+"""What people read is true: the examples are run, the tables are compared."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from program import Program, installed
+from targets import make_target
+from tierctl.cli.commands import COMMANDS
+
+ROOT = Path(__file__).parent.parent
+PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+# Where the examples live on the page, and what differs from run to run.
+PLACE = "/software"
+VARYING = [
+    (r"\d{8}-\d{6}-[0-9a-f]{6}", "ID"),
+    (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?Z?", "TIME"),
+    (r"\S+ on \S+", "SOMEBODY"),
+    (r" +", " "),
+    (r"\t", " "),
+]
+
+
+def examples(page: str) -> list[tuple[str, str]]:
+    """Return the commands of a page's console blocks, each with the output that it shows."""
+    found = []
+    for block in re.findall(r"^```console\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S):
+        for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
+            command, _, output = part.partition("\n")
+            found.append((command, output))
+    return found
+
+
+def run(commands: list[str], directory: Path) -> list[str]:
+    """Run commands in one shell and return what each printed."""
+    mark = "-- next --"
+    script = "".join(f"{command}\necho '{mark}'\n" for command in commands)
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(installed()).parent}:{os.environ['PATH']}",
+        "HOME": str(directory),
+        "NO_COLOR": "1",
+    }
+    done = subprocess.run(
+        ["bash", "-c", script.replace(PLACE, str(directory))],
+        cwd=directory,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
+    return done.stdout.replace(str(directory), PLACE).split(f"{mark}\n")[:-1]
+
+
+def steady(text: str) -> str:
+    for pattern, instead in VARYING:
+        text = re.sub(pattern, instead, text)
+    return text
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_examples_print_what_the_page_shows(page: str, tmp_path: Path) -> None:
+    commands, outputs = zip(*examples(page), strict=True) if examples(page) else ((), ())
+    printed = run(list(commands), tmp_path)
+    assert [steady(text) for text in outputs] == [steady(text) for text in printed]
+
+
+def test_the_examples_are_found() -> None:
+    assert len(examples("README.md")) >= 5
+    assert len(examples("docs/commands.md")) >= len(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_documented(name: str) -> None:
+    commands = [command for command, _ in examples("docs/commands.md")]
+    assert f"## `{name}`" in (ROOT / "docs/commands.md").read_text()
+    assert any(f"tierctl {name}" in command for command in commands)
+    assert f"`tierctl {name}`" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_that_a_page_names_exists(page: str) -> None:
+    text = (ROOT / page).read_text()
+    names = re.findall(r"`((?:tests|docs|src)/[\w/.]+\.\w+)`", text)
+    names += re.findall(r"\]\(([\w/.]+\.(?:md|svg))\)", text)
+    for name in names:
+        assert (ROOT / name).exists() or (ROOT / "docs" / name).exists(), name
+
+
+def documented(heading: str) -> set[str]:
+    """Return the members that docs/json.md lists under a heading."""
+    text = (ROOT / "docs/json.md").read_text()
+    part = text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?`) \|", part, re.M)
+    return {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+
+
+def test_documents_have_the_members_that_are_documented(tierctl: Program, tmp_path: Path) -> None:
+    make_target(tmp_path)
+    common = {"schema", "command", "ok"}
+    change = tierctl("promote-staging", "-t", tmp_path, "--json").document
+    assert documented("`promote-staging`, `rollback`") == change.keys() - common
+    assert documented("Events") == change["event"].keys()
+    status = tierctl("status", "-t", tmp_path, "--json").document
+    assert documented("`status`") == status.keys() - common
+    doctor = tierctl("doctor", "-t", tmp_path, "--json").document
+    assert {"findings"} == doctor.keys() - common
+    assert {"severity", "subject", "text", "meaning", "advice"} == doctor["findings"][0].keys()
