@@ -168,32 +168,33 @@ def change(layout: Layout) -> Run:
 def bare_exchange(layout: Layout) -> Run:
     """Return a run of an exchange with the five fsyncs of a change, and what each has to flush.
 
-    That is: a new file and its name (the intent), the links, a longer file (the
+    That is: a new file (the intent) and its name, the links, a longer file (the
     event), a name less (the intent is gone).
     """
     os.mkdir(layout.control)
-    top = os.open(layout.infrastructure, os.O_RDONLY)
     links = [os.fsencode(layout.within(name)) for name in ("production", "staging")]
-    directory = os.open(layout.control, os.O_RDONLY)
-    history = os.open(layout.history, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    draft, intent = temporary(layout.intent), layout.intent
-    data = os.urandom(500)
+    draft, data = temporary(layout.intent), os.urandom(500)
 
     def run() -> None:
-        file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-        os.write(file, data)
-        os.fsync(file)
-        os.close(file)
-        os.rename(draft, intent)
-        os.fsync(directory)
+        flush(draft, os.O_WRONLY | os.O_CREAT, data)
+        os.rename(draft, layout.intent)
+        flush(layout.control, os.O_RDONLY)
         assert renameat2.exchange(*links) == 0
-        os.fsync(top)
-        os.write(history, data)
-        os.fsync(history)
-        os.unlink(intent)
-        os.fsync(directory)
+        flush(layout.infrastructure, os.O_RDONLY)
+        flush(layout.history, os.O_WRONLY | os.O_CREAT | os.O_APPEND, data)
+        os.unlink(layout.intent)
+        flush(layout.control, os.O_RDONLY)
 
     return run
+
+
+def flush(path: str, flags: int, data: bytes = b"") -> None:
+    """Open, write and fsync."""
+    fd = os.open(path, flags)
+    if data:
+        os.write(fd, data)
+    os.fsync(fd)
+    os.close(fd)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import picture
 from program import Program, installed
 from targets import make_target
 from tierctl.cli.commands import COMMANDS
@@ -110,3 +111,9 @@ def test_documents_have_the_members_that_are_documented(tierctl: Program, tmp_pa
     doctor = tierctl("doctor", "-t", tmp_path, "--json").document
     assert {"findings"} == doctor.keys() - common
     assert {"severity", "subject", "text", "meaning", "advice"} == doctor["findings"][0].keys()
+
+
+def test_the_picture_shows_what_status_shows(tmp_path: Path) -> None:
+    drawn = picture.words(picture.draw(tmp_path / "lab"))
+    assert picture.words((ROOT / "docs/status.svg").read_text()) == drawn
+    assert "deployment 42" in drawn

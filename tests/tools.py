@@ -25,3 +25,22 @@ def missing(what: str) -> None:
     if os.environ.get("TIERCTL_REQUIRE_TOOLS"):
         pytest.fail(what)
     pytest.skip(what)
+
+
+def as_user(uid: int, *groups: int) -> list[str]:
+    """Return what to put before a command to run it as somebody else, in these groups besides.
+
+    They may read whatever there is (the interpreter may stand in a home that is
+    closed to others) but write only what is theirs.
+    """
+    require_root()
+    reads = "-all,+dac_read_search"
+    return [
+        require_tool("setpriv"),
+        f"--reuid={uid}",
+        f"--regid={uid}",
+        f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups",
+        f"--inh-caps={reads}",
+        f"--ambient-caps={reads}",
+        f"--bounding-set={reads}",
+    ]

@@ -7,18 +7,21 @@ now to what was intended.
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple, Protocol
 
 from tierctl import control, history, intent
-from tierctl.errors import ChangeFailed, ChangeUnfinished, Interrupted, cause_of
-from tierctl.events import Author, Event, new_event
-from tierctl.filesystem import ExchangeUnsupported, FileSystem, exists
-from tierctl.layout import LINKS, Layout, temporary
+from tierctl.errors import ChangeFailed, ChangeUnfinished, Interrupted, TierctlError, cause_of
+from tierctl.events import Author, Event, EventKind, new_event
+from tierctl.filesystem import FileSystem
+from tierctl.layout import Layout
 from tierctl.locking import locked
 from tierctl.observe import observe
 from tierctl.past import Past
 from tierctl.request import Request
-from tierctl.rotation import Exchange, Plan, Replace, State, lies_between, plan
+from tierctl.rotation import Plan, State, lies_between, plan
+from tierctl.switching import switch
 from tierctl.validators import validate_rotation
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -63,43 +66,45 @@ def carry_out(
     lock_timeout: float,
 ) -> None:
     """Change the infrastructure as asked, or raise a ``TierctlError`` with the reason."""
-    control.require_writable(fs, layout)
-    control.ensure(fs, layout)
-    with locked(fs, layout, author, str(request.kind), lock_timeout):
-        interrupted = _finish_interrupted(fs, layout)
+    with ExitStack() as held:
+        with _nothing_changed(request.kind):
+            control.require_writable(fs, layout)
+            control.ensure(fs, layout)
+            held.enter_context(locked(fs, layout, author, str(request.kind), lock_timeout))
+            interrupted = _interrupted(fs, layout)
         if interrupted is not None:
-            reporter.recovered(interrupted)
-            if request.is_met_by(interrupted):
-                reporter.done(_outcome_of(interrupted))
-            _clear_intent(fs, layout, reporter)
+            _finish(fs, layout, request, interrupted, reporter)
             if request.is_met_by(interrupted):
                 return
-        before, newest = observe(fs, layout), history.newest(fs, layout)
-        event = _decide(fs, layout, request, author, before, newest)
+        with _nothing_changed(request.kind):
+            before = observe(fs, layout)
+            newest = interrupted or history.newest(fs, layout)
+            event = _decide(fs, layout, request, author, before, newest)
         if event is None:
             reporter.done(Outcome(before, before, (), None))
-            return
-        _perform(fs, layout, request, event, before, reporter)
+        else:
+            _perform(fs, layout, request, event, before, reporter)
 
 
 def preview(
     fs: FileSystem, layout: Layout, request: Request, author: Author, reporter: Reporter
 ) -> None:
     """Report what ``carry_out`` would do, or raise as it would; writes nothing, takes no lock."""
-    control.require_writable(fs, layout)
-    interrupted = _interrupted(fs, layout)
-    if interrupted is None:
-        before, newest = observe(fs, layout), history.newest(fs, layout)
-    else:
+    with _nothing_changed(request.kind):
+        control.require_writable(fs, layout)
+        interrupted = _interrupted(fs, layout)
+    if interrupted is not None:
         reporter.recovered(interrupted)
         if request.is_met_by(interrupted):
             reporter.done(_outcome_of(interrupted))
             return
-        before, newest = interrupted.after, interrupted
-    event = _decide(fs, layout, request, author, before, newest)
-    after = before if event is None else event.after
-    exchange = fs.can_exchange(layout.infrastructure)
-    reporter.done(Outcome(before, after, plan(before, after, exchange=exchange), event))
+    with _nothing_changed(request.kind):
+        before = observe(fs, layout) if interrupted is None else interrupted.after
+        newest = interrupted or history.newest(fs, layout)
+        event = _decide(fs, layout, request, author, before, newest)
+        after = before if event is None else event.after
+        steps = plan(before, after, exchange=fs.can_exchange(layout.infrastructure))
+    reporter.done(Outcome(before, after, steps, event))
 
 
 def _decide(
@@ -129,112 +134,84 @@ def _perform(
     before: State,
     reporter: Reporter,
 ) -> None:
-    def tolerates(error: OSError) -> bool:
-        """Say whether to go on: a full disk does not block the way back."""
-        steps = plan(before, event.after, exchange=fs.can_exchange(layout.infrastructure))
-        return error.errno in _FULL and request.may_go_unrecorded(steps)
-
-    noted = True
-    try:
-        _write_intent(fs, layout, event)
-    except OSError as error:
-        if not tolerates(error):
-            raise ChangeFailed(str(event.kind), cause_of(error)) from error
-        noted = False
-    steps = _switch_or_go_back(fs, layout, event, before)
-    _make_durable(fs, layout, event)
-    try:
-        history.append(fs, layout, event)
-    except OSError as error:
-        if not tolerates(error):
-            raise _not_recorded(event, error) from error
-        reporter.warn(f"this {event.kind} is not in history: {cause_of(error)}")
-        reporter.done(Outcome(before, event.after, steps, event))
-        return
+    no_room = _note(fs, layout, request, event, before)
+    steps = _switch_or_go_back(fs, layout, event, before, no_room)
+    _make_durable(fs, layout, event, no_room)
+    _record(fs, layout, event, reporter, dispensable=request.may_go_unrecorded(steps))
     reporter.done(Outcome(before, event.after, steps, event))
-    if noted:
+    if no_room is None:
         _clear_intent(fs, layout, reporter)
 
 
-def _write_intent(fs: FileSystem, layout: Layout, event: Event) -> None:
-    """Note the change; where that fails, leave no note, or say that one may stand."""
+def _note(
+    fs: FileSystem, layout: Layout, request: Request, event: Event, before: State
+) -> OSError | None:
+    """Write the intent; return why there is none if the change goes ahead without.
+
+    A full disk does not block the way back. What goes ahead so is one step, so
+    a crash leaves nothing to finish; but who is killed right after it and types
+    the command again goes back further.
+    """
     try:
         intent.write(fs, layout, event)
     except OSError as error:
         if not intent.withdraw(fs, layout):
-            raise ChangeUnfinished(str(event.kind), "noted, not begun", cause_of(error)) from error
-        raise
+            raise _unfinished(event.kind, "noted, not begun", error) from error
+        steps = plan(before, event.after, exchange=True)
+        if error.errno in _FULL and request.may_go_unrecorded(steps):
+            return error
+        raise ChangeFailed(str(event.kind), cause_of(error)) from error
+    return None
 
 
-def _switch_or_go_back(fs: FileSystem, layout: Layout, event: Event, before: State) -> Plan:
+def _switch_or_go_back(
+    fs: FileSystem, layout: Layout, event: Event, before: State, no_room: OSError | None
+) -> Plan:
     """Move the links; where that fails, have them as they were and raise ``ChangeFailed``."""
-    what = str(event.kind)
     try:
-        return _switch(fs, layout, before, event.after)
+        return switch(fs, layout, before, event.after, fall_back=no_room is None)
     except OSError as error:
-        cause = cause_of(error)
-        # The kernel may have done what it reports as failed: only the links know.
-        now = observe(fs, layout)
-        if now == event.after:
-            return plan(before, event.after, exchange=True)
+        cause = no_room or error
         try:
-            _switch(fs, layout, now, before)
+            now = observe(fs, layout)
+            _require_between(now, event)
+            switch(fs, layout, now, before)
             fs.sync(layout.infrastructure)
         except OSError:
-            raise ChangeUnfinished(what, "stopped half way", cause) from error
+            raise _unfinished(event.kind, "stopped half way", cause) from error
         if not intent.withdraw(fs, layout):
-            raise ChangeUnfinished(what, "undone, but still noted", cause) from error
-        raise ChangeFailed(what, cause) from error
+            raise _unfinished(event.kind, "undone, but still noted", cause) from error
+        raise ChangeFailed(str(event.kind), cause_of(cause)) from error
 
 
-def _switch(fs: FileSystem, layout: Layout, before: State, after: State) -> Plan:
-    """Take the steps between two states, by exchange where the filesystem can; return them."""
-    steps = plan(before, after, exchange=True)
-    try:
-        _execute(fs, layout, steps)
-    except ExchangeUnsupported:
-        steps = plan(before, after, exchange=False)
-        _execute(fs, layout, plan(observe(fs, layout), after, exchange=False))
-    return steps
-
-
-def _execute(fs: FileSystem, layout: Layout, steps: Plan) -> None:
-    """Prepare every new link, then take the steps with nothing in between."""
-    drop_temporary_links(fs, layout)
-    for step in steps:
-        if isinstance(step, Replace):
-            fs.make_link(temporary(layout.within(step.name)), step.target)
-    for step in steps:
-        match step:
-            case Exchange(first, second):
-                fs.exchange(layout.within(first), layout.within(second))
-            case Replace(name):
-                fs.rename(temporary(layout.within(name)), layout.within(name))
-
-
-def drop_temporary_links(fs: FileSystem, layout: Layout) -> None:
-    """Remove what an interrupted change had prepared."""
-    for name in LINKS:
-        path = temporary(layout.within(name))
-        if exists(fs, path):
-            fs.remove(path)
-
-
-def _make_durable(fs: FileSystem, layout: Layout, event: Event) -> None:
+def _make_durable(
+    fs: FileSystem, layout: Layout, event: Event, no_room: OSError | None = None
+) -> None:
     """Flush the links and read them back."""
     try:
         fs.sync(layout.infrastructure)
         found = observe(fs, layout)
     except OSError as error:
-        raise ChangeUnfinished(
-            str(event.kind), "switched, not yet durable", cause_of(error)
-        ) from error
+        if no_room is not None:  # without an intent the command, typed again, is a new one
+            raise TierctlError(
+                f"{event.kind}: switched, not yet durable and not in history: {cause_of(error)}",
+                "Mend that, then see what production serves: tierctl status",
+            ) from error
+        raise _unfinished(event.kind, "switched, not yet durable", error) from error
     if found != event.after:
-        raise Interrupted(str(event.kind), str(event.after), str(found))
+        raise Interrupted(f"a {event.kind}", str(event.after), str(found))
 
 
-def _not_recorded(event: Event, error: OSError) -> ChangeUnfinished:
-    return ChangeUnfinished(str(event.kind), "done, not yet in history", cause_of(error))
+def _record(
+    fs: FileSystem, layout: Layout, event: Event, reporter: Reporter, *, dispensable: bool
+) -> None:
+    """Append the event; if it is dispensable, a full disk makes that a warning."""
+    try:
+        history.append(fs, layout, event)
+    except OSError as error:
+        if not (dispensable and error.errno in _FULL):
+            raise _unfinished(event.kind, "done, not yet in history", error) from error
+        reporter.warn(f"this {event.kind} is not in history: {cause_of(error)}")
 
 
 def _clear_intent(fs: FileSystem, layout: Layout, reporter: Reporter) -> None:
@@ -245,37 +222,67 @@ def _clear_intent(fs: FileSystem, layout: Layout, reporter: Reporter) -> None:
         reporter.warn(f"done, but not tidied up, the next command does: {cause_of(error)}")
 
 
-def _finish_interrupted(fs: FileSystem, layout: Layout) -> Event | None:
-    """Finish the change whose intent stands, if one does, and return its event."""
-    event = _interrupted(fs, layout)
-    if event is None:
-        return None
-    try:
-        _switch(fs, layout, observe(fs, layout), event.after)
-    except OSError as error:
-        raise ChangeUnfinished(str(event.kind), "still unfinished", cause_of(error)) from error
-    _make_durable(fs, layout, event)
-    try:
-        history.append(fs, layout, event)
-    except OSError as error:
-        raise _not_recorded(event, error) from error
-    return event
-
-
 def _interrupted(fs: FileSystem, layout: Layout) -> Event | None:
     """Return the event of an interrupted change that can be finished.
 
     Raises ``Interrupted`` if the links are where that change never was.
     """
     event = intent.read(fs, layout)
-    if event is None or event.before is None:
-        return None
-    now = observe(fs, layout)
-    if not lies_between(now, event.before, event.after):
-        raise Interrupted(f"a {event.kind}", str(event.after), str(now))
+    if event is not None:
+        _require_between(observe(fs, layout), event)
     return event
+
+
+def _finish(
+    fs: FileSystem, layout: Layout, request: Request, event: Event, reporter: Reporter
+) -> None:
+    """Finish an interrupted change as it would have gone on, and tell of it."""
+    try:
+        switch(fs, layout, observe(fs, layout), event.after)
+    except OSError as error:
+        raise _unfinished(event.kind, "still unfinished", error) from error
+    _make_durable(fs, layout, event)
+    dispensable = _is_in_the_way_back(fs, layout, request, event)
+    _record(fs, layout, event, reporter, dispensable=dispensable)
+    reporter.recovered(event)
+    if request.is_met_by(event):
+        reporter.done(_outcome_of(event))
+    _clear_intent(fs, layout, reporter)
+
+
+def _is_in_the_way_back(
+    fs: FileSystem, layout: Layout, request: Request, interrupted: Event
+) -> bool:
+    """Say whether on a full disk an interrupted change would block the way back."""
+    before, after = _outcome_of(interrupted)[:2]
+    if not request.is_met_by(interrupted):
+        try:
+            before, after = after, request.aim(fs, layout, after, interrupted.past)
+        except (TierctlError, OSError):
+            return False
+    steps = plan(before, after, exchange=fs.can_exchange(layout.infrastructure))
+    return request.may_go_unrecorded(steps)
+
+
+def _require_between(now: State, event: Event) -> None:
+    """Raise ``Interrupted`` if the links are where a change never was."""
+    if not lies_between(now, _outcome_of(event).before, event.after):
+        raise Interrupted(f"a {event.kind}", str(event.after), str(now))
 
 
 def _outcome_of(event: Event) -> Outcome:
     before = event.after if event.before is None else event.before
     return Outcome(before, event.after, (), event)
+
+
+@contextmanager
+def _nothing_changed(kind: EventKind) -> Iterator[None]:
+    """Raise ``ChangeFailed`` for an error of the system, before the change began."""
+    try:
+        yield
+    except OSError as error:
+        raise ChangeFailed(str(kind), cause_of(error)) from error
+
+
+def _unfinished(kind: EventKind, how_far: str, error: OSError) -> ChangeUnfinished:
+    return ChangeUnfinished(str(kind), how_far, cause_of(error))

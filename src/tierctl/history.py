@@ -18,7 +18,9 @@ from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout
 from tierctl.text import shown
 
-_BLOCK = 32 * 1024
+# The newest event is in the first block; who reads on wants more at a time.
+_FIRST_BLOCK = 4 * 1024
+_LARGEST_BLOCK = 256 * 1024
 
 
 class _Line(NamedTuple):
@@ -101,11 +103,11 @@ def cut_torn_line(fs: FileSystem, layout: Layout) -> None:
 
 def _lines_from_end(fs: FileSystem, layout: Layout) -> Iterator[_Line]:
     """Yield the whole lines, last one first, reading no more than is asked for."""
-    start = _size(fs, layout)
+    start, block = _size(fs, layout), _FIRST_BLOCK
     pending = b""  # what is read and not yet yielded, from start on
     while start > 0:
-        length = min(_BLOCK, start)
-        start -= length
+        length = min(block, start)
+        start, block = start - length, min(2 * block, _LARGEST_BLOCK)
         pending = fs.read(layout.history, start, length) + pending
         whole = pending.rfind(b"\n") + 1
         if whole == 0:

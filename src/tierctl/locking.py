@@ -16,7 +16,6 @@ from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable
 from tierctl.layout import Layout
 from tierctl.text import shown
 
-
 _HOLDER_BYTES = 512
 
 

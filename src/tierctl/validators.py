@@ -99,10 +99,13 @@ def is_deployment_number(name: str) -> bool:
 
 
 def _link_text(path: str, fs: FileSystem) -> str:
-    kind = _entry(path, fs).kind
-    if kind is not Kind.LINK:
-        raise InvalidLink(path, f"is a {kind.value}, not a symlink")
-    return fs.read_link(path)
+    try:
+        return fs.read_link(path)
+    except OSError as error:
+        kind = _entry(path, fs).kind
+        if kind is Kind.LINK:
+            raise
+        raise InvalidLink(path, f"is a {kind.value}, not a symlink") from error
 
 
 def _entry(path: str, fs: FileSystem) -> Entry:

@@ -1,0 +1,65 @@
+"""Moving the links from one state of an infrastructure to another."""
+
+from __future__ import annotations
+
+from tierctl.filesystem import ExchangeUnsupported, FileSystem, exists
+from tierctl.layout import LINKS, Layout, temporary
+from tierctl.observe import observe
+from tierctl.rotation import Exchange, Plan, Replace, State, plan
+
+
+def switch(
+    fs: FileSystem, layout: Layout, before: State, after: State, *, fall_back: bool = True
+) -> Plan:
+    """Take the steps between two states, by exchange where the filesystem can; return them.
+
+    Raises ``OSError`` where the links did not get to ``after``: they stand then
+    in one of the states that the steps pass through. Without ``fall_back`` a
+    filesystem that cannot exchange is such an error. Flushes nothing.
+    """
+    steps = plan(before, after, exchange=True)
+    try:
+        _take(fs, layout, steps, after)
+    except ExchangeUnsupported:
+        if not fall_back:
+            raise
+        steps = plan(before, after, exchange=False)
+        _take(fs, layout, plan(observe(fs, layout), after, exchange=False), after)
+    return steps
+
+
+def drop_temporary_links(fs: FileSystem, layout: Layout) -> None:
+    """Remove what an interrupted change had prepared."""
+    for name in LINKS:
+        path = temporary(layout.within(name))
+        if exists(fs, path):
+            fs.remove(path)
+
+
+def _take(fs: FileSystem, layout: Layout, steps: Plan, after: State) -> None:
+    try:
+        drop_temporary_links(fs, layout)
+        _prepare(fs, layout, steps)
+        _execute(fs, layout, steps)
+    except ExchangeUnsupported:
+        raise
+    except OSError:
+        # The kernel may have done what it reports as failed: only the links know.
+        if observe(fs, layout) != after:
+            raise
+
+
+def _prepare(fs: FileSystem, layout: Layout, steps: Plan) -> None:
+    for step in steps:
+        if isinstance(step, Replace):
+            fs.make_link(temporary(layout.within(step.name)), step.target)
+
+
+def _execute(fs: FileSystem, layout: Layout, steps: Plan) -> None:
+    """Take the steps with nothing in between: a reader may see one tier moved, one not yet."""
+    for step in steps:
+        match step:
+            case Exchange(first, second):
+                fs.exchange(layout.within(first), layout.within(second))
+            case Replace(name):
+                fs.rename(temporary(layout.within(name)), layout.within(name))
