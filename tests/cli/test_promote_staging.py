@@ -77,14 +77,19 @@ BAD_LINKS = {
 }
 
 
-@pytest.mark.parametrize("tier", ["staging", "production"])
-@pytest.mark.parametrize("what", BAD_LINKS)
+@pytest.mark.parametrize(
+    ("tier", "what"),
+    [
+        (tier, what)
+        for tier in ("staging", "production")
+        for what in BAD_LINKS
+        if (tier, what) != ("production", "missing")  # that is the first promotion
+    ],
+)
 def test_a_bad_link_is_refused_and_everything_stays(
     tierctl: Program, tmp_path: Path, tier: str, what: str
 ) -> None:
     text, reason = BAD_LINKS[what]
-    if tier == "production" and what == "missing":
-        pytest.skip("that is the first promotion")
     top = tmp_path / "target"
     target = make_target(top, **{tier: None})
     (top / "elsewhere" / "blue").mkdir(parents=True)

@@ -1,6 +1,6 @@
 """Doubles for tests: a filesystem in memory, and one that fails where it is told to."""
 
-from tierctl.testing.faulty import Effect, Fault, FaultyFileSystem, Killed
+from tierctl.testing.faulty import Effect, Fault, FaultyFileSystem, Killed, Operation
 from tierctl.testing.memory import MemoryFileSystem
 
-__all__ = ["Effect", "Fault", "FaultyFileSystem", "Killed", "MemoryFileSystem"]
+__all__ = ["Effect", "Fault", "FaultyFileSystem", "Killed", "MemoryFileSystem", "Operation"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from enum import Enum
 from typing import NamedTuple, TypeVar
 
@@ -23,6 +23,7 @@ class Effect(Enum):
 
     NONE = "none"
     TORN = "torn"
+    UNFLUSHED = "unflushed"
     WHOLE = "whole"
 
 
@@ -30,7 +31,8 @@ class Fault(NamedTuple):
     """What goes wrong, at which operation (from 1), and how far that operation had come.
 
     ``number`` is an errno, or None to be killed. ``TORN`` writes half of the
-    data; for other verbs it is the same as ``NONE``.
+    data over what stood there, ``UNFLUSHED`` all of it without flushing it; for
+    other verbs than ``write`` both are the same as ``NONE``.
     """
 
     at: int
@@ -38,73 +40,98 @@ class Fault(NamedTuple):
     effect: Effect = Effect.NONE
 
 
+class Operation(NamedTuple):
+    """A call of a filesystem's verb; of two paths the first."""
+
+    verb: str
+    path: str
+
+
 class FaultyFileSystem:
     """Any filesystem, with one fault.
 
-    ``operations`` counts the calls (the two questions that begin with ``is_``
-    and ``can_`` apart, which do not fail), ``fired`` tells of the fault.
-    After a kill every further operation is refused, as a dead process has none.
+    ``trace`` holds the calls (the two questions that begin with ``is_`` and
+    ``can_`` apart, which do not fail), ``fired`` tells of the fault. After a
+    kill every further operation is refused, as a dead process has none.
     """
 
     def __init__(self, inner: FileSystem, fault: Fault) -> None:
         self.inner = inner
         self.fault = fault
-        self.operations = 0
+        self.trace: list[Operation] = []
         self.fired = False
+
+    @property
+    def operations(self) -> int:
+        """How many calls there were."""
+        return len(self.trace)
 
     def entry(self, path: str, *, follow: bool = False) -> Entry:
         """See ``FileSystem.entry``."""
-        return self._do(path, lambda: self.inner.entry(path, follow=follow))
+        return self._do("entry", path, lambda: self.inner.entry(path, follow=follow))
 
     def read_link(self, path: str) -> str:
         """See ``FileSystem.read_link``."""
-        return self._do(path, lambda: self.inner.read_link(path))
+        return self._do("read_link", path, lambda: self.inner.read_link(path))
 
     def names(self, path: str) -> list[str]:
         """See ``FileSystem.names``."""
-        return self._do(path, lambda: self.inner.names(path))
+        return self._do("names", path, lambda: self.inner.names(path))
 
     def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
         """See ``FileSystem.read``."""
-        return self._do(path, lambda: self.inner.read(path, start, length))
+        return self._do("read", path, lambda: self.inner.read(path, start, length))
 
     def write(
         self, path: str, data: bytes, *, mode: int, at: int = 0, durable: bool = True
     ) -> None:
         """See ``FileSystem.write``."""
 
-        def put(part: bytes) -> None:
+        def put(part: bytes, *, durable: bool = durable) -> None:
             self.inner.write(path, part, mode=mode, at=at, durable=durable)
 
-        self._do(path, lambda: put(data), torn=lambda: put(data[: len(data) // 2]))
+        def tear() -> None:
+            part = data[: len(data) // 2]
+            try:
+                behind = self.inner.read(path, at + len(part))
+            except FileNotFoundError:
+                behind = b""
+            put(part + behind)
+
+        parts = {Effect.TORN: tear, Effect.UNFLUSHED: lambda: put(data, durable=False)}
+        self._do("write", path, lambda: put(data), parts.get(self.fault.effect))
 
     def make_directory(self, path: str, mode: int, *, group: int | None = None) -> None:
         """See ``FileSystem.make_directory``."""
-        self._do(path, lambda: self.inner.make_directory(path, mode, group=group))
+        self._do("make_directory", path, lambda: self.inner.make_directory(path, mode, group=group))
 
     def make_link(self, path: str, target: str) -> None:
         """See ``FileSystem.make_link``."""
-        self._do(path, lambda: self.inner.make_link(path, target))
+        self._do("make_link", path, lambda: self.inner.make_link(path, target))
 
     def rename(self, path: str, new: str) -> None:
         """See ``FileSystem.rename``."""
-        self._do(path, lambda: self.inner.rename(path, new))
+        self._do("rename", path, lambda: self.inner.rename(path, new))
 
     def exchange(self, first: str, second: str) -> None:
         """See ``FileSystem.exchange``."""
-        self._do(first, lambda: self.inner.exchange(first, second))
+        self._do("exchange", first, lambda: self.inner.exchange(first, second))
 
     def remove(self, path: str) -> None:
         """See ``FileSystem.remove``."""
-        self._do(path, lambda: self.inner.remove(path))
+        self._do("remove", path, lambda: self.inner.remove(path))
 
     def sync(self, path: str) -> None:
         """See ``FileSystem.sync``."""
-        self._do(path, lambda: self.inner.sync(path))
+        self._do("sync", path, lambda: self.inner.sync(path))
 
-    def lock(self, path: str, *, mode: int, timeout: float) -> AbstractContextManager[None]:
-        """See ``FileSystem.lock``."""
-        return self._do(path, lambda: self.inner.lock(path, mode=mode, timeout=timeout))
+    @contextmanager
+    def lock(self, path: str, *, mode: int, timeout: float) -> Iterator[None]:
+        """See ``FileSystem.lock``: taking it is the operation, leaving it is none."""
+        with ExitStack() as held:
+            lock = self.inner.lock(path, mode=mode, timeout=timeout)
+            self._do("lock", path, lambda: held.enter_context(lock))
+            yield
 
     def is_writable(self, path: str) -> bool:
         """See ``FileSystem.is_writable``."""
@@ -120,16 +147,22 @@ class FaultyFileSystem:
         if self.fired and self.fault.number is None:
             raise Killed
 
-    def _do(self, path: str, operation: Callable[[], T], torn: Callable[[], T] | None = None) -> T:
+    def _do(
+        self,
+        verb: str,
+        path: str,
+        operation: Callable[[], T],
+        part: Callable[[], object] | None = None,
+    ) -> T:
         self._require_alive()
-        self.operations += 1
+        self.trace.append(Operation(verb, path))
         if self.operations != self.fault.at:
             return operation()
         self.fired = True
         if self.fault.effect is Effect.WHOLE:
             operation()
-        elif self.fault.effect is Effect.TORN and torn is not None:
-            torn()
+        elif part is not None:
+            part()
         if self.fault.number is None:
             raise Killed
         raise OSError(self.fault.number, os.strerror(self.fault.number), path)

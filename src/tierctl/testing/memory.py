@@ -100,7 +100,8 @@ class MemoryFileSystem:
         except FileNotFoundError:
             node = self._node(Kind.FILE, mode)
             self._add(path, node)
-        node.data = node.data[:at].ljust(at, b"\0") + data
+        if data or at < len(node.data):
+            node.data = node.data[:at].ljust(at, b"\0") + data
         if durable:
             node.durable_data = node.data
 
