@@ -21,7 +21,7 @@ from tierctl.observe import observe
 from tierctl.past import Past
 from tierctl.request import Request
 from tierctl.rotation import Plan, State, lies_between, plan
-from tierctl.switching import switch
+from tierctl.switching import go_back, switch
 from tierctl.validators import validate_rotation
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -172,16 +172,23 @@ def _switch_or_go_back(
         return switch(fs, layout, before, event.after, fall_back=no_room is None)
     except OSError as error:
         cause = no_room or error
-        try:
-            now = observe(fs, layout)
-            _require_between(now, event)
-            switch(fs, layout, now, before)
-            fs.sync(layout.infrastructure)
-        except OSError:
-            raise _unfinished(event.kind, "stopped half way", cause) from error
-        if not intent.withdraw(fs, layout):
-            raise _unfinished(event.kind, "undone, but still noted", cause) from error
+        _go_back(fs, layout, event, before, cause)
         raise ChangeFailed(str(event.kind), cause_of(cause)) from error
+
+
+def _go_back(fs: FileSystem, layout: Layout, event: Event, before: State, cause: OSError) -> None:
+    """Have the links as they were and no intent, or raise ``ChangeUnfinished``."""
+    try:
+        now = observe(fs, layout)
+        _require_between(now, event)
+        if now == event.after:  # it got there, only looking failed: there is no way back from that
+            raise cause
+        go_back(fs, layout, now, before, event.after)
+        fs.sync(layout.infrastructure)
+    except OSError as error:
+        raise _unfinished(event.kind, "stopped half way", cause) from error
+    if not intent.withdraw(fs, layout):
+        raise _unfinished(event.kind, "undone, but still noted", cause)
 
 
 def _make_durable(
@@ -238,6 +245,7 @@ def _finish(
 ) -> None:
     """Finish an interrupted change as it would have gone on, and tell of it."""
     try:
+        intent.flush(fs, layout)
         switch(fs, layout, observe(fs, layout), event.after)
     except OSError as error:
         raise _unfinished(event.kind, "still unfinished", error) from error

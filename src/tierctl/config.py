@@ -7,6 +7,7 @@ from typing import NamedTuple
 from tierctl.errors import BadFile, Untrusted
 from tierctl.filesystem import FileSystem, Kind
 from tierctl.layout import Layout
+from tierctl.text import shown
 
 
 class Config(NamedTuple):
@@ -30,11 +31,11 @@ def load(fs: FileSystem, layout: Layout, owners: frozenset[int]) -> Config:
         raise Untrusted(layout.config, "may have been written by others")
     try:
         values = tomllib.loads(fs.read(layout.config).decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadFile(layout.config, f"no valid TOML: {error}") from error
     unknown = sorted(values.keys() - {"group"})
     if unknown:
-        raise BadFile(layout.config, f"unknown setting: {', '.join(unknown)}")
+        raise BadFile(layout.config, f"unknown setting: {', '.join(map(shown, unknown))}")
     group = values.get("group")
     if group is not None and not isinstance(group, str):
         raise BadFile(layout.config, "group has to be a name in quotes")
@@ -48,5 +49,6 @@ def render(config: Config) -> str:
         return head
     import json
 
-    # What JSON escapes in a string, TOML escapes alike.
-    return f"{head}group = {json.dumps(config.group, ensure_ascii=False)}\n"
+    # What JSON escapes in a string TOML escapes alike, and DEL besides.
+    name = json.dumps(config.group, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return f"{head}group = {name}\n"

@@ -22,7 +22,7 @@ def ensure(fs: FileSystem, layout: Layout) -> None:
         if fs.entry(layout.control).kind is not Kind.DIRECTORY:
             raise Untrusted(layout.control, "is not a directory")
     except FileNotFoundError:
-        parent = fs.entry(layout.infrastructure)
+        parent = fs.entry(layout.infrastructure, follow=True)
         shared = _is_shared(parent)
         # The group that may write to the parent need not be the caller's first one.
         group = parent.gid if shared else None

@@ -7,6 +7,7 @@ import time
 from enum import Enum
 from typing import Any, NamedTuple
 
+from tierctl.layout import DEPLOYMENTS, is_deployment_number
 from tierctl.past import Past
 from tierctl.rotation import Color, Content, State
 
@@ -94,7 +95,7 @@ def from_document(document: object) -> Event:
     """Return the event that JSON values tell of, or raise ``MalformedEvent``."""
     try:
         return _event(document)
-    except (KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise MalformedEvent(f"no event of schema {SCHEMA}: {error}") from error
 
 
@@ -114,8 +115,8 @@ def _event(document: Any) -> Event:  # noqa: ANN401 (whatever a file holds; chec
         before=None if before is None else state_from_document(before),
         after=state_from_document(document["after"]),
         past=Past(
-            tuple(_content(directory) for directory in document["trail"]),
-            tuple(int(number) for number in document["rolled_back"]),
+            tuple(map(_content, _list(document["trail"]))),
+            tuple(map(_number, _list(document["rolled_back"]))),
         ),
     )
 
@@ -148,9 +149,23 @@ def state_from_document(document: Any) -> State:  # noqa: ANN401 (as above)
 
 def _content(directory: Any) -> Content:  # noqa: ANN401 (as above)
     """Return a content; a directory outside the infrastructure is none."""
+    if not isinstance(directory, str):
+        raise TypeError(f"{directory!r} is no content")
     if directory in (Color.BLUE.value, Color.GREEN.value):
         return Content(directory)
-    number = Content(directory).deployment
-    if number is None or Content.of_deployment(number).directory != directory:
+    head, _, number = directory.partition("/")
+    if head != DEPLOYMENTS or not is_deployment_number(number):
         raise ValueError(f"{directory!r} is no content")
     return Content(directory)
+
+
+def _number(value: Any) -> int:  # noqa: ANN401 (as above)
+    if type(value) is not int or not is_deployment_number(str(value)):
+        raise ValueError(f"{value!r} is no deployment's number")
+    return value
+
+
+def _list(value: Any) -> list[Any]:  # noqa: ANN401 (as above)
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list")
+    return value

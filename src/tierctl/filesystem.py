@@ -3,7 +3,7 @@
 ``FileSystem`` says what is true after each verb succeeds and what may be true
 after it fails. ``OsFileSystem`` does it for real; ``tierctl.testing`` has one
 in memory and one that fails where it is told to. One suite of contract tests
-(``tests/test_filesystem.py``) runs on all of them.
+(``tests/core/test_filesystem.py``) runs on all of them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
@@ -18,6 +19,9 @@ from typing import NamedTuple, Protocol
 
 # rename(2) with a flag says one of these where the kernel or the filesystem does not know it.
 _CANNOT_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
+
+# So many bytes are read at a time.
+_PART = 1 << 20
 
 
 class ExchangeUnsupported(OSError):
@@ -98,7 +102,6 @@ class FileSystem(Protocol):
         """Make a directory, with ``mode`` whatever the umask.
 
         With ``group`` it belongs to that group before the mode opens it to one.
-        On failure the directory may stand, closed to others.
         """
         ...
 
@@ -181,9 +184,10 @@ class OsFileSystem:
         """See ``FileSystem.read``."""
         # O_NONBLOCK: opening a FIFO that somebody left here must not hang.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(fd, "rb", buffering=0) as file:
-            file.seek(start)
-            return file.readall() if length < 0 else _read_up_to(fd, start, length)
+        try:
+            return b"".join(_parts(fd, start, length))
+        finally:
+            os.close(fd)
 
     def write(
         self, path: str, data: bytes, *, mode: int, at: int = 0, durable: bool = True
@@ -206,9 +210,13 @@ class OsFileSystem:
     def make_directory(self, path: str, mode: int, *, group: int | None = None) -> None:
         """See ``FileSystem.make_directory``."""
         os.mkdir(path, 0o700)
-        if group is not None:
-            os.chown(path, -1, group)
-        os.chmod(path, mode)
+        try:
+            if group is not None:
+                os.chown(path, -1, group)
+            os.chmod(path, mode)
+        except OSError:
+            os.rmdir(path)
+            raise
 
     def make_link(self, path: str, target: str) -> None:
         """See ``FileSystem.make_link``."""
@@ -291,10 +299,10 @@ def _open_or_make(path: str, mode: int) -> int:
         return fd
 
 
-def _read_up_to(fd: int, start: int, length: int) -> bytes:
-    parts = []
-    while length > 0 and (part := os.pread(fd, length, start)):
-        parts.append(part)
+def _parts(fd: int, start: int, length: int) -> Iterator[bytes]:
+    """Yield a file's bytes from ``start``, all of them or at most ``length``."""
+    left = sys.maxsize if length < 0 else length
+    while left > 0 and (part := os.pread(fd, min(left, _PART), start)):
+        yield part
         start += len(part)
-        length -= len(part)
-    return b"".join(parts)
+        left -= len(part)

@@ -48,8 +48,8 @@ def append(fs: FileSystem, layout: Layout, event: Event) -> None:
     begins before the one whose intent is written has ended.
     """
     last = next(_lines_from_end(fs, layout), None)
-    # In a reason the quotes would be escaped.
-    if last is not None and f'"id":"{event.id}"'.encode() in last.text:
+    # The quotes of a reason that says the same would be escaped.
+    if last is not None and f'"id":{json.dumps(event.id)}'.encode() in last.text and last.event:
         return
     line = json.dumps(to_document(event), separators=(",", ":")).encode() + b"\n"
     mode = control.file_mode(fs, layout)

@@ -46,6 +46,11 @@ def write(fs: FileSystem, layout: Layout, event: Event) -> None:
     fs.sync(layout.control)
 
 
+def flush(fs: FileSystem, layout: Layout) -> None:
+    """Make an intent durable that was found: who wrote it may have been stopped just before."""
+    fs.sync(layout.control)
+
+
 def clear(fs: FileSystem, layout: Layout) -> None:
     """Remove the intent durably: the change is over."""
     fs.remove(layout.intent)

@@ -93,6 +93,11 @@ class Layout(NamedTuple):
         return f"{self.within(directory)}/meta/deployment.json"
 
 
+def is_deployment_number(name: str) -> bool:
+    """Say whether a name is a deployment's number, as tierctl writes it."""
+    return name.isascii() and name.isdigit() and name[0] != "0" and len(name) < 10
+
+
 def temporary(path: str) -> str:
     """Return the name beside ``path`` under which its successor is prepared."""
     head, slash, tail = path.rpartition("/")

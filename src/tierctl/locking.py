@@ -64,7 +64,7 @@ def read_holder(fs: FileSystem, layout: Layout) -> Holder | None:
             str(values["command"]),
             str(values["time"]),
         )
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None
 
 

@@ -49,13 +49,12 @@ def find(path: str, table: str = "/proc/self/mountinfo") -> Mount | None:
     """Return the mount that holds ``path``, or None where the system does not tell."""
     try:
         with open(table, "rb") as file:
-            lines = file.read().splitlines()
+            lines = file.read().rstrip(b"\n").split(b"\n")
     except OSError:
         return None
     path = os.path.realpath(path)
-    # Of two mounts on one point the later one hides the earlier.
     holding = [mount for mount in map(_parse, lines) if _holds(mount.point, path)]
-    return max(reversed(holding), key=lambda mount: len(mount.point), default=None)
+    return holding[-1] if holding else None  # a later mount hides what was there
 
 
 def can_exchange(path: str) -> bool:

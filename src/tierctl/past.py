@@ -12,6 +12,8 @@ from tierctl.rotation import Content
 
 # So many rollbacks in a row are possible; each step costs about 20 bytes in every event.
 LONGEST_TRAIL = 50
+# So many deployments stay marked as rolled back, the latest ones.
+MOST_MARKS = 200
 
 
 class Past(NamedTuple):
@@ -51,9 +53,10 @@ class Past(NamedTuple):
             trail = trail[place + 1 :]
         numbers = [content.deployment for content in reversed(gone)]
         marked = dict.fromkeys((*self.rolled_back, *numbers))
+        rolled_back = [n for n in marked if n is not None and n != reached.deployment]
         return Past(
             tuple(content for content in trail if content != left),
-            tuple(n for n in marked if n is not None and n != reached.deployment),
+            tuple(rolled_back[-MOST_MARKS:]),
         )
 
     def reconciled(self, recorded: Content | None, found: Content | None) -> Past:
@@ -62,10 +65,11 @@ class Past(NamedTuple):
         Somebody moved the links without tierctl, or a full disk kept a rollback
         out of history. A content on the trail means that production went back.
         """
-        if recorded is None or recorded == found:
+        if recorded == found:
             return self
-        if found is not None and found in self.trail:
-            return self.after_rollback(recorded, found)
         if found is None:
-            return self._replace(trail=(recorded, *self.trail)[:LONGEST_TRAIL])
+            trail = () if recorded is None else (recorded,)
+            return self._replace(trail=(*trail, *self.trail)[:LONGEST_TRAIL])
+        if recorded is not None and found in self.trail:
+            return self.after_rollback(recorded, found)
         return self.after_promotion(recorded, found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tierctl.filesystem import ExchangeUnsupported, FileSystem, exists
 from tierctl.layout import LINKS, Layout, temporary
 from tierctl.observe import observe
-from tierctl.rotation import Exchange, Plan, Replace, State, plan
+from tierctl.rotation import Exchange, Plan, Replace, State, plan, states_along
 
 
 def switch(
@@ -26,6 +26,26 @@ def switch(
         steps = plan(before, after, exchange=False)
         _take(fs, layout, plan(observe(fs, layout), after, exchange=False), after)
     return steps
+
+
+def go_back(fs: FileSystem, layout: Layout, now: State, before: State, after: State) -> None:
+    """Undo the steps that led from ``before`` to ``now`` on the way to ``after``.
+
+    The last one first: a color that production has moved to must not show its
+    old content again before production has left it. Raises ``OSError`` where
+    the links did not get back. Flushes nothing.
+    """
+    for state in _way_back(now, before, after):
+        switch(fs, layout, now, state)
+        now = state
+
+
+def _way_back(now: State, before: State, after: State) -> list[State]:
+    for exchange in (True, False):
+        way = list(states_along(before, plan(before, after, exchange=exchange)))
+        if now in way:
+            return way[: way.index(now)][::-1]
+    return []
 
 
 def drop_temporary_links(fs: FileSystem, layout: Layout) -> None:

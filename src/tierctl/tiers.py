@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from os import path as paths
 
-from tierctl.layout import DEPLOYMENTS, LINKS, Layout
-from tierctl.validators import is_deployment_number
+from tierctl.layout import DEPLOYMENTS, LINKS, Layout, is_deployment_number
 
 # Private tiers: their names begin so.
 PRIVATE = ("dev", "test")

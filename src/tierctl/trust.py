@@ -41,7 +41,7 @@ def require(fs: FileSystem, layout: Layout, path: str) -> Entry:
 
 def trusted_owners(fs: FileSystem, layout: Layout) -> frozenset[int]:
     """Return the user ids whose files are trusted."""
-    return frozenset({0, os.geteuid(), fs.entry(layout.infrastructure).uid})
+    return frozenset({0, os.geteuid(), fs.entry(layout.infrastructure, follow=True).uid})
 
 
 def _belongs_to_group(fs: FileSystem, layout: Layout, gid: int, owners: frozenset[int]) -> bool:

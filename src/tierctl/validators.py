@@ -7,7 +7,7 @@ import os
 
 from tierctl.errors import InvalidLink, InvalidTargetPath, SameColor
 from tierctl.filesystem import Entry, FileSystem, Kind, OsFileSystem
-from tierctl.layout import DEPLOYMENTS, INFRASTRUCTURE
+from tierctl.layout import DEPLOYMENTS, INFRASTRUCTURE, is_deployment_number
 from tierctl.rotation import Color, Content, State
 from tierctl.text import shown
 
@@ -93,11 +93,6 @@ def validate_target_path(target: str) -> None:
         )
 
 
-def is_deployment_number(name: str) -> bool:
-    """Say whether a name is a deployment's number, as tierctl writes it."""
-    return name.isascii() and name.isdigit() and name[0] != "0" and len(name) < 10
-
-
 def _link_text(path: str, fs: FileSystem) -> str:
     try:
         return fs.read_link(path)
@@ -133,7 +128,7 @@ def _name_within(fs: FileSystem, infrastructure: str, directory: str, target: st
 def _require_directory(path: str, target: str, fs: FileSystem) -> None:
     try:
         kind = fs.entry(path, follow=True).kind
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise InvalidLink(
             path, f"is dangling: it points to {shown(target)}, which does not exist"
         ) from error

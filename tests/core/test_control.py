@@ -1,0 +1,155 @@
+"""``.tierctl``: made when it is first needed, open to whoever may promote."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from pytest_mock import MockerFixture
+
+from targets import make_target
+from tierctl import control
+from tierctl.errors import NotWritable, Untrusted
+from tierctl.filesystem import Kind, OsFileSystem, exists
+from tierctl.layout import Layout
+from tierctl.testing import MemoryFileSystem
+from tools import require_root
+
+FS = OsFileSystem()
+
+
+@pytest.fixture(params=[0o000, 0o077], ids=["umask 000", "umask 077"], autouse=True)
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The most and the least generous umask that people have."""
+    old = os.umask(request.param)
+    yield
+    os.umask(old)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """A target made by hand, without ``.tierctl``."""
+    return make_target(tmp_path)
+
+
+def share(layout: Layout, gid: int = -1) -> None:
+    os.chown(layout.infrastructure, -1, gid)
+    os.chmod(layout.infrastructure, 0o2775)
+
+
+def test_it_is_made_where_there_is_none(layout: Layout) -> None:
+    control.ensure(FS, layout)
+    found = FS.entry(layout.control)
+    assert (Kind.DIRECTORY, 0o755) == (found.kind, found.mode)
+
+
+def test_in_a_shared_infrastructure_it_is_shared(layout: Layout) -> None:
+    share(layout)
+    control.ensure(FS, layout)
+    found, parent = FS.entry(layout.control), FS.entry(layout.infrastructure)
+    assert (0o2775, parent.gid) == (found.mode, found.gid)
+
+
+def test_it_belongs_to_the_infrastructure_s_group_though_that_is_not_the_caller_s(
+    layout: Layout,
+) -> None:
+    require_root()
+    share(layout, 54321)
+    os.chmod(layout.infrastructure, 0o775)  # without setgid nothing else hands it on
+    control.ensure(FS, layout)
+    assert 54321 == FS.entry(layout.control).gid
+
+
+def test_an_infrastructure_behind_a_link_is_no_more_open_than_it_is(layout: Layout) -> None:
+    os.rename(layout.infrastructure, layout.infrastructure + ".real")
+    os.chmod(layout.infrastructure + ".real", 0o755)
+    os.symlink("infrastructure.real", layout.infrastructure)
+    control.ensure(FS, layout)
+    assert 0o755 == FS.entry(layout.control).mode
+
+
+def test_one_that_cannot_be_given_to_the_group_does_not_stay(
+    layout: Layout, mocker: MockerFixture
+) -> None:
+    share(layout)
+    mocker.patch("os.chown", side_effect=PermissionError(errno.EPERM, "not in that group"))
+    with suppress(PermissionError):
+        control.ensure(FS, layout)
+    assert not exists(FS, layout.control) or 0o755 == FS.entry(layout.control).mode & 0o755
+
+
+def test_one_that_is_there_stays_as_it_is(layout: Layout) -> None:
+    os.mkdir(layout.control)
+    os.chmod(layout.control, 0o700)
+    Path(layout.history).write_text("kept\n")
+    control.ensure(FS, layout)
+    assert 0o700 == FS.entry(layout.control).mode
+    assert "kept\n" == Path(layout.history).read_text()
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_what_is_no_directory_is_not_trusted(layout: Layout, tmp_path: Path, kind: str) -> None:
+    if kind == "link":
+        (tmp_path / "elsewhere").mkdir()
+        os.symlink(tmp_path / "elsewhere", layout.control)
+    else:
+        Path(layout.control).touch()
+    with pytest.raises(Untrusted, match="not a directory"):
+        control.ensure(FS, layout)
+
+
+def test_that_somebody_else_makes_it_meanwhile_is_no_failure(
+    layout: Layout, mocker: MockerFixture
+) -> None:
+    fs = OsFileSystem()
+    mocker.patch.object(fs, "make_directory", side_effect=FileExistsError)
+    control.ensure(fs, layout)
+
+
+def test_it_outlives_a_power_cut() -> None:
+    fs = MemoryFileSystem()
+    fs.make_directory("/lab", 0o755)
+    layout = make_target("/lab", fs=fs)
+    for directory in ("/", "/lab"):
+        fs.sync(directory)
+    control.ensure(fs, layout)
+    fs.cut_power()
+    assert [".tierctl"] == [name for name in fs.names(layout.infrastructure) if name[0] == "."]
+
+
+@pytest.mark.parametrize(
+    ("directory", "record", "lock"), [(0o755, 0o644, 0o600), (0o2775, 0o664, 0o660)]
+)
+def test_records_and_lock_are_open_to_whoever_may_write_to_it(
+    layout: Layout, directory: int, record: int, lock: int
+) -> None:
+    os.mkdir(layout.control)
+    os.chmod(layout.control, directory)
+    assert record == control.file_mode(FS, layout)
+    assert lock == control.lock_mode(FS, layout)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_nothing_is_open_to_everybody(shared: bool) -> None:
+    assert 0 == control.directory_mode(shared=shared) & 0o002
+
+
+class TestRequireWritable:
+    def test_it_is_silent_where_the_caller_may_write(self, layout: Layout) -> None:
+        control.require_writable(FS, layout)
+        control.ensure(FS, layout)
+        control.require_writable(FS, layout)
+
+    @pytest.mark.parametrize("closed", ["infrastructure", "control"])
+    def test_the_directory_that_is_closed_is_named(self, closed: str) -> None:
+        fs = MemoryFileSystem()
+        fs.make_directory("/lab", 0o755)
+        layout = Layout.of_target("/lab")
+        path = getattr(layout, closed)
+        for directory in (layout.infrastructure, layout.control):
+            fs.make_directory(directory, 0o555 if directory == path else 0o755)
+        with pytest.raises(NotWritable) as caught:
+            control.require_writable(fs, layout)
+        assert path == caught.value.path

@@ -1,0 +1,246 @@
+"""Imports go one way, and few modules touch the disk: the layers hold for every module there is."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import tierctl
+
+PACKAGE = Path(tierctl.__file__).parent
+
+# Above everything: what turns arguments into calls, and results into text.
+COMMAND_LINE = ("tierctl.cli", "tierctl.__main__")
+LIBRARIES_OF_THE_COMMAND_LINE = {"click", "rich"}
+
+# These compute: what they may import does no input or output.
+PURE = {"rotation", "past", "layout", "text"}
+PURE_IMPORTS = {
+    "__future__",
+    "collections",
+    "collections.abc",
+    "dataclasses",
+    "enum",
+    "functools",
+    "itertools",
+    "os.path",
+    "typing",
+    *(f"tierctl.{name}" for name in PURE),
+}
+
+# The seam to the operating system, and its doubles.
+SEAM = {"tierctl.filesystem", "tierctl.renameat2", "tierctl.filelock", "tierctl.testing"}
+CHANGES_OF_OS = {
+    *(
+        "chmod",
+        "chown",
+        "fchmod",
+        "fchown",
+        "lchown",
+        "ftruncate",
+        "truncate",
+        "fsync",
+        "fdatasync",
+    ),
+    *("link", "symlink", "mkdir", "makedirs", "mknod", "mkfifo", "rename", "renames", "replace"),
+    *("remove", "removedirs", "rmdir", "unlink", "utime", "pwrite", "sync", "O_CREAT"),
+}
+CHANGES_OF_PATHLIB = {
+    *("hardlink_to", "symlink_to", "touch", "write_bytes", "write_text", "lchmod"),
+    *("mkdir", "rmdir", "unlink", "chmod"),
+}
+CHANGING_MODULES = {"fcntl", "shutil", "tempfile", "ctypes"}
+
+
+class Module(NamedTuple):
+    """A module of the package: its dotted name, and its source."""
+
+    name: str
+    tree: ast.Module
+
+    def is_part_of(self, *packages: str) -> bool:
+        return any(self.name == name or self.name.startswith(name + ".") for name in packages)
+
+
+def parsed(name: str, source: str) -> Module:
+    return Module(name, ast.parse(source))
+
+
+def modules() -> list[Module]:
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = ["tierctl", *path.relative_to(PACKAGE).with_suffix("").parts]
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found.append(parsed(name, path.read_text()))
+    return found
+
+
+def imports(module: Module) -> Iterator[str]:
+    """Yield every module that one imports, anywhere in it, and what it takes out of each."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module.name} imports relative to itself"
+            assert node.module is not None
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imported_modules(module: Module) -> set[str]:
+    """Return the modules, and no names in them: ``from os import path`` is ``os.path``."""
+    found = set()
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules_inside = inside & {"os.path", *KNOWN}
+            found |= modules_inside or {node.module}
+    return found
+
+
+KNOWN = {module.name for module in modules()}
+BELOW_THE_COMMAND_LINE = [m for m in modules() if not m.is_part_of(*COMMAND_LINE)]
+OUTSIDE_THE_SEAM = [m for m in modules() if not m.is_part_of(*SEAM)]
+
+
+def of_the_command_line(module: Module) -> list[str]:
+    """Return what a module imports that belongs to the command line alone."""
+    return [
+        name
+        for name in imports(module)
+        if name.split(".")[0] in LIBRARIES_OF_THE_COMMAND_LINE
+        or parsed(name, "").is_part_of(*COMMAND_LINE)
+    ]
+
+
+def changes(module: Module) -> list[str]:
+    """Return the calls by which a module could change what is on disk, past the seam."""
+    found = [name for name in imports(module) if name.split(".")[0] in CHANGING_MODULES]
+    found += [name for name in imports(module) if name.removeprefix("os.") in CHANGES_OF_OS]
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Attribute(value=ast.Name(id="os"), attr=attribute):
+                if attribute in CHANGES_OF_OS:
+                    found.append(f"os.{attribute}")
+            case ast.Call(func=ast.Attribute(attr=attribute)) if attribute in CHANGES_OF_PATHLIB:
+                found.append(f".{attribute}()")
+            case ast.Call(func=ast.Name(id="open"), args=[_, ast.Constant(value=str(mode)), *_]):
+                if set(mode) & set("wax+"):
+                    found.append(f"open(..., {mode!r})")
+    return found
+
+
+@pytest.mark.parametrize("module", BELOW_THE_COMMAND_LINE, ids=lambda module: module.name)
+def test_nothing_below_the_command_line_knows_of_it(module: Module) -> None:
+    assert [] == of_the_command_line(module)
+
+
+@pytest.mark.parametrize("module", OUTSIDE_THE_SEAM, ids=lambda module: module.name)
+def test_only_the_seam_changes_what_is_on_disk(module: Module) -> None:
+    assert [] == changes(module)
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_what_is_pure_imports_nothing_that_does_input_or_output(name: str) -> None:
+    (module,) = (module for module in modules() if module.name == f"tierctl.{name}")
+    assert set() == imported_modules(module) - PURE_IMPORTS
+
+
+def test_the_doubles_are_for_tests_alone() -> None:
+    inside = [module for module in modules() if not module.is_part_of("tierctl.testing")]
+    for module in inside:
+        assert [] == [name for name in imports(module) if name.startswith("tierctl.testing")], (
+            module.name
+        )
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    """At import; inside a function it may be the price of a late import."""
+    graph = {module.name: imported_at_once(module) for module in modules()}
+    done: set[str] = set()
+
+    def visit(name: str, on_the_way: tuple[str, ...]) -> None:
+        assert name not in on_the_way, " -> ".join((*on_the_way, name))
+        if name not in done:
+            for needed in sorted(graph[name]):
+                visit(needed, (*on_the_way, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def imported_at_once(module: Module) -> set[str]:
+    """Return the modules of the package that are imported when a module is."""
+    top = ast.Module(
+        [node for node in module.tree.body if isinstance(node, ast.Import | ast.ImportFrom)], []
+    )
+    found = set()
+    for node in top.body:
+        if isinstance(node, ast.ImportFrom) and node.module in KNOWN:
+            inside = {f"{node.module}.{alias.name}" for alias in node.names} & KNOWN
+            only_modules = len(inside) == len(node.names)
+            found |= inside if only_modules else inside | {node.module}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} & KNOWN
+    return found - {module.name}
+
+
+class TestTheRules:
+    """The rules above find what breaks them."""
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "import click",
+            "def late():\n    from rich.console import Console",
+            "import tierctl.cli.output",
+            "from tierctl.cli import output",
+            "from tierctl import cli",
+            "from tierctl.__main__ import run",
+        ],
+    )
+    def test_an_import_of_the_command_line_is_found(self, source: str) -> None:
+        assert [] != of_the_command_line(parsed("tierctl.rotation", source))
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "import os\nos.rename('a', 'b')",
+            "import os\nos.replace('a', 'b')",
+            "from os import symlink",
+            "import os\nremove = os.unlink",
+            "import fcntl",
+            "def late():\n    from shutil import rmtree",
+            "open('file', 'w')",
+            "open('file', 'r+b')",
+            "Path('x').write_text('')",
+            "Path('x').unlink()",
+            "import os\nos.open('x', os.O_WRONLY | os.O_CREAT)",
+        ],
+    )
+    def test_a_change_past_the_seam_is_found(self, source: str) -> None:
+        assert [] != changes(parsed("tierctl.status", source))
+
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "import os\nos.open('x', os.O_RDONLY)\nos.stat('x')\nos.listdir('x')",
+            "open('file', 'rb')\nopen('file')",
+            "def f(fs):\n    fs.rename('a', 'b')\n    fs.remove('a')",
+            "from os import path as paths",
+            "text.replace('a', 'b')",
+        ],
+    )
+    def test_looking_and_the_seam_itself_are_no_changes(self, source: str) -> None:
+        assert [] == changes(parsed("tierctl.status", source))
+
+    @pytest.mark.parametrize(
+        "source", ["import os", "from os import stat", "import time", "import tierctl.filesystem"]
+    )
+    def test_input_and_output_in_pure_modules_is_found(self, source: str) -> None:
+        assert set() != imported_modules(parsed("tierctl.past", source)) - PURE_IMPORTS

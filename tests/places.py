@@ -1,0 +1,30 @@
+"""Empty directories to test in, on a real filesystem and in memory."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from tierctl.filesystem import FileSystem, OsFileSystem
+from tierctl.testing import MemoryFileSystem
+
+FILESYSTEMS = ("real", "memory")
+
+
+class Place(NamedTuple):
+    """A filesystem, and an empty directory on it."""
+
+    fs: FileSystem
+    root: str
+
+    def path(self, name: str) -> str:
+        """Return the path of a name in the directory."""
+        return f"{self.root}/{name}"
+
+
+def place_on(kind: str, tmp_path: Path) -> Place:
+    """Return an empty directory on one of ``FILESYSTEMS``."""
+    if kind == "real":
+        return Place(OsFileSystem(), str(tmp_path))
+    memory = MemoryFileSystem()
+    memory.make_directory("/place", 0o755)
+    memory.sync("/")
+    return Place(memory, "/place")

@@ -1,0 +1,53 @@
+"""Events and states to test with: single ones, and strategies for any."""
+
+from hypothesis import strategies as st
+
+from tierctl.events import Author, Event, EventKind
+from tierctl.past import Past
+from tierctl.rotation import Color, Content, State, promoted
+
+PLAIN = State(Color.GREEN, Color.BLUE, Content("blue"), Content("green"))
+
+
+def event(number: int, reason: str = "") -> Event:
+    """Return the number-th of a row of promotions."""
+    return Event(
+        id=f"20240101-{number:06}-abcdef",
+        time="2024-01-01T00:00:00Z",
+        kind=EventKind.PROMOTION,
+        author=Author("ada", "lab", reason),
+        before=PLAIN,
+        after=promoted(PLAIN),
+        past=Past((Content("green"),), ()),
+    )
+
+
+# Text with everything that a command line can hold: undecodable bytes are lone surrogates.
+ANY_TEXT = st.text(
+    st.characters(exclude_categories=["Cs"])
+    | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF, categories=["Cs"]),
+    max_size=30,
+)
+DEPLOYMENTS = st.integers(1, 999_999).map(Content.of_deployment)
+CONTENTS = DEPLOYMENTS | st.sampled_from(["blue", "green"]).map(Content)
+STATES = st.builds(
+    State,
+    st.none() | st.sampled_from(Color),
+    st.sampled_from(Color),
+    DEPLOYMENTS | st.just(Content("blue")),
+    DEPLOYMENTS | st.just(Content("green")),
+)
+EVENTS = st.builds(
+    Event,
+    id=ANY_TEXT,
+    time=ANY_TEXT,
+    kind=st.sampled_from(EventKind),
+    author=st.builds(Author, ANY_TEXT, ANY_TEXT, ANY_TEXT),
+    before=st.none() | STATES,
+    after=STATES,
+    past=st.builds(
+        Past,
+        st.lists(CONTENTS, max_size=5).map(tuple),
+        st.lists(st.integers(1, 999_999), max_size=5).map(tuple),
+    ),
+)
