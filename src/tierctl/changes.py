@@ -71,7 +71,7 @@ def carry_out(
             control.require_writable(fs, layout)
             control.ensure(fs, layout)
             held.enter_context(locked(fs, layout, author, str(request.kind), lock_timeout))
-            interrupted = _interrupted(fs, layout)
+            interrupted = interrupted_change(fs, layout)
         if interrupted is not None:
             _finish(fs, layout, request, interrupted, reporter)
             if request.is_met_by(interrupted):
@@ -92,7 +92,7 @@ def preview(
     """Report what ``carry_out`` would do, or raise as it would; writes nothing, takes no lock."""
     with _nothing_changed(request.kind):
         control.require_writable(fs, layout)
-        interrupted = _interrupted(fs, layout)
+        interrupted = interrupted_change(fs, layout)
     if interrupted is not None:
         reporter.recovered(interrupted)
         if request.is_met_by(interrupted):
@@ -229,7 +229,7 @@ def _clear_intent(fs: FileSystem, layout: Layout, reporter: Reporter) -> None:
         reporter.warn(f"done, but not tidied up, the next command does: {cause_of(error)}")
 
 
-def _interrupted(fs: FileSystem, layout: Layout) -> Event | None:
+def interrupted_change(fs: FileSystem, layout: Layout) -> Event | None:
     """Return the event of an interrupted change that can be finished.
 
     Raises ``Interrupted`` if the links are where that change never was.
@@ -244,18 +244,24 @@ def _finish(
     fs: FileSystem, layout: Layout, request: Request, event: Event, reporter: Reporter
 ) -> None:
     """Finish an interrupted change as it would have gone on, and tell of it."""
+    dispensable = _is_in_the_way_back(fs, layout, request, event)
+    _complete(fs, layout, event, reporter, dispensable=dispensable)
+    reporter.recovered(event)
+    if request.is_met_by(event):
+        reporter.done(_outcome_of(event))
+    _clear_intent(fs, layout, reporter)
+
+
+def _complete(
+    fs: FileSystem, layout: Layout, event: Event, reporter: Reporter, *, dispensable: bool
+) -> None:
     try:
         intent.flush(fs, layout)
         switch(fs, layout, observe(fs, layout), event.after)
     except OSError as error:
         raise _unfinished(event.kind, "still unfinished", error) from error
     _make_durable(fs, layout, event)
-    dispensable = _is_in_the_way_back(fs, layout, request, event)
     _record(fs, layout, event, reporter, dispensable=dispensable)
-    reporter.recovered(event)
-    if request.is_met_by(event):
-        reporter.done(_outcome_of(event))
-    _clear_intent(fs, layout, reporter)
 
 
 def _is_in_the_way_back(
@@ -270,6 +276,16 @@ def _is_in_the_way_back(
             return False
     steps = plan(before, after, exchange=fs.can_exchange(layout.infrastructure))
     return request.may_go_unrecorded(steps)
+
+
+def finish_interrupted(fs: FileSystem, layout: Layout, reporter: Reporter) -> None:
+    """Finish the change that was interrupted, if one was; the caller holds the lock."""
+    event = interrupted_change(fs, layout)
+    if event is None:
+        return
+    _complete(fs, layout, event, reporter, dispensable=False)
+    reporter.recovered(event)
+    _clear_intent(fs, layout, reporter)
 
 
 def _require_between(now: State, event: Event) -> None:

@@ -105,6 +105,10 @@ class FileSystem(Protocol):
         """
         ...
 
+    def set_mode(self, path: str, mode: int, *, group: int | None = None) -> None:
+        """Change the mode of a file or directory, and before that its group if one is given."""
+        ...
+
     def make_link(self, path: str, target: str) -> None:
         """Make a symlink where there is nothing."""
         ...
@@ -217,6 +221,16 @@ class OsFileSystem:
         except OSError:
             os.rmdir(path)
             raise
+
+    def set_mode(self, path: str, mode: int, *, group: int | None = None) -> None:
+        """See ``FileSystem.set_mode``."""
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if group is not None:
+                os.fchown(fd, -1, group)
+            os.fchmod(fd, mode)
+        finally:
+            os.close(fd)
 
     def make_link(self, path: str, target: str) -> None:
         """See ``FileSystem.make_link``."""

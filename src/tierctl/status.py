@@ -72,7 +72,7 @@ def _read_tier(fs: FileSystem, layout: Layout, name: str) -> TierStatus:
     if not tiers.is_tier_name(name) or (name != PRODUCTION and not exists(fs, path)):
         raise NoSuchTier(
             f"there is no tier {shown(name)} in {shown(layout.infrastructure)}",
-            f"There are: {', '.join(map(shown, tiers.names(layout)))}",
+            f"There are: {', '.join(map(shown, tiers.names(fs, layout)))}",
         )
     try:
         if name not in (PRODUCTION, STAGING):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from os import path as paths
-
+from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import DEPLOYMENTS, LINKS, Layout, is_deployment_number
 
 # Private tiers: their names begin so.
@@ -16,18 +14,21 @@ def is_tier_name(name: str) -> bool:
     return name in LINKS or (name.startswith(PRIVATE) and "/" not in name)
 
 
-def names(layout: Layout) -> list[str]:
+def names(fs: FileSystem, layout: Layout) -> list[str]:
     """Return the tiers that exist: production, staging, the colors, then private ones."""
-    found = os.listdir(layout.infrastructure)
-    private = sorted(name for name in found if name.startswith(PRIVATE))
+    found = fs.names(layout.infrastructure)
+    private = [name for name in found if name.startswith(PRIVATE)]
     return [name for name in LINKS if name in found] + private
 
 
-def finished_deployments(layout: Layout) -> list[int]:
-    """Return the numbers of the deployments that were finished, newest first."""
+def deployments(fs: FileSystem, layout: Layout, *, finished: bool) -> list[int]:
+    """Return the numbers of the deployments that were finished, or were not; newest first."""
     try:
-        found = filter(is_deployment_number, os.listdir(layout.deployments))
+        found = filter(is_deployment_number, fs.names(layout.deployments))
     except FileNotFoundError:
         return []
-    numbers = sorted(map(int, found), reverse=True)
-    return [n for n in numbers if paths.exists(layout.deployment_record(f"{DEPLOYMENTS}/{n}"))]
+    return [
+        number
+        for number in sorted(map(int, found), reverse=True)
+        if exists(fs, layout.deployment_record(f"{DEPLOYMENTS}/{number}")) is finished
+    ]

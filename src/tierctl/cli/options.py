@@ -72,8 +72,9 @@ class TierName(Completed, StringParamType):
     def values(self, layout: Layout, incomplete: str) -> list[tuple[str, str]]:
         """Return the tiers that exist."""
         from tierctl import tiers
+        from tierctl.filesystem import OsFileSystem
 
-        return [(name, "") for name in tiers.names(layout)]
+        return [(name, "") for name in tiers.names(OsFileSystem(), layout)]
 
 
 class DeploymentNumber(Completed, click.IntRange):
@@ -87,8 +88,11 @@ class DeploymentNumber(Completed, click.IntRange):
     def values(self, layout: Layout, incomplete: str) -> list[tuple[str, str]]:
         """Return the deployments that were finished, newest first."""
         from tierctl import tiers
+        from tierctl.filesystem import OsFileSystem
 
-        return [(str(number), "") for number in tiers.finished_deployments(layout)]
+        return [
+            (str(number), "") for number in tiers.deployments(OsFileSystem(), layout, finished=True)
+        ]
 
 
 class EventId(Completed, StringParamType):

@@ -105,6 +105,10 @@ class FaultyFileSystem:
         """See ``FileSystem.make_directory``."""
         self._do("make_directory", path, lambda: self.inner.make_directory(path, mode, group=group))
 
+    def set_mode(self, path: str, mode: int, *, group: int | None = None) -> None:
+        """See ``FileSystem.set_mode``."""
+        self._do("set_mode", path, lambda: self.inner.set_mode(path, mode, group=group))
+
     def make_link(self, path: str, target: str) -> None:
         """See ``FileSystem.make_link``."""
         self._do("make_link", path, lambda: self.inner.make_link(path, target))

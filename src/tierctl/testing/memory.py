@@ -111,6 +111,13 @@ class MemoryFileSystem:
         self._add(path, node)
         self._durable[node] = {}
 
+    def set_mode(self, path: str, mode: int, *, group: int | None = None) -> None:
+        """See ``FileSystem.set_mode``: there is one group here."""
+        node = self._find(path)
+        if node.kind is Kind.LINK:
+            raise _error(errno.ELOOP, path)
+        node.mode = mode
+
     def make_link(self, path: str, target: str) -> None:
         """See ``FileSystem.make_link``."""
         if not target:

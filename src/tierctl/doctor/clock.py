@@ -1,0 +1,57 @@
+"""Whether this host's clock agrees with the filesystem's, and with history."""
+
+from __future__ import annotations
+
+import calendar
+import time
+from collections.abc import Iterator
+
+from tierctl import history
+from tierctl.doctor.finding import Finding, fine, problem
+from tierctl.doctor.guarantee import scratch
+from tierctl.filesystem import FileSystem, exists
+from tierctl.layout import Layout
+from tierctl.text import shown
+
+SUBJECT = "clock"
+# Beyond what file timestamps and a slow network explain.
+_TOLERANCE_SECONDS = 5.0
+
+
+def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+    """Yield what there is to say of the time."""
+    if exists(fs, layout.control) and fs.is_writable(layout.control):
+        yield _filesystem_clock(fs, layout)
+    yield from _future_event(fs, layout)
+
+
+def _filesystem_clock(fs: FileSystem, layout: Layout) -> Finding:
+    with scratch(fs, layout):
+        path = f"{layout.scratch}/now"
+        fs.write(path, b"now", mode=0o600)
+        ahead = fs.entry(path).modified - time.time()
+    if abs(ahead) <= _TOLERANCE_SECONDS:
+        return fine(SUBJECT, "this host and the filesystem agree on the time")
+    return problem(
+        SUBJECT,
+        f"the filesystem is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this host",
+        "The times in history depend on the host that made the change.",
+        "Set the clocks: see timedatectl",
+    )
+
+
+def _future_event(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+    newest = history.newest(fs, layout)
+    if newest is None:
+        return
+    try:
+        ahead = calendar.timegm(time.strptime(newest.time, "%Y-%m-%dT%H:%M:%SZ")) - time.time()
+    except ValueError:
+        ahead = 0.0
+    if ahead > _TOLERANCE_SECONDS:
+        yield problem(
+            SUBJECT,
+            f"the newest event, {shown(newest.id)}, is {ahead:.0f} s in the future",
+            "The clock of this host, or of the one that made the change, is wrong.",
+            "Set the clocks: see timedatectl",
+        )

@@ -1,0 +1,40 @@
+"""What an interrupted command left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tierctl.doctor import records
+from tierctl.doctor.finding import Finding, Remedy, note, problem
+from tierctl.filesystem import FileSystem, exists
+from tierctl.layout import LINKS, Layout, temporary
+from tierctl.text import shown
+
+SUBJECT = "leftovers"
+
+
+def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+    """Yield what could be removed, unless a change is using it just now."""
+    if records.change_under_way(fs, layout) is None:
+        yield from removable(fs, layout)
+    if exists(fs, layout.half_built):
+        yield note(
+            SUBJECT,
+            f"an interrupted bootstrap left {shown(layout.half_built)}",
+            "It is in nobody's way.",
+            f"If no bootstrap is running: rm -r {shown(layout.half_built)}",
+        )
+
+
+def removable(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+    """Yield a finding for each temporary file, link or directory."""
+    paths = [temporary(layout.within(name)) for name in LINKS]
+    for path in (*paths, temporary(layout.intent), layout.scratch):
+        if exists(fs, path):
+            yield problem(
+                SUBJECT,
+                f"an interrupted command left {shown(path)}",
+                "It is in nobody's way.",
+                remedy=Remedy.REMOVE_LEFTOVER,
+                path=path,
+            )
