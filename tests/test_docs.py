@@ -20,6 +20,8 @@ VARYING = [
     (r"\d{8}-\d{6}-[0-9a-f]{6}", "ID"),
     (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?Z?", "TIME"),
     (r"\S+ on \S+", "SOMEBODY"),
+    (r"\S+( and the group \S+)? may change", "SOMEBODY may change"),
+    (r"filesystem: \S+, mounted", "filesystem: TYPE, mounted"),
     (r" +", " "),
     (r"\t", " "),
 ]
@@ -71,7 +73,7 @@ def test_the_examples_print_what_the_page_shows(page: str, tmp_path: Path) -> No
 
 
 def test_the_examples_are_found() -> None:
-    assert len(examples("README.md")) >= 5
+    assert len(examples("README.md")) >= 4
     assert len(examples("docs/commands.md")) >= len(COMMANDS)
 
 
