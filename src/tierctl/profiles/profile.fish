@@ -1,0 +1,122 @@
+# Loads this tier into fish:  source .../production/etc/profile.fish
+#
+# Written by tierctl; your own settings go into profile.d/*.fish. The tier's
+# directory is written into this file and never looked up through a link, so a
+# promotion while a shell reads it cannot mix two tiers. It starts no program.
+# "builtin" keeps the user's functions out.
+
+function _iac_warn
+    builtin printf '%s\n' $argv >&2
+end
+
+# Prints the tier in the path $argv, as it was sourced. A path without one
+# (source etc/profile.fish) leaves the links that lead here, at last the
+# directory itself.
+function _iac_name
+    set -l name (string replace -r '/etc/profile\.fish$' '' -- "$argv" | string split -r -m 1 /)[-1]
+    set -l directory (string split -r -m 1 / -- $IAC_TIER_DIR)[-1]
+    if builtin test -e "$IAC_DIR/$name/etc/profile.fish"; and not string match -q '.*' -- "$name"
+        echo $name
+        return
+    end
+    if builtin test "$name" != $directory
+        for link in production staging blue green
+            if builtin test (builtin realpath -- $IAC_DIR/$link 2>/dev/null; or echo) = (builtin realpath -- $IAC_TIER_DIR)
+                echo $link
+                return
+            end
+        end
+    end
+    echo $directory
+end
+
+set -gx IAC_TIER_DIR @IAC_TIER_DIR@
+set -gx IAC_DIR @IAC_DIR@
+set -gx IAC_PARENT @IAC_PARENT@
+set -gx IAC_DEPLOYMENT @IAC_DEPLOYMENT@
+set -gx IAC_TIER_NAME (_iac_name (status filename))
+
+if not set -q IAC_ORIGINAL_PATH
+    set -gx IAC_ORIGINAL_PATH $PATH
+    set -e _iac_original_condarc
+    set -q CONDARC; and set -gx _iac_original_condarc $CONDARC
+end
+set -gx CONDARC $IAC_TIER_DIR/etc/condarc
+
+set -l _iac_path $IAC_TIER_DIR/bin
+for _iac_item in $IAC_TIER_DIR/conda/envs/*
+    builtin test -d $_iac_item/bin; and set -a _iac_path $_iac_item/bin
+end
+set -gx PATH $_iac_path $IAC_ORIGINAL_PATH
+
+function iac_load -a tier -d 'Load another tier'
+    if builtin test (count $argv) -ne 1
+        or string match -qr '^\.|/|^$' -- "$tier"
+        or not builtin test -r "$IAC_DIR/$tier/etc/profile.fish"
+        _iac_warn "iac_load: there is no tier '$tier' to load. Usage: iac_load TIER" \
+            "Tiers in $IAC_DIR: "(string join ' ' (_iac_tiers))
+        return 1
+    end
+    builtin source $IAC_DIR/$tier/etc/profile.fish
+end
+
+function iac_reload -d 'Load the same tier again, as it is now'
+    if builtin test "$IAC_TIER_NAME" = "$IAC_DEPLOYMENT"
+        builtin source $IAC_TIER_DIR/etc/profile.fish
+    else
+        iac_load $IAC_TIER_NAME
+    end
+end
+
+function iac_unload -d 'Leave the tier'
+    set -gx PATH $IAC_ORIGINAL_PATH
+    set -e CONDARC
+    set -q _iac_original_condarc; and set -gx CONDARC $_iac_original_condarc
+    set -e IAC_TIER_DIR IAC_TIER_NAME IAC_DIR IAC_PARENT IAC_DEPLOYMENT IAC_ORIGINAL_PATH
+    set -e _iac_original_condarc
+    complete -e -c iac_load
+    functions -e iac_load iac_reload iac_unload iac_status iac_dump_vars
+    functions -e _iac_warn _iac_name _iac_tiers
+end
+
+function iac_status -d 'Show what is loaded'
+    builtin printf '%-11s %s\n' tier $IAC_TIER_NAME directory $IAC_TIER_DIR
+    set -l deployment $IAC_DEPLOYMENT
+    builtin test -n "$deployment"; or set deployment 'none, a plain directory'
+    builtin printf '%-11s %s\n' deployment $deployment
+    builtin test "$IAC_TIER_NAME" = "$IAC_DEPLOYMENT"; and return
+    set -l now (builtin realpath -- $IAC_DIR/$IAC_TIER_NAME 2>/dev/null)
+    if not builtin test -e "$now"
+        echo "$IAC_TIER_NAME is gone: type iac_load TIER"
+    else if builtin test $now != (builtin realpath -- $IAC_TIER_DIR)
+        set -l number (string split -r -m 1 / -- $now)[-1]
+        echo "$IAC_TIER_NAME has moved on to $number: type iac_reload"
+    end
+    return 0
+end
+
+function iac_dump_vars -d 'Print the variables of the tier'
+    for name in IAC_TIER_DIR IAC_TIER_NAME IAC_DIR IAC_PARENT IAC_ORIGINAL_PATH IAC_DEPLOYMENT CONDARC
+        builtin printf '%s=%s\n' $name "$$name"
+    end
+end
+
+function _iac_tiers
+    for profile in $IAC_DIR/*/etc/profile.fish
+        echo (string split / -- $profile)[-3]
+    end
+end
+
+if status is-interactive
+    complete -c iac_load -f -n '__fish_is_first_arg' -a '(_iac_tiers)'
+end
+
+# Last: whatever these scripts do, the tier is loaded.
+for _iac_item in $IAC_TIER_DIR/etc/profile.d/*.fish
+    if not builtin test -f $_iac_item -a -r $_iac_item
+        _iac_warn "tierctl: cannot read $_iac_item"
+    else if not builtin source $_iac_item
+        _iac_warn "tierctl: $_iac_item failed"
+    end
+end
+true

@@ -1,0 +1,184 @@
+# Loads this tier into bash or zsh:  source .../production/etc/profile.sh
+#
+# Written by tierctl; your own settings go into profile.d/*.sh. The tier's
+# directory is written into this file and never looked up through a link, so a
+# promotion while a shell reads it cannot mix two tiers. It starts no program.
+# "\builtin" keeps the user's aliases and functions out; before ".", it would let
+# an ERR trap of bash see what an "if" looks at.
+
+if [ -z "${BASH_VERSION-}${ZSH_VERSION-}" ]; then
+    echo "tierctl: nothing loaded, profile.sh is for bash and zsh" >&2
+    return 0
+fi
+
+# With -u, an unset variable in a script of profile.d would end the login, and an
+# empty array would be one before bash 4.4.
+_iac_options=$-
+set +eu
+
+if [[ -n ${ZSH_VERSION-} ]]; then
+    _iac_sourced="${(%):-%x}"
+else
+    _iac_sourced=${BASH_SOURCE[0]-}
+fi
+
+function _iac_warn {
+    \builtin printf '%s\n' "$1" >&2
+}
+
+# Sets _iac_found to the paths that are $1, a name without a leading dot, and
+# $2, in name order, whatever the user's options and locale.
+function _iac_find {
+    local LC_ALL=C
+    if [[ -n ${ZSH_VERSION-} ]]; then
+        emulate -LR zsh
+        setopt null_glob
+        _iac_found=("$1"[!.]*"$2")
+        return
+    fi
+    local noglob='' failglob=''
+    case $- in *f*) noglob=on && set +f ;; esac
+    ! shopt -q failglob || { failglob=on && shopt -u failglob; }
+    _iac_found=("$1"[!.]*"$2")
+    [[ -z $failglob ]] || shopt -s failglob
+    [[ -z $noglob ]] || set -f
+    # Where nothing matches, bash leaves the pattern.
+    [[ -e ${_iac_found-} || -L ${_iac_found-} ]] || _iac_found=()
+} # Callers discard stderr: bash complains about an invalid LC_ALL when it comes back.
+
+# Sets IAC_TIER_NAME to the tier in the path $1, as it was sourced. A path
+# without one (source etc/profile.sh) leaves the links that lead here, at last
+# the directory itself.
+function _iac_set_name {
+    local name=${1%/etc/profile.sh} link
+    name=${name##*/}
+    IAC_TIER_NAME=${IAC_TIER_DIR##*/}
+    if [[ $name != .* && -e $IAC_DIR/$name/etc/profile.sh ]]; then
+        IAC_TIER_NAME=$name
+    elif [[ $name != "$IAC_TIER_NAME" ]]; then
+        for link in green blue staging production; do
+            [[ ! $IAC_DIR/$link -ef $IAC_TIER_DIR ]] || IAC_TIER_NAME=$link
+        done
+    fi
+}
+
+export IAC_TIER_DIR=@IAC_TIER_DIR@
+export IAC_DIR=@IAC_DIR@
+export IAC_PARENT=@IAC_PARENT@
+export IAC_DEPLOYMENT=@IAC_DEPLOYMENT@
+export IAC_TIER_NAME
+_iac_set_name "$_iac_sourced"
+
+if [[ -z ${IAC_ORIGINAL_PATH+set} ]]; then
+    export IAC_ORIGINAL_PATH="${PATH-}"
+    unset -v _iac_original_condarc
+    [[ -z ${CONDARC+set} ]] || export _iac_original_condarc="$CONDARC"
+fi
+export CONDARC="$IAC_TIER_DIR/etc/condarc"
+
+_iac_path=$IAC_TIER_DIR/bin
+_iac_find "$IAC_TIER_DIR/conda/envs/" '' 2>/dev/null
+for _iac_item in "${_iac_found[@]}"; do
+    [[ ! -d $_iac_item/bin ]] || _iac_path+=":$_iac_item/bin"
+done
+# An empty entry would be the working directory.
+export PATH="$_iac_path${IAC_ORIGINAL_PATH:+:$IAC_ORIGINAL_PATH}"
+
+function iac_load {
+    if [[ $# != 1 || ${1-} == .* || ${1-} == */* || ! -r $IAC_DIR/${1:-.}/etc/profile.sh ]]; then
+        local _iac_found IFS=' '
+        _iac_find_tiers
+        _iac_warn "iac_load: ${1:+there is no tier $1 to load. }Usage: iac_load TIER"
+        _iac_warn "Tiers in $IAC_DIR: ${_iac_found[*]-}"
+        return 1
+    fi
+    local _iac_tier=$1
+    shift # profile.d is not to take the tier for an argument of its own
+    \. "$IAC_DIR/$_iac_tier/etc/profile.sh"
+}
+
+function iac_reload {
+    if [[ $IAC_TIER_NAME == "$IAC_DEPLOYMENT" ]]; then
+        \. "$IAC_TIER_DIR/etc/profile.sh"
+    else
+        iac_load "$IAC_TIER_NAME"
+    fi
+}
+
+function iac_unload {
+    export PATH="$IAC_ORIGINAL_PATH"
+    unset -v CONDARC
+    [[ -z ${_iac_original_condarc+set} ]] || export CONDARC="$_iac_original_condarc"
+    unset -v IAC_TIER_DIR IAC_TIER_NAME IAC_DIR IAC_PARENT IAC_DEPLOYMENT IAC_ORIGINAL_PATH
+    unset -v _iac_original_condarc
+    if typeset -f compdef >/dev/null; then
+        compdef -d iac_load
+    elif [[ $- == *i* && -n ${BASH_VERSION-} ]]; then
+        complete -r iac_load 2>/dev/null
+    fi
+    unset -f iac_load iac_reload iac_unload iac_status iac_dump_vars
+    unset -f _iac_warn _iac_find _iac_find_tiers _iac_set_name _iac_complete
+}
+
+function iac_status {
+    \builtin printf '%-11s %s\n' tier "$IAC_TIER_NAME" directory "$IAC_TIER_DIR" \
+        deployment "${IAC_DEPLOYMENT:-none, a plain directory}"
+    local link=$IAC_DIR/$IAC_TIER_NAME now
+    if [[ $IAC_TIER_NAME == "$IAC_DEPLOYMENT" || $link -ef $IAC_TIER_DIR ]]; then
+        return 0
+    elif [[ ! -e $link ]]; then
+        \builtin printf '%s is gone: type iac_load TIER\n' "$IAC_TIER_NAME"
+    else
+        # zsh's -q keeps the user's chpwd hooks out.
+        now=$(\builtin cd ${ZSH_VERSION:+-q} -P -- "$link" && \builtin pwd -P)
+        \builtin printf '%s has moved on to %s: type iac_reload\n' "$IAC_TIER_NAME" "${now##*/}"
+    fi
+}
+
+function iac_dump_vars {
+    \builtin printf '%s=%s\n' IAC_TIER_DIR "$IAC_TIER_DIR" IAC_TIER_NAME "$IAC_TIER_NAME" \
+        IAC_DIR "$IAC_DIR" IAC_PARENT "$IAC_PARENT" IAC_ORIGINAL_PATH "$IAC_ORIGINAL_PATH" \
+        IAC_DEPLOYMENT "$IAC_DEPLOYMENT" CONDARC "$CONDARC"
+}
+
+# Sets _iac_found to the names of the tiers that can be loaded.
+function _iac_find_tiers {
+    _iac_find "$IAC_DIR/" /etc/profile.sh 2>/dev/null
+    _iac_found=("${_iac_found[@]%/etc/profile.sh}")
+    _iac_found=("${_iac_found[@]##*/}")
+}
+
+function _iac_complete {
+    local _iac_found tier
+    _iac_find_tiers
+    if [[ -n ${ZSH_VERSION-} ]]; then
+        compadd -- "${_iac_found[@]}"
+    elif [[ $COMP_CWORD == 1 ]]; then
+        for tier in "${_iac_found[@]}"; do
+            [[ $tier != "$2"* ]] || COMPREPLY+=("$tier")
+        done
+    fi
+}
+
+if [[ $- == *i* ]]; then
+    if [[ -n ${BASH_VERSION-} ]]; then
+        complete -F _iac_complete iac_load
+    elif typeset -f compdef >/dev/null; then
+        compdef _iac_complete iac_load
+    fi
+fi
+
+# Last, and not in a function, where a script's "declare" would stay local.
+_iac_find "$IAC_TIER_DIR/etc/profile.d/" .sh 2>/dev/null
+for _iac_item in "${_iac_found[@]}"; do
+    set +eu
+    if [[ ! -f $_iac_item || ! -r $_iac_item ]]; then
+        _iac_warn "tierctl: cannot read $_iac_item"
+    elif ! \. "$_iac_item"; then
+        _iac_warn "tierctl: $_iac_item failed"
+    fi
+done
+
+[[ $_iac_options == *e* ]] && set -e || set +e
+[[ $_iac_options == *u* ]] && set -u || set +u
+unset -v _iac_found _iac_item _iac_path _iac_sourced _iac_options
