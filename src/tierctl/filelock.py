@@ -15,25 +15,23 @@ import struct
 import sys
 import time
 
-from tierctl.filesystem import LockTimeout, LockUnavailable
-
 _FLOCK = "hhqqi0q"  # struct flock: type, whence, start, length, pid
 _WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 _LONGEST_PAUSE = 0.1
 _BUSY = frozenset({errno.EAGAIN, errno.EACCES})
-_UNAVAILABLE = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 
 
-def acquire(fd: int, path: str, timeout: float) -> None:
-    """Take the lock, or raise ``LockTimeout`` after ``timeout`` seconds, or ``LockUnavailable``."""
+def acquire(fd: int, timeout: float) -> bool:
+    """Take the lock, waiting at most ``timeout`` seconds for it; say whether that worked."""
     deadline = time.monotonic() + timeout
     pause = 0.002
-    while not _try(fd, path):
+    while not _try(fd):
         left = deadline - time.monotonic()
         if left <= 0:
-            raise LockTimeout(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
+            return False
         time.sleep(min(pause, left))
         pause = min(pause * 2, _LONGEST_PAUSE)
+    return True
 
 
 def is_free(path: str) -> bool:
@@ -46,21 +44,19 @@ def is_free(path: str) -> bool:
             kind: int = struct.unpack(_FLOCK, answer)[0]
             return kind == fcntl.F_UNLCK
         else:  # noqa: RET505 (mypy takes what follows a platform's return for unreachable)
-            return _try(fd, path)
+            return _try(fd)
     finally:
         os.close(fd)
 
 
-def _try(fd: int, path: str) -> bool:
+def _try(fd: int) -> bool:
     try:
         if sys.platform == "linux":
             fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WHOLE_FILE)
         else:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno in _BUSY:
-            return False
-        if error.errno in _UNAVAILABLE:
-            raise LockUnavailable(error.errno, os.strerror(error.errno), path) from error
-        raise
+        if error.errno not in _BUSY:
+            raise
+        return False
     return True

@@ -20,6 +20,8 @@ from typing import NamedTuple, Protocol
 # rename(2) with a flag says one of these where the kernel or the filesystem does not know it.
 _CANNOT_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
 
+# Locking says one of these where the filesystem, or its server, has no locks.
+_CANNOT_LOCK = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 # So many bytes are read at a time.
 _PART = 1 << 20
 
@@ -272,7 +274,14 @@ class OsFileSystem:
 
         fd = _open_or_make(path, mode)
         try:
-            filelock.acquire(fd, path, timeout)
+            try:
+                taken = filelock.acquire(fd, timeout)
+            except OSError as error:
+                if error.errno not in _CANNOT_LOCK:
+                    raise
+                raise LockUnavailable(error.errno, error.strerror, path) from error
+            if not taken:
+                raise LockTimeout(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
             yield
         finally:
             os.close(fd)

@@ -45,17 +45,25 @@ def append(fs: FileSystem, layout: Layout, event: Event) -> None:
     """Add an event, durably, unless it is there already.
 
     Only the newest event can be the one that is there already: no change
-    begins before the one whose intent is written has ended.
+    begins before the one whose intent is written has ended. It is flushed all
+    the same, since whoever wrote it may not have come to that.
     """
     last = next(_lines_from_end(fs, layout), None)
-    # The quotes of a reason that says the same would be escaped.
-    if last is not None and f'"id":{json.dumps(event.id)}'.encode() in last.text and last.event:
-        return
-    line = json.dumps(to_document(event), separators=(",", ":")).encode() + b"\n"
-    mode = control.file_mode(fs, layout)
-    fs.write(layout.history, line, mode=mode, at=0 if last is None else last.end)
-    if last is None:  # the file may be new: its name has to last too
+    end = 0 if last is None else last.end
+    line = b"" if _tells_of(last, event) else _line_of(event)
+    fs.write(layout.history, line, mode=control.file_mode(fs, layout), at=end)
+    if last is None or last.start == 0:  # the file may be new: its name has to last too
         fs.sync(layout.control)
+
+
+def _tells_of(line: _Line | None, event: Event) -> bool:
+    # The quotes of a reason that says the same would be escaped.
+    sought = f'"id":{json.dumps(event.id)}'.encode()
+    return line is not None and sought in line.text and line.event is not None
+
+
+def _line_of(event: Event) -> bytes:
+    return json.dumps(to_document(event), separators=(",", ":")).encode() + b"\n"
 
 
 def newest(fs: FileSystem, layout: Layout) -> Event | None:

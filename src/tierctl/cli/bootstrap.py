@@ -8,7 +8,7 @@ import shlex
 import click
 
 from tierctl import author, bootstrap, groups, target
-from tierctl.cli import options
+from tierctl.cli import options, values
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import Call, result, say
 from tierctl.events import to_document
@@ -18,7 +18,7 @@ from tierctl.text import shown
 
 
 @click.command("bootstrap", short_help=COMMANDS["bootstrap"])
-@click.argument("target_dir", type=options.Directory())
+@click.argument("target_dir", type=values.Directory())
 @click.option("--group", metavar="NAME", help="Share the target with a group: its members write.")
 @options.dry_run
 @options.message

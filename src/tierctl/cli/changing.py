@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from tierctl import author, changes
 from tierctl.cli import wording
-from tierctl.cli.options import find_target
 from tierctl.cli.output import Call, NobodyReads, result, say
+from tierctl.cli.values import find_target
 from tierctl.filesystem import OsFileSystem
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tierctl import author, doctor
-from tierctl.cli import options
+from tierctl.cli import options, values
 from tierctl.cli.changing import Teller
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import EXIT_FAILED, Call, result, say
@@ -34,7 +34,7 @@ def command(call: Call, target: str | None, fix: bool, dry_run: bool, lock_timeo
     change, cuts off a torn line of history, removes leftovers, and mends modes
     and groups. It touches no link but those of the change that it finishes.
     """
-    layout, fs = options.find_target(target), OsFileSystem()
+    layout, fs = values.find_target(target), OsFileSystem()
     findings = doctor.diagnose(fs, layout)
     remedies = [finding.remedy for finding in findings if finding.remedy is not None]
     if fix and remedies and dry_run:

@@ -7,7 +7,7 @@ from itertools import islice
 import click
 
 from tierctl import history
-from tierctl.cli import options, wording
+from tierctl.cli import options, values, wording
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import Call, result
 from tierctl.events import Event, to_document
@@ -15,7 +15,7 @@ from tierctl.filesystem import OsFileSystem
 
 
 @click.command("history", short_help=COMMANDS["history"])
-@click.argument("event", required=False, type=options.EventId())
+@click.argument("event", required=False, type=values.EventId())
 @options.target
 @click.option(
     "--limit", type=click.IntRange(min=1), metavar="N", help="Show no more than the newest N."
@@ -28,7 +28,7 @@ def command(call: Call, event: str | None, target: str | None, limit: int | None
 
     With EVENT, an id or the beginning of one, show that one in full.
     """
-    layout, fs = options.find_target(target), OsFileSystem()
+    layout, fs = values.find_target(target), OsFileSystem()
     if event is not None:
         _show_one(call, history.find(fs, layout, event))
         return

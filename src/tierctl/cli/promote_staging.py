@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tierctl.cli import options
+from tierctl.cli import options, values
 from tierctl.cli.changing import change
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import Call
@@ -13,20 +13,15 @@ from tierctl.rotation import Color
 
 
 @click.command("promote-staging", short_help=COMMANDS["promote-staging"])
-@options.target
 @click.option(
     "--to",
-    type=options.COLOR,
+    type=values.COLOR,
     help="Promote this color and no other; if it is production already, all is well.",
 )
 @click.option(
     "--force", is_flag=True, help="Promote what production served before, or what was rolled back."
 )
-@options.dry_run
-@options.message
-@options.lock_timeout
-@options.json
-@options.show_help
+@options.of_a_change
 @click.pass_obj
 def command(
     call: Call,

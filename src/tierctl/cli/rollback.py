@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tierctl.cli import options
+from tierctl.cli import options, values
 from tierctl.cli.changing import change
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import Call
@@ -12,18 +12,13 @@ from tierctl.request import Rollback
 
 
 @click.command("rollback", short_help=COMMANDS["rollback"])
-@options.target
 @click.option(
     "--to",
-    type=options.DeploymentNumber(),
+    type=values.DeploymentNumber(),
     metavar="DEPLOYMENT",
     help="Let production serve this deployment, which has to be finished and still there.",
 )
-@options.dry_run
-@options.message
-@options.lock_timeout
-@options.json
-@options.show_help
+@options.of_a_change
 @click.pass_obj
 def command(
     call: Call,

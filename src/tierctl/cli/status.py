@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from tierctl import status
-from tierctl.cli import options
+from tierctl.cli import options, values
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import EXIT_INTERRUPTED, Call
 from tierctl.filesystem import OsFileSystem
@@ -22,7 +22,7 @@ _REFRESH_SECONDS = 2.0
 
 
 @click.command("status", short_help=COMMANDS["status"])
-@click.argument("tiers", nargs=-1, type=options.TierName(), metavar="[TIER]...")
+@click.argument("tiers", nargs=-1, type=values.TierName(), metavar="[TIER]...")
 @options.target
 @click.option("--watch", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")
 @options.json
@@ -33,7 +33,7 @@ def command(call: Call, tiers: tuple[str, ...], target: str | None, watch: bool)
 
     Or what each TIER serves: production, staging, a color, or a private one.
     """
-    layout = options.find_target(target)
+    layout = values.find_target(target)
 
     def read() -> status.Status:
         return status.read(OsFileSystem(), layout, tiers)

@@ -1,0 +1,132 @@
+"""The types of the commands' values, and how a shell completes them."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.types import FloatParamType, StringParamType
+
+from tierctl import target as targets
+from tierctl.rotation import Color
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from tierctl.layout import Layout
+
+COLOR = click.Choice([color.value for color in Color])
+
+
+def find_target(given: str | None) -> Layout:
+    """Return the layout of the target at hand; raises a ``TierctlError`` without one."""
+    return targets.find(given, os.environ)
+
+
+class Directory(StringParamType):
+    """A directory, completed by the shell."""
+
+    name = "directory"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Ask the shell for directories."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="dir")]
+
+
+class Completed:
+    """What makes a type completed by the values that stand on disk."""
+
+    def values(self, layout: Layout, incomplete: str) -> list[tuple[str, str]]:
+        """Return what may be meant, each with a word of help."""
+        raise NotImplementedError
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete from the target at hand; where there is none, or it is damaged, with nothing."""
+        from click.shell_completion import CompletionItem
+
+        from tierctl.errors import TierctlError
+
+        try:
+            layout = find_target(ctx.params.get("target"))
+            values = self.values(layout, incomplete)
+        except (OSError, TierctlError):
+            return []
+        return [
+            CompletionItem(value, help=text)
+            for value, text in values
+            if value.startswith(incomplete)
+        ]
+
+
+class TierName(Completed, StringParamType):
+    """The name of a tier."""
+
+    name = "tier"
+
+    def values(self, layout: Layout, incomplete: str) -> list[tuple[str, str]]:
+        """Return the tiers that exist."""
+        from tierctl import tiers
+        from tierctl.filesystem import OsFileSystem
+
+        return [(name, "") for name in tiers.names(OsFileSystem(), layout)]
+
+
+class DeploymentNumber(Completed, click.IntRange):
+    """The number of a deployment."""
+
+    name = "number"
+
+    def __init__(self) -> None:
+        super().__init__(min=1)
+
+    def values(self, layout: Layout, incomplete: str) -> list[tuple[str, str]]:
+        """Return the deployments that were finished, newest first."""
+        from tierctl import tiers
+        from tierctl.filesystem import OsFileSystem
+
+        return [
+            (str(number), "") for number in tiers.deployments(OsFileSystem(), layout, finished=True)
+        ]
+
+
+class EventId(Completed, StringParamType):
+    """An event's id, or the beginning of one."""
+
+    name = "event"
+
+    def values(self, layout: Layout, incomplete: str) -> list[tuple[str, str]]:
+        """Return the newest events that may be meant."""
+        from itertools import islice
+
+        from tierctl import history
+        from tierctl.filesystem import OsFileSystem
+
+        newest = islice(history.newest_first(OsFileSystem(), layout), 1000)
+        fitting = (event for event in newest if event.id.startswith(incomplete))
+        return [(event.id, str(event.kind)) for event in islice(fitting, 30)]
+
+
+class Seconds(FloatParamType):
+    """A length of time that ends."""
+
+    name = "seconds"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 (as click declares it)
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """Convert, and refuse what is below 0, "nan" and "inf"."""
+        seconds: float = super().convert(value, param, ctx)
+        if not 0 <= seconds < math.inf:
+            self.fail(f"{value} is not a number of seconds.", param, ctx)
+        return seconds
