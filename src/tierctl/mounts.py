@@ -40,6 +40,11 @@ class Mount(NamedTuple):
         return next((option for option in self.options if option in _LOCAL_LOCKS), None)
 
     @property
+    def may_lack_locks(self) -> bool:
+        """Whether it is a Lustre that was not asked for locks; not all versions have them then."""
+        return self.type == "lustre" and not {"flock", "localflock"} & set(self.options)
+
+    @property
     def is_read_only(self) -> bool:
         """Whether nothing can be written."""
         return "ro" in self.options
@@ -53,7 +58,8 @@ def find(path: str, table: str = "/proc/self/mountinfo") -> Mount | None:
     except OSError:
         return None
     path = os.path.realpath(path)
-    holding = [mount for mount in map(_parse, lines) if _holds(mount.point, path)]
+    mounts = [_parse(line) for line in lines if b" - " in line]
+    holding = [mount for mount in mounts if _holds(mount.point, path)]
     return holding[-1] if holding else None  # a later mount hides what was there
 
 

@@ -429,6 +429,71 @@ class TestMakeDirectory:
         assert 0o2775 == real.fs.entry(path).mode
 
 
+class TestSetMode:
+    @pytest.mark.usefixtures("umask")
+    @pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o666])
+    def test_a_file_has_the_mode_whatever_the_umask(self, place: Place, mode: int) -> None:
+        path = write(place, "file", b"text", mode=0o644)
+        place.fs.set_mode(path, mode)
+        assert (mode, b"text") == (place.fs.entry(path).mode, place.fs.read(path))
+
+    @pytest.mark.usefixtures("umask")
+    @pytest.mark.parametrize("mode", [0o700, 0o755, 0o2775])
+    def test_a_directory_has_the_mode_whatever_the_umask(self, place: Place, mode: int) -> None:
+        path = directory(place, "directory", 0o750)
+        write(place, "directory/file", mode=0o640)
+        place.fs.set_mode(path, mode)
+        assert mode == place.fs.entry(path).mode
+        assert 0o640 == place.fs.entry(f"{path}/file").mode
+
+    def test_a_link_is_not_followed(self, place: Place) -> None:
+        write(place, "file")
+        directory(place, "directory")
+        for target in ("file", "directory", "missing"):
+            path = link(place, f"link to {target}", target)
+            with refused(place, errno.ELOOP):
+                place.fs.set_mode(path, 0o600)
+
+    def test_what_is_missing_has_no_mode(self, place: Place) -> None:
+        for path in ("missing", "missing/file"):
+            with refused(place, errno.ENOENT):
+                place.fs.set_mode(place.path(path), 0o600)
+
+    def test_there_is_nothing_below_a_file_to_change(self, place: Place) -> None:
+        write(place, "file")
+        with refused(place, errno.ENOTDIR):
+            place.fs.set_mode(place.path("file/x"), 0o600)
+
+    def test_a_group_is_given_it(self, place: Place) -> None:
+        path = write(place, "file")
+        place.fs.set_mode(path, 0o660, group=os.getegid())
+        entry = place.fs.entry(path)
+        assert (os.getegid(), 0o660) == (entry.gid, entry.mode)
+
+    @pytest.mark.parametrize("mode", [0o664, 0o2775])
+    def test_another_group_is_given_it_before_the_mode_opens_it(
+        self, real: Place, mocker: MockerFixture, mode: int
+    ) -> None:
+        require_root()
+        path, group = write(real, "file", mode=0o600), 54321
+        groups_when_opened: list[int] = []
+        fchmod = os.fchmod
+
+        def note(fd: int, mode: int) -> None:
+            groups_when_opened.append(os.fstat(fd).st_gid)
+            fchmod(fd, mode)
+
+        mocker.patch("os.fchmod", side_effect=note)
+        real.fs.set_mode(path, mode, group=group)
+        assert {group} == set(groups_when_opened)
+        assert mode == real.fs.entry(path).mode
+
+    def test_a_fifo_that_nobody_writes_to_does_not_hang_it(self, real: Place) -> None:
+        os.mkfifo(real.path("fifo"))
+        real.fs.set_mode(real.path("fifo"), 0o600)
+        assert 0o600 == real.fs.entry(real.path("fifo")).mode
+
+
 class TestMakeLink:
     def test_it_may_dangle(self, place: Place) -> None:
         assert "missing" == place.fs.read_link(link(place, "link", "missing"))

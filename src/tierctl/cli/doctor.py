@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierctl import author, doctor
+from tierctl import author, control, doctor
 from tierctl.cli import options, values
 from tierctl.cli.changing import Teller
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import EXIT_FAILED, Call, result, say
 from tierctl.doctor import Finding, Severity, repairs
-from tierctl.filesystem import OsFileSystem
+from tierctl.filesystem import FileSystem, OsFileSystem
+from tierctl.text import shown
 
 if TYPE_CHECKING:
     from tierctl.layout import Layout
@@ -35,14 +36,12 @@ def command(call: Call, target: str | None, fix: bool, dry_run: bool, lock_timeo
     and groups. It touches no link but those of the change that it finishes.
     """
     layout, fs = values.find_target(target), OsFileSystem()
-    findings = doctor.diagnose(fs, layout)
-    remedies = [finding.remedy for finding in findings if finding.remedy is not None]
-    if fix and remedies and dry_run:
-        say("Dry run: nothing was repaired. It would " + ", ".join(r.value for r in remedies))
-    elif fix and remedies:
-        _repair(call, layout, lock_timeout)
-        findings = doctor.diagnose(fs, layout)
-    healthy = all(finding.severity is not Severity.PROBLEM for finding in findings)
+    findings = doctor.diagnose(fs, layout, probe=not dry_run)
+    if fix and not dry_run:
+        findings = _repaired(call, fs, layout, findings, lock_timeout)
+    if fix and dry_run:
+        _preview(call, fs, layout, findings)
+    healthy = not any(_stays_wrong(finding, foretell=fix and dry_run) for finding in findings)
     if call.json:
         call.document(ok=healthy, findings=[_members(finding) for finding in findings])
     else:
@@ -50,12 +49,39 @@ def command(call: Call, target: str | None, fix: bool, dry_run: bool, lock_timeo
     return 0 if healthy else EXIT_FAILED
 
 
-def _repair(call: Call, layout: Layout, lock_timeout: float) -> None:
-    who, teller = author.current(os.environ), Teller(call, dry_run=False)
-    done = repairs.repair(OsFileSystem(), layout, who, teller, lock_timeout=lock_timeout)
+def _repaired(
+    call: Call, fs: FileSystem, layout: Layout, findings: list[Finding], lock_timeout: float
+) -> list[Finding]:
+    """Repair what can be repaired, tell of it, and return what is found then."""
+    teller = Teller(call, dry_run=False)
+    call.facts["repairs"] = []
+    if all(finding.remedy is None for finding in findings):
+        return findings
+    who = author.current(os.environ)
+    done = repairs.repair(fs, layout, who, teller, lock_timeout=lock_timeout)
     call.facts["repairs"] = [{"text": repair.text, "done": repair.done} for repair in done]
     for repair in done:
         say(repair.text if repair.done else f"Warning: {repair.text}")
+    return doctor.diagnose(fs, layout)
+
+
+def _preview(call: Call, fs: FileSystem, layout: Layout, findings: list[Finding]) -> None:
+    """Say what would be repaired, or raise ``NotWritable``."""
+    Teller(call, dry_run=True)
+    would = [
+        f"would {finding.remedy.value}: {shown(finding.path)}"
+        for finding in findings
+        if finding.remedy is not None
+    ]
+    if would:
+        control.require_writable(fs, layout)
+    call.facts["repairs"] = [{"text": text, "done": False} for text in would]
+    say("\n".join([*would, "Dry run: nothing was repaired."]))
+
+
+def _stays_wrong(finding: Finding, *, foretell: bool) -> bool:
+    """Say whether a finding is a problem, and would be one after the repairs that are foretold."""
+    return finding.severity is Severity.PROBLEM and not (foretell and finding.remedy is not None)
 
 
 def _members(finding: Finding) -> dict[str, Any]:

@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
-from tierctl.doctor import clock, guarantee, leftovers, links, permissions, records
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from tierctl.doctor import clock, guarantee, leftovers, links, permissions, records, scratch
 from tierctl.doctor.finding import Finding, Remedy, Severity, problem
-from tierctl.errors import TierctlError, cause_of
+from tierctl.errors import TierctlError, Untrusted, cause_of
 from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout
 
 __all__ = ["Finding", "Remedy", "Severity", "diagnose"]
 
-_EXAMINATIONS = {
-    "links": links.examine,
-    "permissions": permissions.examine,
-    "records": records.examine,
-    "leftovers": leftovers.examine,
-    "guarantee": guarantee.examine,
-    "clock": clock.examine,
-}
+_LOOK_AGAIN = "Mend that, then look again: tierctl doctor"
 
 
-def diagnose(fs: FileSystem, layout: Layout) -> list[Finding]:
-    """Return what there is to say of a target, whatever state it is in."""
+def diagnose(fs: FileSystem, layout: Layout, *, probe: bool = True) -> list[Finding]:
+    """Return what there is to say of a target, whatever state it is in.
+
+    Unless told not to ``probe``, it tries out in a scratch directory what the
+    filesystem can do; otherwise it writes nothing.
+    """
     findings: list[Finding] = []
-    for subject, examine in _EXAMINATIONS.items():
+    for subject, examine in _examinations(probe=probe):
         try:
+            if subject != links.SUBJECT:
+                permissions.require_control(fs, layout)
             findings.extend(examine(fs, layout))
-        except TierctlError as error:
-            findings.append(problem(subject, error.message, advice=error.hint))
-        except OSError as error:
-            findings.append(problem(subject, cause_of(error)))
-    return findings
+        except (TierctlError, OSError) as error:
+            findings.append(_finding_of(subject, error))
+    return list(dict.fromkeys(findings))  # one thing can stand in the way of several
+
+
+def _examinations(
+    *, probe: bool
+) -> list[tuple[str, Callable[[FileSystem, Layout], Iterator[Finding]]]]:
+    return [
+        (links.SUBJECT, links.examine),
+        (permissions.SUBJECT, permissions.examine),
+        (records.SUBJECT, records.examine),
+        (leftovers.SUBJECT, leftovers.examine),
+        (scratch.SUBJECT, partial(guarantee.examine, probe=probe)),
+        (clock.SUBJECT, partial(clock.examine, probe=probe)),
+    ]
+
+
+def _finding_of(subject: str, error: TierctlError | OSError) -> Finding:
+    match error:
+        case Untrusted():  # its hint is to run doctor
+            return permissions.untrusted(error)
+        case TierctlError():
+            return problem(subject, error.message, advice=error.hint or _LOOK_AGAIN)
+        case OSError():
+            return problem(subject, cause_of(error), advice=_LOOK_AGAIN)

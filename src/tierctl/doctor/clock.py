@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from tierctl import history
 from tierctl.doctor.finding import Finding, fine, problem
-from tierctl.doctor.guarantee import scratch
-from tierctl.filesystem import FileSystem, exists
+from tierctl.doctor.scratch import InUse, can_be_had, scratch, trying_failed
+from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout
 from tierctl.text import shown
 
@@ -18,11 +18,16 @@ SUBJECT = "clock"
 _TOLERANCE_SECONDS = 5.0
 
 
-def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+def examine(fs: FileSystem, layout: Layout, *, probe: bool) -> Iterator[Finding]:
     """Yield what there is to say of the time."""
-    if exists(fs, layout.control) and fs.is_writable(layout.control):
-        yield _filesystem_clock(fs, layout)
     yield from _future_event(fs, layout)
+    if probe and can_be_had(fs, layout):
+        try:
+            yield _filesystem_clock(fs, layout)
+        except InUse:  # another doctor is looking at the clock
+            return
+        except OSError as error:
+            yield trying_failed(error)
 
 
 def _filesystem_clock(fs: FileSystem, layout: Layout) -> Finding:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from tierctl import mounts
 from tierctl.doctor.finding import Finding, fine, note, problem
-from tierctl.errors import cause_of
+from tierctl.doctor.scratch import SUBJECT, InUse, can_be_had, scratch, trying_failed
 from tierctl.filesystem import (
     ExchangeUnsupported,
     FileSystem,
@@ -18,7 +17,7 @@ from tierctl.filesystem import (
 from tierctl.layout import Layout
 from tierctl.text import shown
 
-SUBJECT = "guarantee"
+_LOOK_AGAIN = "Look again: tierctl doctor"
 _ONE_STEP = "the links are swapped in one step: no reader finds one missing, or both on one color"
 _TWO_STEPS = "the links are replaced one right after the other: no reader finds one missing"
 _AN_INSTANT = (
@@ -27,40 +26,21 @@ _AN_INSTANT = (
 )
 
 
-def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+def examine(fs: FileSystem, layout: Layout, *, probe: bool) -> Iterator[Finding]:
     """Yield what this target guarantees on this host."""
     yield from _mount(layout)
-    if not exists(fs, layout.control):
+    if not probe or not exists(fs, layout.control):
         foretold = _ONE_STEP if fs.can_exchange(layout.infrastructure) else _TWO_STEPS
         yield note(SUBJECT, f"not tried out, by the type of the filesystem {foretold}")
-    elif not fs.is_writable(layout.control):
+    elif not can_be_had(fs, layout):
         yield note(SUBJECT, f"not tried out: you may not write to {shown(layout.control)}")
     else:
         try:
-            with scratch(fs, layout):
-                yield _exchange(fs, layout)
-                yield _lock(fs, layout)
+            yield from _tried(fs, layout)
+        except InUse:
+            yield note(SUBJECT, "not tried out: another doctor is at work", advice=_LOOK_AGAIN)
         except OSError as error:
-            yield problem(SUBJECT, f"trying it out failed: {cause_of(error)}")
-
-
-@contextmanager
-def scratch(fs: FileSystem, layout: Layout) -> Iterator[None]:
-    """Have an empty scratch directory, and none afterwards."""
-    clear_scratch(fs, layout)
-    fs.make_directory(layout.scratch, 0o700)
-    try:
-        yield
-    finally:
-        clear_scratch(fs, layout)
-
-
-def clear_scratch(fs: FileSystem, layout: Layout) -> None:
-    """Remove the scratch directory, if there is one, and the files in it."""
-    if exists(fs, layout.scratch):
-        for name in fs.names(layout.scratch):
-            fs.remove(f"{layout.scratch}/{name}")
-        fs.remove(layout.scratch)
+            yield trying_failed(error)
 
 
 def _mount(layout: Layout) -> Iterator[Finding]:
@@ -70,6 +50,13 @@ def _mount(layout: Layout) -> Iterator[Finding]:
     yield fine(SUBJECT, f"filesystem: {shown(mount.type)}, mounted on {shown(mount.point)}")
     if mount.is_read_only:
         yield note(SUBJECT, "it is mounted read-only here", "Tiers can be loaded, nothing changed.")
+    if mount.may_lack_locks:
+        yield note(
+            SUBJECT,
+            "it is Lustre, mounted without flock: it may have no locks",
+            "Without locks changes are refused.",
+            "Mount it with: -o flock",
+        )
     option = mount.locks_on_this_host_only
     if option is not None:
         yield problem(
@@ -80,7 +67,13 @@ def _mount(layout: Layout) -> Iterator[Finding]:
         )
 
 
-def _exchange(fs: FileSystem, layout: Layout) -> Finding:
+def _tried(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+    with scratch(fs, layout) as no_locks:
+        yield from _exchange(fs, layout)
+        yield _lock(fs, layout) if no_locks is None else _unlockable(no_locks)
+
+
+def _exchange(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     one, two = (f"{layout.scratch}/{name}" for name in ("one", "two"))
     fs.make_link(one, "1")
     fs.make_link(two, "2")
@@ -91,20 +84,36 @@ def _exchange(fs: FileSystem, layout: Layout) -> Finding:
         swapped = False
     fs.rename(one, two)
     fs.sync(layout.scratch)
-    return fine(SUBJECT, _ONE_STEP) if swapped else note(SUBJECT, _TWO_STEPS, _AN_INSTANT)
+    yield fine(SUBJECT, _ONE_STEP) if swapped else note(SUBJECT, _TWO_STEPS, _AN_INSTANT)
+    if fs.can_exchange(layout.infrastructure) is not swapped:
+        yield note(
+            SUBJECT,
+            f"by the filesystem's type {'two steps were' if swapped else 'one step was'} expected",
+            "A dry run foretells other steps than a change takes here.",
+        )
 
 
 def _lock(fs: FileSystem, layout: Layout) -> Finding:
     path = f"{layout.scratch}/lock"
     try:
+        # It is held already; twice, since another doctor may have put a new one in its place.
         with fs.lock(path, mode=0o600, timeout=0), fs.lock(path, mode=0o600, timeout=0):
-            return problem(SUBJECT, "locks lock nobody out here", "Two changes at once could mix.")
+            return problem(
+                SUBJECT,
+                "locks lock nobody out here",
+                "Two changes at once could mix.",
+                "Mount it with locks that work, or let one person at a time make changes.",
+            )
     except LockTimeout:
         return fine(SUBJECT, "a lock that is held locks out others")
     except LockUnavailable as error:
-        return problem(
-            SUBJECT,
-            f"there are no locks here: {error.strerror}",
-            "Changes are refused: two at once could mix.",
-            "Mount it with locks (Lustre: -o flock; NFS: a running lock service).",
-        )
+        return _unlockable(error)
+
+
+def _unlockable(error: LockUnavailable) -> Finding:
+    return problem(
+        SUBJECT,
+        f"there are no locks here: {error.strerror}",
+        "Changes are refused: two at once could mix.",
+        "Mount it with locks (Lustre: -o flock; NFS: a running lock service).",
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tierctl.doctor import records
+from tierctl.doctor import records, scratch
 from tierctl.doctor.finding import Finding, Remedy, note, problem
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import LINKS, Layout, temporary
@@ -30,7 +30,7 @@ def removable(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     """Yield a finding for each temporary file, link or directory."""
     paths = [temporary(layout.within(name)) for name in LINKS]
     for path in (*paths, temporary(layout.intent), layout.scratch):
-        if exists(fs, path):
+        if scratch.is_left_over(fs, layout) if path == layout.scratch else exists(fs, path):
             yield problem(
                 SUBJECT,
                 f"an interrupted command left {shown(path)}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from tierctl import tiers
 from tierctl.doctor.finding import Finding, fine, note, problem
@@ -23,14 +23,16 @@ SUBJECT = "links"
 
 def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     """Yield what there is to say of tiers, colors and deployments."""
-    damaged = list(_damaged(fs, layout))
-    yield from damaged or _rotation(fs, layout)
-    yield from _loadable(fs, layout)
+    damaged = dict(_damaged(fs, layout))
+    yield from damaged.values()
+    if not damaged.keys() & set(LINKS):
+        yield _rotation(fs, layout)
+    yield from _loadable(fs, layout, damaged)
     yield from _deployments(fs, layout)
     yield from _path(layout)
 
 
-def _damaged(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+def _damaged(fs: FileSystem, layout: Layout) -> Iterator[tuple[str, Finding]]:
     for name in tiers.names(fs, layout):
         try:
             if name in (PRODUCTION, STAGING):
@@ -38,11 +40,14 @@ def _damaged(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
             else:
                 validate_color(layout.within(name), fs)
         except InvalidLink as error:
-            yield problem(SUBJECT, error.message, _what_fails(name), _how_to_relink(name))
+            yield name, _damage(name, error.message)
     for name in LINKS:
         if name != PRODUCTION and not exists(fs, layout.within(name)):
-            path = shown(layout.within(name))
-            yield problem(SUBJECT, f"{path} is missing", _what_fails(name), _how_to_relink(name))
+            yield name, _damage(name, f"{shown(layout.within(name))} is missing")
+
+
+def _damage(name: str, text: str) -> Finding:
+    return problem(SUBJECT, text, _what_fails(name), _how_to_relink(name))
 
 
 def _what_fails(name: str) -> str:
@@ -57,28 +62,27 @@ def _how_to_relink(name: str) -> str:
     return f"Point {shown(name)} to a deployment, as in: ln -sfn deployments/NUMBER {shown(name)}"
 
 
-def _rotation(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+def _rotation(fs: FileSystem, layout: Layout) -> Finding:
     state = observe(fs, layout)
     try:
         validate_rotation(state)
     except SameColor as error:
-        yield problem(
+        return problem(
             SUBJECT,
             error.message,
             "What is built into staging changes production.",
             _how_to_relink(STAGING),
         )
-        return
     if state.production is None:
-        yield note(SUBJECT, f"{state}", advice="The first promotion: tierctl promote-staging")
-    else:
-        yield fine(SUBJECT, f"{state}")
+        return note(SUBJECT, f"{state}", advice="The first promotion: tierctl promote-staging")
+    return fine(SUBJECT, f"{state}")
 
 
-def _loadable(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+def _loadable(fs: FileSystem, layout: Layout, damaged: Container[str]) -> Iterator[Finding]:
     for name in tiers.names(fs, layout):
-        profile = f"{layout.within(name)}/etc/profile.sh"
-        if name not in (PRODUCTION, STAGING) and not exists(fs, profile):
+        if name in (PRODUCTION, STAGING) or name in damaged:
+            continue
+        if not exists(fs, f"{layout.within(name)}/etc/profile.sh"):
             yield note(SUBJECT, f"{shown(name)} has no etc/profile.sh", "It cannot be loaded.")
 
 

@@ -3,59 +3,62 @@
 from __future__ import annotations
 
 import grp
+import os
+import pwd
 from collections.abc import Iterator
 
-from tierctl import config, trust
+from tierctl import config, control, trust
 from tierctl.author import user_name
+from tierctl.doctor import exposure
 from tierctl.doctor.finding import Finding, Remedy, fine, note, problem
 from tierctl.errors import Untrusted
 from tierctl.filesystem import Entry, FileSystem, Kind, exists
 from tierctl.layout import Layout
 from tierctl.text import shown
 
-SUBJECT = "permissions"
-_OTHERS = 0o007
+SUBJECT = exposure.SUBJECT
+_NOT_THE_OWNER = 0o077
 _OTHERS_WRITE = 0o002
+_GROUP_WRITE = 0o020
 _SHARED_DIRECTORY = 0o2070
 
 
 def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     """Yield what there is to say of owners, modes and trust."""
     yield _who_may_change(fs, layout)
-    yield from _open_to_everybody(fs, layout)
+    yield from exposure.examine(fs, layout)
     yield from _untrusted(fs, layout)
-    yield from _lock(fs, layout)
-    yield from _group(fs, layout)
+    yield from open_lock(fs, layout)
+    yield from unshared(fs, layout)
+
+
+def require_control(fs: FileSystem, layout: Layout) -> None:
+    """Raise ``Untrusted`` if ``.tierctl`` is something else than a directory of this target."""
+    if exists(fs, layout.control):
+        kind = fs.entry(layout.control).kind
+        if kind is not Kind.DIRECTORY:
+            raise Untrusted(layout.control, f"is a {kind.value}, not a directory")
+
+
+def untrusted(error: Untrusted) -> Finding:
+    """Return the finding of something that is not trusted."""
+    path = shown(error.path)
+    return problem(
+        SUBJECT,
+        error.message,
+        "Changes are refused because of it.",
+        f"Look at it; then mend its owner and mode, or move it away: mv {path} {path}.old",
+    )
 
 
 def _who_may_change(fs: FileSystem, layout: Layout) -> Finding:
     top = fs.entry(layout.infrastructure, follow=True)
     owner = user_name(top.uid)
-    group = f" and the group {_group_name(top.gid)}" if top.mode & 0o020 else ""
+    group = f" and the group {_group_name(top.gid)}" if top.mode & _GROUP_WRITE else ""
     who = f"{owner}{group} may change this target"
     if fs.is_writable(layout.infrastructure):
         return fine(SUBJECT, f"{who}; you may")
     return note(SUBJECT, f"{who}; you may not", "You can look, and load tiers.")
-
-
-def _directories(fs: FileSystem, layout: Layout) -> Iterator[tuple[str, Entry]]:
-    paths = (layout.target, layout.infrastructure, layout.control, layout.deployments, layout.cache)
-    for path in paths:
-        if exists(fs, path):
-            entry = fs.entry(path, follow=True)
-            if entry.kind is Kind.DIRECTORY:
-                yield path, entry
-
-
-def _open_to_everybody(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
-    for path, entry in _directories(fs, layout):
-        if entry.mode & _OTHERS_WRITE:
-            yield problem(
-                SUBJECT,
-                f"everybody may write to {shown(path)}",
-                "Anybody on this system can replace what everybody loads.",
-                f"chmod o-w {shown(path)}",
-            )
 
 
 def _untrusted(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
@@ -65,24 +68,28 @@ def _untrusted(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
         except FileNotFoundError:
             continue
         except Untrusted as error:
-            yield problem(SUBJECT, error.message, "Changes are refused because of it.", error.hint)
+            yield untrusted(error)
 
 
-def _lock(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+def open_lock(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+    """Yield the finding that others can stop all changes."""
     if not exists(fs, layout.lock):
         return
     entry = fs.entry(layout.lock)
-    if entry.kind is Kind.FILE and entry.mode & _OTHERS:
-        yield problem(
-            SUBJECT,
+    if entry.kind is not Kind.FILE:
+        yield untrusted(Untrusted(layout.lock, f"is a {entry.kind.value}, not a file"))
+    elif entry.mode & _NOT_THE_OWNER & ~control.lock_mode(fs, layout):
+        yield _for_its_owner(
+            entry,
             f"others may open {shown(layout.lock)}",
             "Whoever may open it can hold it, and so stop all changes.",
-            remedy=Remedy.CLOSE_LOCK,
-            path=layout.lock,
+            Remedy.CLOSE_LOCK,
+            layout.lock,
         )
 
 
-def _group(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+def unshared(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+    """Yield what the target's group cannot change."""
     name = config.load(fs, layout, trust.trusted_owners(fs, layout)).group
     if name is None:
         return
@@ -93,21 +100,24 @@ def _group(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
             SUBJECT,
             f"the group {shown(name)} of {shown(layout.config)} is unknown on this host",
             "Its members cannot promote from here.",
+            "Make the group known to this host, or name another one in that file.",
         )
         return
-    for path, entry in _directories(fs, layout):
-        if path == layout.target:
-            continue
+    yield from _group_directories(fs, layout, gid, name)
+    yield from _group_files(fs, layout, gid, name)
+
+
+def _group_directories(fs: FileSystem, layout: Layout, gid: int, name: str) -> Iterator[Finding]:
+    for path, entry in exposure.directories(fs, *exposure.shared_paths(layout)):
         shared = entry.mode & _SHARED_DIRECTORY == _SHARED_DIRECTORY
         if entry.gid != gid or not shared:
-            yield problem(
-                SUBJECT,
+            yield _for_its_owner(
+                entry,
                 f"{shown(path)} is not shared with the group {shown(name)}",
                 "What one member makes there others cannot change.",
-                remedy=Remedy.SHARE,
-                path=path,
+                Remedy.SHARE,
+                path,
             )
-    yield from _group_files(fs, layout, gid, name)
 
 
 def _group_files(fs: FileSystem, layout: Layout, gid: int, name: str) -> Iterator[Finding]:
@@ -115,14 +125,44 @@ def _group_files(fs: FileSystem, layout: Layout, gid: int, name: str) -> Iterato
         if not exists(fs, path):
             continue
         entry = fs.entry(path)
-        if entry.kind is Kind.FILE and (entry.gid != gid or not entry.mode & 0o020):
-            yield problem(
-                SUBJECT,
+        if entry.kind is not Kind.FILE or (entry.gid == gid and entry.mode & _GROUP_WRITE):
+            continue
+        if path in (layout.lock, layout.holder) or _may_be_shared(fs, layout, entry, gid):
+            yield _for_its_owner(
+                entry,
                 f"{shown(path)} is not shared with the group {shown(name)}",
                 "Its members cannot promote.",
-                remedy=Remedy.SHARE,
-                path=path,
+                Remedy.SHARE,
+                path,
             )
+
+
+def _may_be_shared(fs: FileSystem, layout: Layout, entry: Entry, gid: int) -> bool:
+    """Say whether giving a record to the group makes nothing trusted that is not.
+
+    What belongs to the group is trusted. So a stranger's file has to be looked
+    at first; that it is not trusted is a finding already.
+    """
+    if entry.mode & _OTHERS_WRITE:
+        return False
+    owners = trust.trusted_owners(fs, layout)
+    return entry.gid == gid or entry.uid in owners or _is_member(entry.uid, gid)
+
+
+def _is_member(uid: int, gid: int) -> bool:
+    try:
+        user = pwd.getpwuid(uid)
+        return gid in os.getgrouplist(user.pw_name, user.pw_gid)
+    except (KeyError, OSError):
+        return False
+
+
+def _for_its_owner(entry: Entry, text: str, meaning: str, remedy: Remedy, path: str) -> Finding:
+    """Return a problem that its owner, or root, can repair."""
+    if os.geteuid() in (0, entry.uid):
+        return problem(SUBJECT, text, meaning, remedy=remedy, path=path)
+    advice = f"Ask {user_name(entry.uid)} to {remedy.value}: tierctl doctor --fix"
+    return problem(SUBJECT, text, meaning, advice, path=path)
 
 
 def _group_name(gid: int) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
-from tierctl import changes, filelock, history
+from tierctl import changes, filelock, history, intent, trust
 from tierctl.doctor.finding import Finding, Remedy, fine, note, problem
-from tierctl.errors import BadFile, Interrupted, InvalidLink
-from tierctl.events import Event
+from tierctl.errors import BadFile, Interrupted, InvalidLink, TierctlError
+from tierctl.events import SCHEMA, Event, EventKind
 from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout
 from tierctl.locking import read_holder
@@ -22,47 +23,107 @@ def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     if (under_way := change_under_way(fs, layout)) is not None:
         yield under_way
         return
-    yield from unfinished_change(fs, layout)
+    unfinished = list(unfinished_change(fs, layout))
+    yield from unfinished
     yield from torn_history(fs, layout)
-    yield from _history(fs, layout)
+    yield from _history(fs, layout, between=bool(unfinished))
 
 
 def change_under_way(fs: FileSystem, layout: Layout) -> Finding | None:
     """Return the news that somebody holds the lock, in whose records there is nothing to judge."""
-    try:
-        if filelock.is_free(layout.lock):
-            return None
-    except OSError:  # there is none, or the caller may not ask
+    if not _is_locked(layout):
         return None
     holder = read_holder(fs, layout)
     who = "somebody" if holder is None else str(holder)
     return note(SUBJECT, f"locked by {who}", "A change is under way; its records are not judged.")
 
 
+def _is_locked(layout: Layout) -> bool | None:
+    """Say whether somebody holds the lock; None if the caller may not ask."""
+    try:
+        return not filelock.is_free(layout.lock)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+
+
 def unfinished_change(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     """Yield the finding that a change was interrupted, if one was."""
     try:
         event = changes.interrupted_change(fs, layout)
-    except (BadFile, Interrupted) as error:
-        yield problem(
-            SUBJECT,
-            error.message,
-            "No change is possible until it is dropped; the links stay as they are.",
-            remedy=Remedy.DROP_INTENT,
-            path=layout.intent,
-        )
-        return
-    except InvalidLink:
-        return  # the links have their own finding
-    if event is not None:
-        yield problem(
-            SUBJECT,
-            f"a {event.kind} by {shown(event.author.user)} on {shown(event.author.host)} "
-            f"({shown(event.time)}) was interrupted",
-            "The next change finishes it first.",
-            remedy=Remedy.FINISH_CHANGE,
-            path=layout.intent,
-        )
+    except Interrupted as error:
+        yield _to_be_dropped(layout, error)
+    except BadFile as error:
+        if error.path != layout.intent:
+            raise  # of the config: that is nothing against the intent
+        foreign = _is_of_another_version(fs, layout)
+        yield _foreign(layout, error) if foreign else _to_be_dropped(layout, error)
+    except InvalidLink:  # the links have their own finding
+        event = intent.read(fs, layout)
+        if event is not None:
+            yield _to_be_mended(event)
+    else:
+        if event is not None:
+            yield _to_be_finished(layout, event)
+
+
+def _to_be_finished(layout: Layout, event: Event) -> Finding:
+    may_ask = _is_locked(layout) is not None
+    return problem(
+        SUBJECT,
+        f"{_told(event)} was interrupted",
+        "The next change finishes it first."
+        if may_ask
+        else "Or it is under way: you may not ask whether somebody holds the lock.",
+        remedy=Remedy.FINISH_CHANGE,
+        path=layout.intent,
+    )
+
+
+def _to_be_mended(event: Event) -> Finding:
+    return problem(
+        SUBJECT,
+        f"{_told(event)} was interrupted, and a link is broken",
+        f"It was to end with: {event.after}",
+        "Mend the links so, or as they were before; then: tierctl doctor --fix",
+    )
+
+
+def _to_be_dropped(layout: Layout, error: TierctlError) -> Finding:
+    return problem(
+        SUBJECT,
+        error.message,
+        "No change is possible until it is dropped; the links stay as they are.",
+        remedy=Remedy.DROP_INTENT,
+        path=layout.intent,
+    )
+
+
+def _foreign(layout: Layout, error: TierctlError) -> Finding:
+    path = shown(layout.intent)
+    return problem(
+        SUBJECT,
+        error.message,
+        "Another version of tierctl wrote it: only that one can finish it.",
+        f"Update tierctl here. If nobody uses that version any more: mv {path} {path}.old",
+    )
+
+
+def _is_of_another_version(fs: FileSystem, layout: Layout) -> bool:
+    """Say whether an intent that cannot be read may well be whole."""
+    try:
+        values = json.loads(trust.read(fs, layout, layout.intent))
+        schema, kind = values["schema"], values["kind"]
+    except (LookupError, TypeError, ValueError, RecursionError):
+        return False
+    known = {kind.value for kind in EventKind}
+    return type(schema) is int and isinstance(kind, str) and (schema > SCHEMA or kind not in known)
+
+
+def _told(event: Event) -> str:
+    author = event.author
+    return f"a {event.kind} by {shown(author.user)} on {shown(author.host)} ({shown(event.time)})"
 
 
 def torn_history(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
@@ -78,17 +139,21 @@ def torn_history(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
         )
 
 
-def _history(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+def _history(fs: FileSystem, layout: Layout, *, between: bool) -> Iterator[Finding]:
+    """``between`` says that a change was interrupted: history lags behind the links."""
     unreadable = history.unreadable_lines(fs, layout)
     if unreadable:
         yield problem(
             SUBJECT,
             f"{unreadable} lines of {shown(layout.history)} are no events",
             "They are passed over: damaged, or written by a newer tierctl.",
+            "Update tierctl; what is damaged can be taken out with an editor.",
         )
     newest = history.newest(fs, layout)
     if newest is None:
         yield note(SUBJECT, "no history yet", "Nothing to roll back to.")
+    elif between:
+        return
     elif _moved_since(fs, layout, newest):
         yield note(
             SUBJECT,

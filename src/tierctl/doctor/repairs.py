@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import grp
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 
 from tierctl import changes, config, control, history, trust
-from tierctl.doctor import guarantee, leftovers, permissions, records
+from tierctl.doctor import leftovers, permissions, records, scratch
 from tierctl.doctor.finding import Finding, Remedy
 from tierctl.errors import TierctlError, cause_of
 from tierctl.events import Author
-from tierctl.filesystem import FileSystem, Kind
+from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import Layout
 from tierctl.locking import locked
 from tierctl.text import shown
@@ -33,7 +35,11 @@ def repair(
     *,
     lock_timeout: float,
 ) -> list[Repair]:
-    """Repair what is safe to repair; raises ``Locked``, ``NotWritable`` or ``LocksUnsupported``."""
+    """Repair what is safe to repair, and say of each what was done or why not.
+
+    Raises ``Locked``, ``NotWritable``, ``Untrusted`` or ``LocksUnsupported``, or
+    ``OSError`` where the lock cannot be taken: then nothing is repaired.
+    """
     control.require_writable(fs, layout)
     control.ensure(fs, layout)
     with locked(fs, layout, author, "doctor", lock_timeout):
@@ -46,11 +52,14 @@ def repair(
         ]
 
 
+_SHARED_DIRECTORY = 0o2070
+_SHARED_FILE = 0o060
 _REPAIRABLE = (
     records.unfinished_change,
     records.torn_history,
     leftovers.removable,
-    permissions.examine,
+    permissions.unshared,
+    permissions.open_lock,
 )
 
 
@@ -59,10 +68,10 @@ def _still_so(
     layout: Layout,
     examine: Callable[[FileSystem, Layout], Iterator[Finding]],
 ) -> list[Finding]:
-    try:
-        return list(examine(fs, layout))
-    except (TierctlError, OSError):
-        return []  # a finding of its own, without a remedy
+    found: list[Finding] = []
+    with suppress(TierctlError, OSError):  # a finding of its own, without a remedy
+        found.extend(examine(fs, layout))
+    return found
 
 
 def _attempt(
@@ -86,18 +95,12 @@ def _apply(
             changes.finish_interrupted(fs, layout, reporter)
             return "finished the interrupted change"
         case Remedy.DROP_INTENT:
-            kept = f"{path}.dropped"
-            fs.rename(path, kept)
-            fs.sync(layout.control)
-            return f"dropped the interrupted change; what it was is kept in {shown(kept)}"
+            return f"dropped the interrupted change; it is kept in {shown(_drop(fs, layout))}"
         case Remedy.CUT_HISTORY:
             history.cut_torn_line(fs, layout)
             return f"cut off the torn line of {shown(path)}"
         case Remedy.REMOVE_LEFTOVER:
-            if path == layout.scratch:
-                guarantee.clear_scratch(fs, layout)
-            else:
-                fs.remove(path)
+            _remove(fs, layout, path)
             return f"removed {shown(path)}"
         case Remedy.CLOSE_LOCK:
             fs.set_mode(path, control.lock_mode(fs, layout))
@@ -107,8 +110,28 @@ def _apply(
             return f"shared {shown(path)} with the group"
 
 
+def _drop(fs: FileSystem, layout: Layout) -> str:
+    """Have no intent, and return where it is kept."""
+    kept = f"{layout.intent}.dropped"
+    for number in count(2):
+        if not exists(fs, kept):
+            break
+        kept = f"{layout.intent}.dropped.{number}"
+    fs.rename(layout.intent, kept)
+    fs.sync(layout.control)
+    return kept
+
+
+def _remove(fs: FileSystem, layout: Layout, path: str) -> None:
+    if path == layout.scratch:
+        scratch.clear(fs, layout)
+    else:
+        fs.remove(path)
+
+
 def _share(fs: FileSystem, layout: Layout, path: str) -> None:
     name = config.load(fs, layout, trust.trusted_owners(fs, layout)).group
-    directory = fs.entry(path, follow=True).kind is Kind.DIRECTORY
-    mode = 0o2775 if directory else 0o660 if path == layout.lock else 0o664
+    entry = fs.entry(path, follow=True)
+    # Who could not read it before need not be meant to.
+    mode = entry.mode | (_SHARED_DIRECTORY if entry.kind is Kind.DIRECTORY else _SHARED_FILE)
     fs.set_mode(path, mode, group=None if name is None else grp.getgrnam(name).gr_gid)

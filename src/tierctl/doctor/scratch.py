@@ -1,0 +1,158 @@
+"""A directory to try things out in, for one doctor at a time."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+from tierctl import filelock
+from tierctl.doctor.finding import Finding, problem
+from tierctl.errors import cause_of
+from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, exists
+from tierctl.layout import Layout
+
+SUBJECT = "guarantee"
+# What is made in it, and the lock that whoever is at work there holds.
+_MADE = ("one", "two", "now")
+_LOCK = "lock"
+# No doctor takes longer, where its lock does not tell.
+_LONGEST_SECONDS = 60.0
+
+
+class InUse(OSError):
+    """Another doctor is trying things out just now."""
+
+
+def can_be_had(fs: FileSystem, layout: Layout) -> bool:
+    """Say whether the caller may have a scratch directory."""
+    return exists(fs, layout.control) and fs.is_writable(layout.control)
+
+
+@contextmanager
+def scratch(fs: FileSystem, layout: Layout) -> Iterator[LockUnavailable | None]:
+    """Have an empty scratch directory, and none afterwards; raises ``InUse``.
+
+    The lock in it is held meanwhile; where there are no locks, the error that
+    says so is the context's value.
+    """
+    if _is_busy(fs, layout):
+        raise InUse
+    _make(fs, layout)
+    with ExitStack() as held:
+        # Not before the lock is free: NFS and FUSE keep a removed file that is still open.
+        held.callback(_leave, fs, layout)
+        try:
+            refusal = _hold(fs, layout, held)
+        except InUse:
+            held.pop_all()  # the directory is another doctor's
+            raise
+        held.callback(_remove_files, fs, layout, _MADE)
+        try:
+            yield refusal
+        except (FileExistsError, FileNotFoundError) as error:  # nobody else makes or removes these
+            raise InUse from error
+
+
+def clear(fs: FileSystem, layout: Layout) -> None:
+    """Remove the scratch directory, if there is one, and what is made in it.
+
+    No more than that: whoever shares the target can put a link in its place, to
+    a directory full of files.
+    """
+    with suppress(FileNotFoundError):
+        if fs.entry(layout.scratch).kind is Kind.DIRECTORY:
+            _remove_files(fs, layout, (*_MADE, _LOCK))
+        fs.remove(layout.scratch)
+
+
+def is_left_over(fs: FileSystem, layout: Layout) -> bool:
+    """Say whether there is a scratch directory that no doctor is using."""
+    return all(_looks_left_over(fs, layout) for _ in range(2))  # one may begin or end in between
+
+
+def trying_failed(error: OSError) -> Finding:
+    """Return the finding that an error stood in the way of trying something out."""
+    return problem(
+        SUBJECT,
+        f"trying it out failed: {cause_of(error)}",
+        "What fails here can fail in a change too.",
+        "Mend that, then look again: tierctl doctor",
+    )
+
+
+def _looks_left_over(fs: FileSystem, layout: Layout) -> bool:
+    if not exists(fs, layout.scratch):
+        return False
+    # A doctor that has just made it, or is just removing it, has no more in it than the lock.
+    just_made = _names(fs, layout) <= {_LOCK} and not _is_old(fs, layout)
+    return not just_made and not _is_busy(fs, layout)
+
+
+def _make(fs: FileSystem, layout: Layout) -> None:
+    try:
+        clear(fs, layout)
+        fs.make_directory(layout.scratch, 0o700)
+    except (FileExistsError, FileNotFoundError) as error:
+        raise InUse from error
+    except OSError as error:
+        if error.errno == errno.ENOTEMPTY and _names(fs, layout) <= {*_MADE, _LOCK}:
+            raise InUse from error
+        raise
+
+
+def _leave(fs: FileSystem, layout: Layout) -> None:
+    try:
+        clear(fs, layout)
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:  # another doctor has moved in already
+            raise
+
+
+def _remove_files(fs: FileSystem, layout: Layout, names: tuple[str, ...]) -> None:
+    for name in names:
+        with suppress(FileNotFoundError):
+            fs.remove(f"{layout.scratch}/{name}")
+
+
+def _hold(fs: FileSystem, layout: Layout, held: ExitStack) -> LockUnavailable | None:
+    try:
+        held.enter_context(fs.lock(f"{layout.scratch}/{_LOCK}", mode=0o600, timeout=0))
+    except LockUnavailable as error:
+        return error
+    except (LockTimeout, FileNotFoundError) as error:  # taken for a leftover by another doctor
+        raise InUse from error
+    return None
+
+
+def _is_busy(fs: FileSystem, layout: Layout) -> bool:
+    # Twice: another doctor may be between making a file and locking it.
+    return any(_names(fs, layout) and _is_locked(fs, layout) for _ in range(2))
+
+
+def _is_locked(fs: FileSystem, layout: Layout) -> bool:
+    try:
+        return not filelock.is_free(f"{layout.scratch}/{_LOCK}")
+    except PermissionError:  # it is another user's, who may be at work
+        return not _is_old(fs, layout)
+    except OSError:
+        return False
+
+
+def _is_old(fs: FileSystem, layout: Layout) -> bool:
+    try:
+        modified = fs.entry(layout.scratch).modified
+    except FileNotFoundError:
+        return False
+    return abs(time.time() - modified) > _LONGEST_SECONDS
+
+
+def _names(fs: FileSystem, layout: Layout) -> set[str]:
+    """Return what is in the scratch directory; something if the caller may not look."""
+    try:
+        return set(fs.names(layout.scratch))
+    except FileNotFoundError:
+        return set()
+    except OSError:  # no directory, or another user's
+        return {"?"}

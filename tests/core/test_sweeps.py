@@ -1,0 +1,664 @@
+"""Every change, failing and killed at every operation, and again while it is being finished.
+
+From each disk that a fault leaves behind, the same command is typed again; it
+too is stopped at every operation, then typed once more and left alone. See
+``Sweep`` for what is claimed.
+"""
+
+import errno
+import json
+import pickle
+import re
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import pytest
+
+from targets import make_deployment, make_target
+from tierctl import changes, history, switching
+from tierctl.errors import ChangeFailed, ChangeUnfinished, InvalidLink, TierctlError
+from tierctl.events import Author, Event, to_document
+from tierctl.filesystem import FileSystem, Kind, exists
+from tierctl.layout import LINKS, Layout, temporary
+from tierctl.observe import observe
+from tierctl.request import Promotion, Request, Rollback
+from tierctl.rotation import Exchange, Plan, State, states_along
+from tierctl.testing import Effect, Fault, FaultyFileSystem, Killed, MemoryFileSystem, Operation
+
+AUTHOR = Author("ada", "lab")
+LAYOUT = Layout.of_target("/target")
+NEVER = Fault(at=0)
+
+NEEDING_ROOM = ("write", "make_directory", "make_link", "rename", "lock")
+CHANGING = (*NEEDING_ROOM, "exchange", "remove", "sync")
+
+# What stands between a command and the filesystem: nothing, or a harm to be found.
+Harm = Callable[[FileSystem], FileSystem]
+
+
+def unharmed(fs: FileSystem) -> FileSystem:
+    return fs
+
+
+class Heard:
+    """A reporter that remembers."""
+
+    def __init__(self) -> None:
+        self.recovered_events: list[Event] = []
+        self.outcomes: list[changes.Outcome] = []
+        self.warnings: list[str] = []
+
+    def recovered(self, event: Event) -> None:
+        self.recovered_events.append(event)
+
+    def done(self, outcome: changes.Outcome) -> None:
+        self.outcomes.append(outcome)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+    @property
+    def is_unrecorded(self) -> bool:
+        return any("not in history" in warning for warning in self.warnings)
+
+
+class Passing:
+    """A filesystem that passes everything on."""
+
+    def __init__(self, inner: FileSystem) -> None:
+        self.inner = inner
+
+    def __getattr__(self, verb: str) -> Any:
+        return getattr(self.inner, verb)
+
+
+class Watched(Passing):
+    """A filesystem whose reader looks at the links as soon as one has changed."""
+
+    def __init__(self, inner: FileSystem) -> None:
+        super().__init__(inner)
+        self.found: list[State | InvalidLink] = []
+
+    def make_link(self, path: str, target: str) -> None:
+        self.inner.make_link(path, target)
+        self._look_at(path)
+
+    def rename(self, path: str, new: str) -> None:
+        self.inner.rename(path, new)
+        self._look_at(new)
+
+    def exchange(self, first: str, second: str) -> None:
+        self.inner.exchange(first, second)
+        self._look_at(first)
+
+    def remove(self, path: str) -> None:
+        self.inner.remove(path)
+        self._look_at(path)
+
+    def _look_at(self, path: str) -> None:
+        if path in map(LAYOUT.within, LINKS):
+            try:
+                self.found.append(observe(self.inner, LAYOUT))
+            except InvalidLink as error:
+                self.found.append(error)
+
+
+class Seen(NamedTuple):
+    """What there is on a disk: the state, the events, and whether an intent stands."""
+
+    state: State
+    events: list[Event]
+    intent_stands: bool
+    leftovers: list[str]
+
+
+class Disk:
+    """What a filesystem in memory holds, frozen; ``thawed`` gives a new copy each time."""
+
+    def __init__(self, memory: MemoryFileSystem) -> None:
+        self._frozen = pickle.dumps(memory)
+
+    def thawed(self) -> MemoryFileSystem:
+        memory: MemoryFileSystem = pickle.loads(self._frozen)
+        memory.release_locks()
+        return memory
+
+    @cached_property
+    def seen(self) -> Seen:
+        """What readers find: each link has to be there and lead somewhere."""
+        fs = self.thawed()
+        names = [LAYOUT.intent, *map(LAYOUT.within, LINKS)]
+        try:
+            state = observe(fs, LAYOUT)
+        except InvalidLink as error:
+            raise AssertionError(f"a reader finds that {error}") from error
+        return Seen(
+            state,
+            list(history.newest_first(fs, LAYOUT)),
+            exists(fs, LAYOUT.intent),
+            [path for path in map(temporary, names) if exists(fs, path)],
+        )
+
+    @cached_property
+    def after_power_cuts(self) -> list["Disk"]:
+        """Every disk that a power cut can leave of this one."""
+        return [self._after_power_cut(n) for n in range(self.thawed().unflushed + 1)]
+
+    def _after_power_cut(self, survivors: int) -> "Disk":
+        memory = self.thawed()
+        memory.cut_power(survivors)
+        disk = Disk(memory)
+        disk.after_power_cuts = []  # there is nothing left to lose
+        return disk
+
+    @cached_property
+    def records(self) -> tuple[tuple[str, bytes], ...]:
+        """The names that a change can touch, and what is behind each."""
+        fs = self.thawed()
+        paths = [
+            f"{directory}/{name}"
+            for directory in (LAYOUT.infrastructure, LAYOUT.control)
+            if exists(fs, directory)
+            for name in fs.names(directory)
+        ]
+        # Who holds the lock is written down for messages only.
+        return tuple((path, content(fs, path)) for path in paths if path != LAYOUT.holder)
+
+
+def content(fs: FileSystem, path: str) -> bytes:
+    match fs.entry(path).kind:
+        case Kind.LINK:
+            return fs.read_link(path).encode()
+        case Kind.FILE:
+            return fs.read(path)
+        case _:
+            return b""
+
+
+class Scenario(NamedTuple):
+    """A disk, what is asked of it, and the states before and after."""
+
+    disk: Disk
+    request: Request
+    before: State
+    after: State
+    steps: Plan
+    events: int
+
+    @property
+    def is_one_exchange(self) -> bool:
+        return len(self.steps) == 1 and isinstance(self.steps[0], Exchange)
+
+
+class Attempt(NamedTuple):
+    """A command that was typed once: the disk it left and how it ended."""
+
+    disk: Disk
+    heard: Heard
+    error: BaseException | None
+    fired: bool
+    found: list[State | InvalidLink]
+    trace: list[Operation]
+
+
+def attempt(disk: Disk, request: Request, fault: Fault, harm: Harm = unharmed) -> Attempt:
+    memory, heard = disk.thawed(), Heard()
+    watched = Watched(memory)
+    faulty = FaultyFileSystem(watched, fault)
+    error: BaseException | None = None
+    try:
+        changes.carry_out(harm(faulty), LAYOUT, request, AUTHOR, heard, lock_timeout=0)
+    except (OSError, TierctlError, Killed) as caught:
+        error = caught
+    return Attempt(Disk(memory), heard, error, faulty.fired, watched.found, faulty.trace)
+
+
+# The scenarios
+
+
+def promotion(fs: MemoryFileSystem) -> Request:
+    """Production moves on from 41 to 42, after a promotion before that."""
+    make_target("/target", blue=41, green=40, fs=fs)
+    carry_out(fs, Promotion())
+    point(fs, "green", 42)
+    return Promotion()
+
+
+def first_promotion(fs: MemoryFileSystem) -> Request:
+    """Production does not exist yet; neither does ``.tierctl``."""
+    make_target("/target", production=None, blue=41, green=40, fs=fs)
+    return Promotion()
+
+
+def by_hand(fs: MemoryFileSystem) -> Request:
+    """Two plain directories and no ``.tierctl``."""
+    make_target("/target", fs=fs)
+    return Promotion()
+
+
+def rollback(fs: MemoryFileSystem) -> Request:
+    """Staging still shows what production served before."""
+    make_target("/target", blue=42, green=41, fs=fs)
+    carry_out(fs, Promotion())
+    return Rollback()
+
+
+def rollback_of_color(fs: MemoryFileSystem) -> Request:
+    """Staging shows a new deployment: its color has to be pointed back first."""
+    rollback(fs)
+    point(fs, "green", 43)
+    return Rollback()
+
+
+Build = Callable[[MemoryFileSystem], Request]
+
+
+def scenario(build: Build, *, exchanges: bool) -> Scenario:
+    fs = MemoryFileSystem(exchanges=exchanges)
+    fs.make_directory("/target", 0o755)
+    request = build(fs)
+    fs.cut_power(fs.unflushed)
+    recorded = list(history.newest_first(fs, LAYOUT))
+    disk, heard = Disk(fs), Heard()
+    changes.preview(fs, LAYOUT, request, AUTHOR, heard)
+    before, after, steps, _ = heard.outcomes[0]
+    assert before == observe(fs, LAYOUT) != after
+    return Scenario(disk, request, before, after, steps, len(recorded))
+
+
+def carry_out(fs: MemoryFileSystem, request: Request) -> None:
+    changes.carry_out(fs, LAYOUT, request, AUTHOR, Heard(), lock_timeout=0)
+
+
+def point(fs: MemoryFileSystem, color: str, number: int) -> None:
+    make_deployment(LAYOUT, number, fs=fs)
+    fs.remove(LAYOUT.within(color))
+    fs.make_link(LAYOUT.within(color), f"deployments/{number}")
+
+
+def essence(disk: Disk) -> tuple[object, ...]:
+    """Return what makes two disks the same to whoever goes on from them.
+
+    That is what is on them, now and after each possible power cut. Ids and
+    times differ between any two runs; which of them are equal is what counts.
+    """
+    numbers: dict[bytes, bytes] = {}
+    contents = dict.fromkeys(each.records for each in (disk, *disk.after_power_cuts))
+    return tuple(
+        tuple((path, without_ids(data, numbers)) for path, data in records) for records in contents
+    )
+
+
+def without_ids(data: bytes, numbers: dict[bytes, bytes]) -> bytes:
+    data = re.sub(rb"\d{4}-\d\d-\d\dT[\d:]{8}Z", b"TIME", data)
+    return re.sub(
+        rb"\d{8}-\d{6}-[0-9a-f]{6}",
+        lambda match: numbers.setdefault(match[0], b"ID%d" % len(numbers)),
+        data,
+    )
+
+
+# The sweep
+
+
+class Sweep:
+    """A scenario, with a fault at every operation, and one more on the way to mend it.
+
+    Claimed, whatever operation failed (EIO; ENOSPC for what needs room) or was
+    the last one of a killed process, whether it had no effect, half of it, all
+    but the flushing, or all of it, and whatever a power cut then took:
+
+    - At every moment every link that was there is there and leads somewhere.
+      The state is ``before``, ``after``, or one that the plan passes through.
+    - An attempt that fails raises ``ChangeFailed``, and then the state and
+      history are as they were when it began and nothing is noted that was not;
+      or ``ChangeUnfinished``.
+    - An attempt that ends well has reported the outcome; ``after`` and the
+      event last, whatever happens.
+    - Once an outcome was reported, the state is ``after`` and the event is in
+      history, whatever happens.
+    - The command, typed again, ends in ``after`` and no further, leaves the
+      event in history exactly once, and no intent, draft or temporary link;
+      unless the outcome was reported and no intent stands any more, when the
+      change is over and typing it again asks for another.
+    - Nothing happens between the renamings of the two tiers.
+
+    One exception: where a full disk keeps the event of a single exchange back
+    out of history, it is done and reported with a warning that says so.
+    """
+
+    def __init__(self, scenario: Scenario, harm: Harm = unharmed) -> None:
+        self.scenario = scenario
+        self.harm = harm
+        self.points = 0
+        self._seen: set[object] = set()
+        self._way: list[str] = []
+        self._allowed = set(states_along(scenario.before, scenario.steps))
+
+    def run(self, depth: int = 2) -> None:
+        """Go through all of it; raises AssertionError where a claim does not hold."""
+        try:
+            self._go_on_from(self.scenario.disk, depth, reported=False)
+        except AssertionError as error:
+            error.add_note("\n".join(("on the way:", *self._way)))
+            raise
+
+    def _go_on_from(self, disk: Disk, depth: int, *, reported: bool) -> None:
+        unharmed = self._attempt(disk, NEVER)
+        self._check_clean(unharmed)
+        if depth == 0:
+            return
+        for fault in faults_in(unharmed.trace):
+            tried = self._attempt(disk, fault)
+            assert tried.fired
+            self._way.append(f"{fault} in {tried.trace[fault.at - 1]}: {tried.error!r}")
+            self._check_ending(disk, tried, fault)
+            if not tried.heard.is_unrecorded:
+                told = reported or bool(tried.heard.outcomes)
+                self._go_on_after(tried.disk, depth - 1, reported=told)
+            self._way.pop()
+
+    def _go_on_after(self, disk: Disk, depth: int, *, reported: bool) -> None:
+        """Go on from a disk as it is, and from every one that a power cut makes of it."""
+        self.points += 1
+        self._go_on_if_new(disk, depth, reported=reported)
+        for survivors, cut in enumerate(disk.after_power_cuts):
+            self.points += 1
+            self._way.append(f"power cut, {survivors} renamings survived")
+            self._go_on_if_new(cut, depth, reported=reported)
+            self._way.pop()
+
+    def _go_on_if_new(self, disk: Disk, depth: int, *, reported: bool) -> None:
+        key = essence(disk), depth, reported
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        found = disk.seen
+        assert found.state in self._allowed, "a state that the plan does not pass through"
+        assert len(found.events) <= self.scenario.events + 1, "the event is there twice"
+        if reported:
+            assert self.scenario.after == found.state, "a reported change is lost"
+            assert len(found.events) == self.scenario.events + 1, "a reported event is lost"
+        if found.intent_stands or not reported:
+            self._go_on_from(disk, depth, reported=reported)
+
+    def _attempt(self, disk: Disk, fault: Fault) -> Attempt:
+        tried = attempt(disk, self.scenario.request, fault, self.harm)
+        assert self._allowed.issuperset(tried.found), f"a reader finds {tried.found}"
+        return tried
+
+    def _check_ending(self, disk: Disk, tried: Attempt, fault: Fault) -> None:
+        match tried.error:
+            case None:
+                self._check_success(tried, fault)
+            case Killed():
+                assert fault.number is None
+            case ChangeFailed():
+                began, ended = disk.seen, tried.disk.seen
+                assert began.state == ended.state, "a failure changed something"
+                assert began.events == ended.events, "a failure is in history"
+                assert began.intent_stands or not ended.intent_stands, "a failure is noted"
+            case ChangeUnfinished():
+                assert fault.number is not None
+            case error:
+                raise AssertionError(f"stopped by {error!r}") from error
+
+    def _check_success(self, tried: Attempt, fault: Fault) -> None:
+        (outcome,) = tried.heard.outcomes
+        assert self.scenario.after == outcome.after
+        if tried.heard.is_unrecorded:
+            assert fault.number == errno.ENOSPC
+            assert self.scenario.is_one_exchange
+        for disk in (tried.disk, *tried.disk.after_power_cuts):
+            assert self.scenario.after == disk.seen.state, "a reported change is lost"
+
+    def _check_clean(self, ended: Attempt) -> None:
+        """Check the end of a command that nothing stopped."""
+        if ended.error is not None:
+            raise AssertionError(f"stopped by {ended.error!r}") from ended.error
+        assert [] == ended.heard.warnings
+        assert 1 == len(ended.heard.outcomes)
+        self._check_renamings(ended.trace)
+        for disk in (ended.disk, *ended.disk.after_power_cuts):
+            found = disk.seen
+            assert self.scenario.after == found.state, "it does not end where it should"
+            assert len(found.events) == self.scenario.events + 1, "the event is not there once"
+            assert not found.intent_stands, "the intent stands"
+            assert [] == found.leftovers, "something is left over"
+
+    def _check_renamings(self, trace: list[Operation]) -> None:
+        tiers = [temporary(LAYOUT.within(tier)) for tier in ("production", "staging")]
+        places = [at for at, (verb, path) in enumerate(trace) if verb == "rename" and path in tiers]
+        one_after_the_other = len(places) < 2 or places[1] == places[0] + 1
+        assert one_after_the_other, "something happens between the two renamings"
+
+
+def faults_in(trace: list[Operation]) -> Iterator[Fault]:
+    """Yield every fault that can strike a command with this trace.
+
+    Who is killed at a question leaves the same disk as who is killed just
+    before the next change, so that needs no fault of its own.
+    """
+    for at, (verb, path) in enumerate(trace, start=1):
+        if verb not in CHANGING:
+            yield Fault(at, errno.EIO)
+            continue
+        numbers = (None, errno.EIO, errno.ENOSPC) if verb in NEEDING_ROOM else (None, errno.EIO)
+        for effect in effects_on(verb, path):
+            yield from (Fault(at, number, effect) for number in numbers)
+
+
+def effects_on(verb: str, path: str) -> list[Effect]:
+    if path == LAYOUT.holder:  # for messages only
+        return [Effect.NONE]
+    return list(Effect) if verb == "write" else [Effect.NONE, Effect.WHOLE]
+
+
+# Fewer would mean that a sweep does not try out what it should.
+EXCHANGE, TWO_RENAMES = True, False
+FEWEST_POINTS = {
+    (promotion, EXCHANGE): 2000,
+    (promotion, TWO_RENAMES): 5000,
+    (first_promotion, EXCHANGE): 6000,
+    (by_hand, EXCHANGE): 3000,
+    (by_hand, TWO_RENAMES): 6000,
+    (rollback, EXCHANGE): 2000,
+    (rollback, TWO_RENAMES): 5000,
+    (rollback_of_color, EXCHANGE): 3500,
+    (rollback_of_color, TWO_RENAMES): 7000,
+}
+
+
+@pytest.mark.parametrize(("build", "exchanges"), FEWEST_POINTS)
+def test_whatever_stops_it_and_stops_it_again_the_next_command_ends_it(
+    build: Build, exchanges: bool
+) -> None:
+    """See ``Sweep``."""
+    sweep = Sweep(scenario(build, exchanges=exchanges))
+    sweep.run()
+    assert sweep.points > FEWEST_POINTS[build, exchanges]
+
+
+@pytest.mark.parametrize(("build", "exchanges"), FEWEST_POINTS)
+def test_the_scenarios_are_what_they_are_called(build: Build, exchanges: bool) -> None:
+    played = scenario(build, exchanges=exchanges)
+    is_exchange = [isinstance(step, Exchange) for step in played.steps]
+    assert any(is_exchange) is (exchanges and build is not first_promotion)
+    assert (played.before.production is None) is (build is first_promotion)
+    assert (len(played.steps) > len(is_exchange) - sum(is_exchange)) is any(is_exchange)
+
+
+def test_an_event_that_was_written_but_not_flushed_is_flushed_by_the_next_command() -> None:
+    """Then the intent may go."""
+    played = scenario(promotion, exchanges=True)
+    trace = attempt(played.disk, played.request, NEVER).trace
+    at = 1 + trace.index(Operation("write", LAYOUT.history))
+    killed = attempt(played.disk, played.request, Fault(at, None, Effect.UNFLUSHED))
+    ended = attempt(killed.disk, played.request, NEVER)
+    for disk in ended.disk.after_power_cuts:
+        assert played.events + 1 == len(disk.seen.events)
+
+
+# What the sweep finds
+
+
+class Unlinking(Passing):
+    """Takes the old link away before it makes the new one, as the usual script does."""
+
+    def rename(self, path: str, new: str) -> None:
+        if self.inner.entry(path).kind is not Kind.LINK:
+            self.inner.rename(path, new)
+            return
+        self.replace(new, self.inner.read_link(path))
+        self.inner.remove(path)
+
+    def exchange(self, first: str, second: str) -> None:
+        texts = self.inner.read_link(first), self.inner.read_link(second)
+        self.replace(first, texts[1])
+        self.replace(second, texts[0])
+
+    def replace(self, path: str, text: str) -> None:
+        self.inner.remove(path)
+        self.inner.make_link(path, text)
+
+
+class Unflushing(Passing):
+    """Does not flush one directory."""
+
+    def __init__(self, inner: FileSystem, directory: str) -> None:
+        super().__init__(inner)
+        self.directory = directory
+
+    def sync(self, path: str) -> None:
+        if path != self.directory:
+            self.inner.sync(path)
+
+
+class UnflushingFiles(Passing):
+    """Does not flush the content of files."""
+
+    def write(self, path: str, data: bytes, **options: Any) -> None:
+        self.inner.write(path, data, **options | {"durable": False})
+
+
+class FlushingBetween(Passing):
+    """Flushes after each renaming."""
+
+    def rename(self, path: str, new: str) -> None:
+        self.inner.rename(path, new)
+        self.inner.sync(LAYOUT.infrastructure)
+
+
+class Swapping(Passing):
+    """Exchanges by renaming one link over the other, at the price of one color in both."""
+
+    def exchange(self, first: str, second: str) -> None:
+        text = self.inner.read_link(first)
+        self.inner.rename(second, first)
+        self.inner.make_link(second, text)
+
+
+HARMS: dict[str, tuple[Harm, Build, bool, str]] = {
+    "unlink, link": (Unlinking, promotion, EXCHANGE, "a reader finds"),
+    "unlink, link, one by one": (Unlinking, rollback, TWO_RENAMES, "a reader finds"),
+    "rename over, link": (Swapping, promotion, EXCHANGE, "a reader finds"),
+    "links not flushed": (
+        partial(Unflushing, directory=LAYOUT.infrastructure),
+        promotion,
+        EXCHANGE,
+        "it does not end where it should",
+    ),
+    "records not flushed": (
+        partial(Unflushing, directory=LAYOUT.control),
+        rollback,
+        EXCHANGE,
+        "the intent stands|something is left over",
+    ),
+    "files not flushed": (UnflushingFiles, promotion, EXCHANGE, "the event is not there once"),
+    "flushed between": (FlushingBetween, promotion, TWO_RENAMES, "between the two renamings"),
+}
+
+
+@pytest.mark.parametrize("name", HARMS)
+def test_the_sweep_finds_a_filesystem_that_is_used_wrongly(name: str) -> None:
+    harm, build, exchanges, broken = HARMS[name]
+    with pytest.raises(AssertionError, match=broken):
+        Sweep(scenario(build, exchanges=exchanges), harm).run()
+
+
+def nothing(*_: object) -> None:
+    """Stand in for a step that is left out."""
+
+
+def append_blindly(fs: FileSystem, layout: Layout, event: Event) -> None:
+    """Add an event without a look at what is there."""
+    size = fs.entry(layout.history).size if exists(fs, layout.history) else 0
+    line = json.dumps(to_document(event), separators=(",", ":")).encode() + b"\n"
+    fs.write(layout.history, line, mode=0o644, at=size)
+    fs.sync(layout.control)
+
+
+def go_back_colors_first(
+    fs: FileSystem, layout: Layout, now: State, before: State, after: State
+) -> None:
+    """Go back by the plan from here to there."""
+    switching.switch(fs, layout, now, before)
+
+
+MUTANTS: dict[str, tuple[dict[str, object], Build, bool, str]] = {
+    "no intent": (
+        {"tierctl.intent.write": nothing, "tierctl.intent.clear": nothing},
+        rollback,
+        EXCHANGE,
+        "stopped by NothingToRollBackTo|it does not end where it should",
+    ),
+    "intent removed and not flushed": (
+        {"tierctl.intent.clear": lambda fs, layout: fs.remove(layout.intent)},
+        promotion,
+        EXCHANGE,
+        "the intent stands|something is left over",
+    ),
+    "a found intent taken for durable": (
+        {"tierctl.intent.flush": nothing},
+        by_hand,
+        EXCHANGE,
+        "it does not end where it should",
+    ),
+    "an event twice": (
+        {"tierctl.history.append": append_blindly},
+        promotion,
+        EXCHANGE,
+        "the event is .* (twice|once)",
+    ),
+    "no event": (
+        {"tierctl.history.append": nothing},
+        promotion,
+        EXCHANGE,
+        "the event is not there once",
+    ),
+    "colors first on the way back": (
+        {"tierctl.changes.go_back": go_back_colors_first},
+        rollback_of_color,
+        TWO_RENAMES,
+        "a reader finds",
+    ),
+    "leftovers": (
+        {"tierctl.switching.drop_temporary_links": nothing},
+        promotion,
+        TWO_RENAMES,
+        "File exists",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_sweep_finds_a_step_that_is_left_out_or_wrong(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    mutations, build, exchanges, broken = MUTANTS[name]
+    played = scenario(build, exchanges=exchanges)
+    for place, mutation in mutations.items():
+        monkeypatch.setattr(place, mutation)
+    with pytest.raises(AssertionError, match=broken):
+        Sweep(played).run()
