@@ -2,19 +2,26 @@
 
 import gc
 import os
+import signal
 import sys
 from typing import NoReturn
 
 
 def run() -> NoReturn:
     """Run the command line and end the process."""
+    # Nothing is under way yet: Ctrl-C just ends the process, without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # A process of some milliseconds ends before it needs a collection. Those that
     # importing click sets off, and taking the interpreter apart at the end, are a
     # fifth of its life (nox -s bench).
     gc.disable()
     from tierctl.cli.main import main
 
-    code = main(sys.argv[1:])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        code = main(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = 130
     os._exit(code)  # all is flushed, and nothing waits to be called at exit
 
 

@@ -65,9 +65,9 @@ def create(
         with fs.lock(work.lock, mode=control.lock_mode(fs, work), timeout=lock_timeout):
             _require_absent(fs, layout)  # another bootstrap may just have finished
             event = _build(fs, layout, work, maker, author)
+            maker.directories(layout.cache)
             fs.rename(work.infrastructure, layout.infrastructure)
             fs.sync(target)
-            maker.directories(layout.cache)
             fs.sync(paths.dirname(target))
     except LockTimeout as error:
         raise Locked("another bootstrap", lock_timeout) from error

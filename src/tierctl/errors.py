@@ -16,7 +16,9 @@ from tierctl.text import shown
 def cause_of(error: OSError) -> str:
     """Return what the system said, and of which path."""
     reason = error.strerror or str(error)
-    return reason if error.filename is None else f"{shown(os.fsdecode(error.filename))}: {reason}"
+    if not isinstance(error.filename, (str, bytes)):  # none, or a descriptor
+        return reason
+    return f"{shown(os.fsdecode(error.filename))}: {reason}"
 
 
 class TierctlError(Exception):

@@ -49,17 +49,13 @@ def append(fs: FileSystem, layout: Layout, event: Event) -> None:
     the same, since whoever wrote it may not have come to that.
     """
     last = next(_lines_from_end(fs, layout), None)
+    recorded = newest(fs, layout)
+    known = recorded is not None and recorded.id == event.id
+    line = b"" if known else _line_of(event)
     end = 0 if last is None else last.end
-    line = b"" if _tells_of(last, event) else _line_of(event)
     fs.write(layout.history, line, mode=control.file_mode(fs, layout), at=end)
     if last is None or last.start == 0:  # the file may be new: its name has to last too
         fs.sync(layout.control)
-
-
-def _tells_of(line: _Line | None, event: Event) -> bool:
-    # The quotes of a reason that says the same would be escaped.
-    sought = f'"id":{json.dumps(event.id)}'.encode()
-    return line is not None and sought in line.text and line.event is not None
 
 
 def _line_of(event: Event) -> bytes:

@@ -34,7 +34,7 @@ class Past(NamedTuple):
     def after_promotion(self, left: Content | None, reached: Content) -> Past:
         """Return the past after production moved on from ``left`` to ``reached``."""
         trail = [content for content in self.trail if content not in (left, reached)]
-        if left is not None:
+        if left is not None and left != reached:
             trail.insert(0, left)
         rolled_back = (number for number in self.rolled_back if number != reached.deployment)
         return Past(tuple(trail[:LONGEST_TRAIL]), tuple(rolled_back))

@@ -23,6 +23,8 @@ def find(given: str | None, environment: Mapping[str, str]) -> Layout:
     ``Untrusted`` if a ``tierctl.toml`` is in the way.
     """
     here = working_directory(environment)
+    if given == "":
+        raise NotATarget("--target", given, "is empty")
     if given is not None:
         return _of_target("--target", paths.normpath(paths.join(here, given)))
     loaded = _of_environment(environment)

@@ -52,5 +52,5 @@ def _belongs_to_group(fs: FileSystem, layout: Layout, gid: int, owners: frozense
 
     try:
         return grp.getgrnam(group).gr_gid == gid
-    except KeyError:
+    except (KeyError, ValueError):
         return False

@@ -73,6 +73,8 @@ def validate_rotation(state: State) -> None:
 
 def validate_target_path(target: str) -> None:
     """Raise ``InvalidTargetPath`` if no target can live at an absolute path."""
+    if not target:
+        raise InvalidTargetPath("the target's path is empty", "Name a directory.")
     if not target.isprintable() and any(ord(char) < 32 or ord(char) == 127 for char in target):
         raise InvalidTargetPath(
             f"a target's path cannot hold control characters: {shown(target)}",

@@ -33,7 +33,7 @@ def command(call: Call, target_dir: str, group: str | None, dry_run: bool, messa
     interrupted, type it again.
     """
     fs = OsFileSystem()
-    place = target.absolute(target_dir, os.environ)
+    place = target_dir and target.absolute(target_dir, os.environ)
     shared_with = None if group is None else groups.find(group)
     event = None
     if dry_run:

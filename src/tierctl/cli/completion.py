@@ -14,13 +14,13 @@ from tierctl.cli.output import result
 @options.show_help
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
-    r"""Print the completion script of SHELL.
+    """Print the completion script of SHELL.
 
     \b
     bash   tierctl completion bash > ~/.local/share/bash-completion/completions/tierctl
     zsh    tierctl completion zsh > DIR/_tierctl, DIR being in fpath
     fish   tierctl completion fish > ~/.config/fish/completions/tierctl.fish
-    """
+    """  # noqa: D301 (click reads the backspace: keep these lines)
     from click.shell_completion import get_completion_class
 
     group = ctx.find_root().command

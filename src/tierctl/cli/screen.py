@@ -103,6 +103,4 @@ def _lock_news(lock: LockStatus) -> str | None:
     who = "somebody" if lock.holder is None else str(lock.holder)
     if lock.held:
         return f"Locked by {who}."
-    if lock.held is None and lock.holder is not None:
-        return f"Locked by {who}, or was when they died: you may not ask."
     return None
