@@ -14,13 +14,13 @@ from typing import NamedTuple, Protocol
 from tierctl import control, history, intent
 from tierctl.errors import ChangeFailed, ChangeUnfinished, Interrupted, TierctlError, cause_of
 from tierctl.events import Author, Event, EventKind, new_event
-from tierctl.filesystem import FileSystem
+from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import Layout
 from tierctl.locking import locked
 from tierctl.observe import observe
 from tierctl.past import Past
 from tierctl.request import Request
-from tierctl.rotation import Plan, State, lies_between, plan
+from tierctl.rotation import Color, Plan, State, lies_between, plan
 from tierctl.switching import go_back, switch
 from tierctl.validators import validate_rotation
 
@@ -236,8 +236,19 @@ def interrupted_change(fs: FileSystem, layout: Layout) -> Event | None:
     """
     event = intent.read(fs, layout)
     if event is not None:
-        _require_between(observe(fs, layout), event)
+        now = observe(fs, layout)
+        _require_between(now, event)
+        _require_contents(fs, layout, now, event)
     return event
+
+
+def _require_contents(fs: FileSystem, layout: Layout, now: State, event: Event) -> None:
+    """Raise ``Interrupted`` if what a color is to show has been removed since."""
+    for color in Color:
+        content = event.after.content(color)
+        if not exists(fs, layout.within(content.directory)):
+            intended = f"{event.after}; but {content} is gone"
+            raise Interrupted(f"a {event.kind}", intended, str(now))
 
 
 def _finish(

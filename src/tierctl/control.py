@@ -10,7 +10,12 @@ _GROUP_WRITE = 0o020
 
 
 def require_writable(fs: FileSystem, layout: Layout) -> None:
-    """Raise ``NotWritable`` unless the caller may change the links and the records."""
+    """Raise ``NotWritable`` unless the caller may change the links and the records.
+
+    Raises ``Untrusted`` where the records are kept behind a link.
+    """
+    if exists(fs, layout.control) and fs.entry(layout.control).kind is not Kind.DIRECTORY:
+        raise Untrusted(layout.control, "is not a directory")
     for path in (layout.infrastructure, layout.control):
         if not fs.is_writable(path) and exists(fs, path):
             raise NotWritable(path)

@@ -1,13 +1,29 @@
 """``tierctl rollback``: what a user gets."""
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from program import Program
 from targets import links, listing, make_deployment, make_target
+from tierctl import changes
+from tierctl.events import Author
+from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
+from tierctl.request import Rollback
+from tierctl.testing import Fault, FaultyFileSystem, Killed
+
+ADA = Author("ada", "node7")
+
+
+class Silent:
+    """A reporter that is only there."""
+
+    def recovered(self, event: object) -> None: ...
+    def done(self, outcome: object) -> None: ...
+    def warn(self, text: str) -> None: ...
 
 
 @pytest.fixture
@@ -128,3 +144,22 @@ def test_a_dry_run_prints_the_same_and_writes_nothing(tierctl: Program, promoted
 @pytest.mark.parametrize("number", ["0", "-1", "x", "../41"])
 def test_a_deployment_is_a_number(tierctl: Program, promoted: Layout, number: str) -> None:
     assert 2 == tierctl("rollback", "-t", promoted.target, "--to", number).code
+
+
+def test_an_interrupted_rollback_to_what_was_removed_since_moves_nothing(
+    tierctl: Program, promoted: Layout
+) -> None:
+    deploy(promoted, 43)
+    fs = OsFileSystem()
+    at = 0
+    while not Path(promoted.intent).exists():
+        at += 1
+        with suppress(Killed):
+            faulty = FaultyFileSystem(fs, Fault(at, number=None))
+            changes.carry_out(faulty, promoted, Rollback(), ADA, Silent(), lock_timeout=0)
+    shutil.rmtree(promoted.within("deployments/41"))
+    before = links(promoted)
+    done = tierctl("promote-staging", "-t", promoted.target)
+    assert (1, before) == (done.code, links(promoted))
+    assert "deployment 41 is gone" in done.err
+    assert "42" == served(promoted)

@@ -848,7 +848,6 @@ class TestPreview:
         assert before == (listing(tmp_path), tmp_path.stat().st_mtime_ns)
         assert waiting is exists(target.fs, target.layout.lock)
 
-    @pytest.mark.xfail(reason="a preview does not look at what .tierctl is")
     def test_records_that_are_elsewhere_are_refused_as_by_carry_out(self, new: Target) -> None:
         new.fs.make_directory(new.layout.within("elsewhere"), 0o755)
         new.fs.make_link(new.layout.control, "elsewhere")
