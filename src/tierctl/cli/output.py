@@ -28,6 +28,7 @@ class Call:
         # A first guess, for arguments that cannot be parsed; the option itself decides.
         self.json = "--json" in arguments
         self.facts: dict[str, Any] = {}
+        self._answered = False
 
     def document(self, *, ok: bool, **members: Any) -> None:  # noqa: ANN401 (JSON values)
         """Write the call's JSON document; raises as ``result`` does."""
@@ -35,11 +36,12 @@ class Call:
 
         values = {"schema": SCHEMA, "command": self.command, "ok": ok, **self.facts, **members}
         result(json.dumps(values))
+        self._answered = True
 
     def failure(self, code: str, message: str, hint: str = "") -> None:
         """Report an error to people, and in the document if one was asked for."""
         say(f"Error: {message}" + (f"\n{hint}" if hint else ""))
-        if self.json:
+        if self.json and not self._answered:  # interrupted after its answer, it has one
             self.document(ok=False, error={"code": code, "message": message, "hint": hint})
 
 

@@ -92,7 +92,7 @@ def _deployments(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
         yield note(
             SUBJECT,
             f"unfinished deployments: {', '.join(map(str, unfinished))}",
-            "They are being built, or their build was interrupted; no tier shows them.",
+            "They are being built, or their build was interrupted.",
         )
 
 
