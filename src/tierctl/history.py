@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from tierctl import control, trust
@@ -48,8 +49,10 @@ def append(fs: FileSystem, layout: Layout, event: Event) -> None:
     begins before the one whose intent is written has ended. It is flushed all
     the same, since whoever wrote it may not have come to that.
     """
-    last = next(_lines_from_end(fs, layout), None)
-    recorded = newest(fs, layout)
+    lines = _lines_from_end(fs, layout)
+    last = next(lines, None)
+    events = (line.event for line in ([] if last is None else chain([last], lines)))
+    recorded = next(filter(None, events), None)
     known = recorded is not None and recorded.id == event.id
     line = b"" if known else _line_of(event)
     end = 0 if last is None else last.end
