@@ -1,8 +1,9 @@
 """Everything that tierctl refuses or fails at, one class a condition.
 
 An error says what is wrong and which path (``message``) and what to type next
-(``hint``); ``code`` is its name in JSON documents. Turning an error into text
-and an exit code happens in one place, ``tierctl.cli.main``.
+(``hint``, which ends in ``command`` if that is a command of tierctl); ``code``
+is its name in JSON documents. Turning an error into text and an exit code
+happens in one place, ``tierctl.cli.main``.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ class TierctlError(Exception):
 
     code: ClassVar[str] = "failed"
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", command: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.command = command
 
 
 # Finding the target
@@ -79,8 +81,8 @@ class BadFile(TierctlError):
 
     code = "bad-file"
 
-    def __init__(self, path: str, reason: str, hint: str = "") -> None:
-        super().__init__(f"{shown(path)}: {reason}", hint)
+    def __init__(self, path: str, reason: str, hint: str = "", command: str = "") -> None:
+        super().__init__(f"{shown(path)}: {reason}", hint, command)
         self.path = path
 
 
@@ -94,7 +96,8 @@ class Untrusted(TierctlError):
             f"not trusted: {shown(path)} {reason}",
             hint
             or "It has to belong to root, to you or to the owner of the infrastructure (or its "
-            "group, if one is recorded), and not be writable by everybody: see tierctl doctor",
+            "group), and not be writable by everybody. See what is wrong:",
+            "" if hint else "doctor",
         )
         self.path = path
 
@@ -114,7 +117,9 @@ class InvalidLink(TierctlError):
     code = "invalid-link"
 
     def __init__(self, path: str, reason: str, hint: str = "") -> None:
-        super().__init__(f"{shown(path)} {reason}", hint or "See what is wrong: tierctl doctor")
+        super().__init__(
+            f"{shown(path)} {reason}", hint or "See what is wrong:", "" if hint else "doctor"
+        )
         self.path = path
 
 
@@ -226,7 +231,8 @@ class Interrupted(TierctlError):
         super().__init__(
             f"{what} was interrupted, and the links were moved since:\n"
             f"  intended: {intended}\n  found:    {found}",
-            "Look at the links; then drop the unfinished change with: tierctl doctor --fix",
+            "Look at the links; then drop the unfinished change with:",
+            "doctor --fix",
         )
 
 

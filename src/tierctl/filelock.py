@@ -34,19 +34,15 @@ def acquire(fd: int, timeout: float) -> bool:
     return True
 
 
-def is_free(path: str) -> bool:
-    """Say whether nobody holds the lock on a file that the caller may open for writing."""
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        if sys.platform == "linux":
-            # A question only: whoever wants the lock right now does not find it taken.
-            answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _WHOLE_FILE)
-            kind: int = struct.unpack(_FLOCK, answer)[0]
-            return kind == fcntl.F_UNLCK
-        else:  # noqa: RET505 (mypy takes what follows a platform's return for unreachable)
-            return _try(fd)
-    finally:
-        os.close(fd)
+def is_free(fd: int) -> bool:
+    """Say whether nobody else holds the lock; elsewhere than on Linux this takes it."""
+    if sys.platform == "linux":
+        # A question only: whoever wants the lock right now does not find it taken.
+        answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _WHOLE_FILE)
+        kind: int = struct.unpack(_FLOCK, answer)[0]
+        return kind == fcntl.F_UNLCK
+    else:  # noqa: RET505 (mypy takes what follows a platform's return for unreachable)
+        return _try(fd)
 
 
 def _try(fd: int) -> bool:

@@ -22,6 +22,8 @@ _CANNOT_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errn
 
 # Locking says one of these where the filesystem, or its server, has no locks.
 _CANNOT_LOCK = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
+# Neither through a link nor waiting for the other end of a FIFO, if somebody left one here.
+_TO_WRITE = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 # So many bytes are read at a time.
 _PART = 1 << 20
 
@@ -138,13 +140,18 @@ class FileSystem(Protocol):
     def lock(self, path: str, *, mode: int, timeout: float) -> AbstractContextManager[None]:
         """Hold the lock on a file, made if missing; wait at most ``timeout`` seconds.
 
-        Raises ``LockTimeout`` or ``LockUnavailable``. The lock is free again as
-        soon as its holder leaves, however it dies.
+        Raises ``LockTimeout`` or ``LockUnavailable``, and ``OSError`` if the file
+        has lost its name meanwhile. The lock is free again as soon as its holder
+        leaves, however it dies.
         """
         ...
 
+    def is_locked(self, path: str) -> bool:
+        """Say whether somebody holds the lock on a file; the caller has to be able to write it."""
+        ...
+
     def is_writable(self, path: str) -> bool:
-        """Say whether the caller may make and rename names in a directory."""
+        """Say whether the caller may write a file, or make and rename names in a directory."""
         ...
 
     def can_exchange(self, path: str) -> bool:
@@ -270,26 +277,30 @@ class OsFileSystem:
     @contextmanager
     def lock(self, path: str, *, mode: int, timeout: float) -> Iterator[None]:
         """See ``FileSystem.lock``."""
-        from tierctl import filelock
-
         fd = _open_or_make(path, mode)
         try:
-            try:
-                taken = filelock.acquire(fd, timeout)
-            except OSError as error:
-                if error.errno not in _CANNOT_LOCK:
-                    raise
-                raise LockUnavailable(error.errno, error.strerror, path) from error
-            if not taken:
-                raise LockTimeout(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
+            _acquire(fd, path, timeout)
+            if not os.path.samestat(os.fstat(fd), os.lstat(path)):
+                raise OSError(errno.ESTALE, "Replaced by another file meanwhile", path)
             yield
+        finally:
+            os.close(fd)
+
+    def is_locked(self, path: str) -> bool:
+        """See ``FileSystem.is_locked``."""
+        from tierctl import filelock
+
+        fd = os.open(path, _TO_WRITE)
+        try:
+            return not filelock.is_free(fd)
         finally:
             os.close(fd)
 
     def is_writable(self, path: str) -> bool:
         """See ``FileSystem.is_writable``."""
+        wanted = os.W_OK | os.X_OK if os.path.isdir(path) else os.W_OK
         effective = os.access in os.supports_effective_ids
-        return os.access(path, os.W_OK | os.X_OK, effective_ids=effective)
+        return os.access(path, wanted, effective_ids=effective)
 
     def can_exchange(self, path: str) -> bool:
         """See ``FileSystem.can_exchange``."""
@@ -306,20 +317,42 @@ def _kind(mode: int) -> Kind:
     return Kind.FILE if stat.S_ISREG(mode) else Kind.OTHER
 
 
+def _acquire(fd: int, path: str, timeout: float) -> None:
+    from tierctl import filelock
+
+    try:
+        taken = filelock.acquire(fd, timeout)
+    except OSError as error:
+        if error.errno not in _CANNOT_LOCK:
+            raise
+        raise LockUnavailable(error.errno, error.strerror, path) from error
+    if not taken:
+        raise LockTimeout(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
+
+
 def _open_or_make(path: str, mode: int) -> int:
     """Open a file for writing; one that we make gets its mode before it gets content."""
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     while True:
         try:
-            return os.open(path, flags)
+            fd = os.open(path, _TO_WRITE)
         except FileNotFoundError:
             pass
+        else:
+            return _required_file(fd, path)
         try:
-            fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
+            fd = os.open(path, _TO_WRITE | os.O_CREAT | os.O_EXCL, mode)
         except FileExistsError:  # somebody else made it in between
             continue
         os.fchmod(fd, mode)
         return fd
+
+
+def _required_file(fd: int, path: str) -> int:
+    """Return the descriptor of a regular file; close that of anything else, and raise."""
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.EINVAL, "Not a regular file", path)
 
 
 def _parts(fd: int, start: int, length: int) -> Iterator[bytes]:

@@ -88,7 +88,7 @@ def find(fs: FileSystem, layout: Layout, beginning: str) -> Event:
             what = f"no event {shown(beginning)}"
         case _:
             what = f"several events begin with {shown(beginning)}"
-    raise NoSuchEvent(what, "List them with: tierctl history")
+    raise NoSuchEvent(what, "List them with:", "history")
 
 
 def unreadable_lines(fs: FileSystem, layout: Layout) -> int:

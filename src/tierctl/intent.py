@@ -32,7 +32,8 @@ def read(fs: FileSystem, layout: Layout) -> Event | None:
         raise BadFile(
             layout.intent,
             f"says that a change is under way, but not which: {error}",
-            "If nobody runs a newer tierctl here, drop it with: tierctl doctor --fix",
+            "If nobody runs a newer tierctl here, drop it with:",
+            "doctor --fix",
         ) from error
     return event
 

@@ -54,7 +54,8 @@ class Promotion(NamedTuple):
         if self.to not in (None, state.staging):
             raise WrongColor(
                 f"staging is {state.staging}, not {self.to}",
-                f"To promote it: tierctl promote-staging --to {state.staging}",
+                "To promote it:",
+                f"promote-staging --to {state.staging}",
             )
         if not self.force:
             _guard_against_going_back(state.staged, past)
@@ -83,7 +84,7 @@ class Rollback(NamedTuple):
         """See ``Request.aim``."""
         if state.production is None:
             raise NothingToRollBackTo(
-                "production does not exist yet", "Promote first: tierctl promote-staging"
+                "production does not exist yet", "Promote first:", "promote-staging"
             )
         content = self._destination(past)
         if content == state.served:
@@ -97,7 +98,8 @@ class Rollback(NamedTuple):
         if past.way_back is None:
             raise NothingToRollBackTo(
                 "history does not say what production served before",
-                "Name a deployment that is still there: tierctl rollback --to NUMBER",
+                "Name a deployment that is still there:",
+                "rollback --to NUMBER",
             )
         return past.way_back
 
@@ -134,8 +136,8 @@ def _guard_against_going_back(staged: Content, past: Past) -> None:
     if staged in past.trail:
         raise Guarded(
             f"staging shows {staged}, which production served before: that would be a rollback",
-            f"To go back: tierctl rollback --to {staged.deployment}. "
-            "To promote it all the same: --force",
+            "To promote it all the same: --force. To go back:",
+            f"rollback --to {staged.deployment}",
         )
 
 
@@ -146,15 +148,16 @@ def _require_present(fs: FileSystem, layout: Layout, state: State, content: Cont
         raise NothingToRollBackTo(
             f"production served the plain directory {content.directory} before, "
             f"and staging does not show that any more",
-            "Name a deployment that is still there: tierctl rollback --to NUMBER",
+            "Name a deployment that is still there:",
+            "rollback --to NUMBER",
         )
     if not exists(fs, layout.within(content.directory)):
         raise NothingToRollBackTo(
-            f"{content} is not there any more", "See what was served before: tierctl history"
+            f"{content} is not there any more", "See what was served before:", "history"
         )
     if not exists(fs, layout.deployment_record(content.directory)):
         raise NothingToRollBackTo(
-            f"{content} was never finished", "See what was served before: tierctl history"
+            f"{content} was never finished", "See what was served before:", "history"
         )
     if state.staged.deployment is None:
         raise NothingToRollBackTo(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tierctl import filelock, history, intent, tiers
+from tierctl import history, intent, tiers
 from tierctl.errors import NoSuchTier, TierctlError, cause_of
 from tierctl.events import Event
 from tierctl.filesystem import FileSystem, exists
@@ -112,7 +112,7 @@ def _with_event(tier: TierStatus, event: Event | None) -> TierStatus:
 
 def _lock_status(fs: FileSystem, layout: Layout) -> LockStatus:
     try:
-        held = not filelock.is_free(layout.lock)
+        held = fs.is_locked(layout.lock)
     except FileNotFoundError:
         held = False
     except OSError:

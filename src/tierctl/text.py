@@ -13,6 +13,13 @@ def shown(path: str) -> str:
     return "".join(char if char.isprintable() else _escaped(char) for char in path)
 
 
+def typed(path: str) -> str:
+    """Return a path as it is typed in a command."""
+    import shlex
+
+    return shlex.quote(shown(path))
+
+
 def _escaped(char: str) -> str:
     if "\udc80" <= char <= "\udcff":
         return f"\\x{ord(char) - 0xDC00:02x}"

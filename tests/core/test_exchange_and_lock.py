@@ -233,7 +233,7 @@ class TestDescriptors:
         with FS.lock(lock, mode=0o600, timeout=0):
             with pytest.raises(LockTimeout), FS.lock(lock, mode=0o600, timeout=0):
                 pytest.fail("both hold it")
-            filelock.is_free(lock)
+            FS.is_locked(lock)
         FS.write(str(tmp_path / "file"), b"text", mode=0o600)
         FS.read(str(tmp_path / "file"))
         FS.sync(str(tmp_path))
@@ -250,29 +250,29 @@ def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd"))
 
 
-class TestIsFree:
+class TestIsLocked:
     def test_a_lock_that_nobody_holds_is_free(self, lock: str) -> None:
-        assert filelock.is_free(lock)
+        assert not FS.is_locked(lock)
 
     def test_one_that_another_process_holds_is_not(self, lock: str) -> None:
         with another_process(HOLD, lock):
-            assert not filelock.is_free(lock)
+            assert FS.is_locked(lock)
 
     def test_one_that_this_process_holds_is_not(self, lock: str) -> None:
         with FS.lock(lock, mode=0o600, timeout=0):
-            assert not filelock.is_free(lock)
+            assert FS.is_locked(lock)
 
     def test_asking_does_not_free_it(self, lock: str) -> None:
         with FS.lock(lock, mode=0o600, timeout=0):
-            filelock.is_free(lock)
+            FS.is_locked(lock)
             with pytest.raises(LockTimeout), FS.lock(lock, mode=0o600, timeout=0):
                 pytest.fail("both hold it")
 
     def test_asking_leaves_it_free(self, lock: str) -> None:
-        filelock.is_free(lock)
+        FS.is_locked(lock)
         with FS.lock(lock, mode=0o600, timeout=0):
             pass
 
     def test_a_missing_file_is_not_found(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
-            filelock.is_free(str(tmp_path / "missing"))
+            FS.is_locked(str(tmp_path / "missing"))

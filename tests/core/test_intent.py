@@ -165,7 +165,7 @@ def test_what_is_no_intent_is_named_with_what_to_do(
     with pytest.raises(BadFile) as caught:
         intent.read(fs, layout)
     assert layout.intent in caught.value.message
-    assert "tierctl doctor --fix" in caught.value.hint
+    assert "doctor --fix" == caught.value.command
 
 
 class TestTrust:

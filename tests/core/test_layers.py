@@ -26,6 +26,7 @@ PURE_IMPORTS = {
     "functools",
     "itertools",
     "os.path",
+    "shlex",
     "typing",
     *(f"tierctl.{name}" for name in PURE),
 }

@@ -43,9 +43,9 @@ def command(call: Call, target: str | None, fix: bool, dry_run: bool, lock_timeo
         _preview(call, fs, layout, findings)
     healthy = not any(_stays_wrong(finding, foretell=fix and dry_run) for finding in findings)
     if call.json:
-        call.document(ok=healthy, findings=[_members(finding) for finding in findings])
+        call.document(ok=healthy, findings=[_members(call, finding) for finding in findings])
     else:
-        result("\n".join(line for finding in findings for line in _lines(finding)))
+        result("\n".join(line for finding in findings for line in _lines(call, finding)))
     return 0 if healthy else EXIT_FAILED
 
 
@@ -84,19 +84,20 @@ def _stays_wrong(finding: Finding, *, foretell: bool) -> bool:
     return finding.severity is Severity.PROBLEM and not (foretell and finding.remedy is not None)
 
 
-def _members(finding: Finding) -> dict[str, Any]:
+def _members(call: Call, finding: Finding) -> dict[str, Any]:
     return {
         "severity": finding.severity.value,
         "subject": finding.subject,
         "text": finding.text,
         "meaning": finding.meaning or None,
-        "advice": finding.advice or None,
+        "advice": call.advice(finding.advice, finding.command) or None,
     }
 
 
-def _lines(finding: Finding) -> list[str]:
+def _lines(call: Call, finding: Finding) -> list[str]:
     """Return a finding as text: what is so, then what it means and what to do about it."""
     first, *rest = finding.text.split("\n")
-    more = [*rest, *filter(None, (finding.meaning, finding.advice))]
+    advice = call.advice(finding.advice, finding.command)
+    more = [*rest, *filter(None, (finding.meaning, advice))]
     margin = " " * 9
     return [f"{finding.severity.value:<9}{finding.subject}: {first}", *(margin + m for m in more)]

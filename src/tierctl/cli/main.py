@@ -54,7 +54,8 @@ def main(arguments: Sequence[str]) -> int:
     except click.UsageError as error:
         return _failed(call, EXIT_USAGE, "usage", error.format_message(), _help_hint(error))
     except TierctlError as error:
-        return _failed(call, EXIT_FAILED, error.code, error.message, error.hint)
+        advice = call.advice(error.hint, error.command)
+        return _failed(call, EXIT_FAILED, error.code, error.message, advice)
     except OSError as error:
         return _failed(call, EXIT_FAILED, "system", cause_of(error))
     except Exception as error:  # noqa: BLE001 (whatever it is, people get a message)

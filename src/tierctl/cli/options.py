@@ -42,12 +42,19 @@ def show_help(command: F) -> F:
 
 
 def target(command: F) -> F:
-    """Add ``--target``."""
+    """Add ``--target``, which the ``Call`` remembers."""
+
+    def remember(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+        ctx.ensure_object(Call).target = value
+        return value
+
     return click.option(
         "-t",
         "--target",
         type=values.Directory(),
         metavar="DIR",
+        is_eager=True,
+        callback=remember,
         help="The directory that was given to bootstrap; by default that of the loaded tier.",
     )(command)
 

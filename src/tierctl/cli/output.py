@@ -11,6 +11,8 @@ from contextlib import suppress
 from io import TextIOWrapper
 from typing import Any, TextIO
 
+from tierctl.text import typed
+
 SCHEMA = 1
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -20,13 +22,15 @@ EXIT_INTERRUPTED = 130
 class Call:
     """One call of the program: its command, and whether it asked for JSON.
 
-    ``facts`` are members that belong into its document however it ends.
+    ``target`` is the one that ``--target`` named. ``facts`` are members that
+    belong into the call's document however it ends.
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self.command = next((word for word in arguments if not word.startswith("-")), "")
         # A first guess, for arguments that cannot be parsed; the option itself decides.
         self.json = "--json" in arguments
+        self.target: str | None = None
         self.facts: dict[str, Any] = {}
         self._answered = False
 
@@ -37,6 +41,15 @@ class Call:
         values = {"schema": SCHEMA, "command": self.command, "ok": ok, **self.facts, **members}
         result(json.dumps(values))
         self._answered = True
+
+    def advice(self, text: str, command: str = "") -> str:
+        """Return an advice that may end in a command, as it is typed for the same target."""
+        words = [text] if text else []
+        if command:
+            words.append(f"tierctl {command}")
+            if self.target is not None:
+                words.append(f"--target {typed(self.target)}")
+        return " ".join(words)
 
     def failure(self, code: str, message: str, hint: str = "") -> None:
         """Report an error to people, and in the document if one was asked for."""

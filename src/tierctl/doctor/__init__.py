@@ -13,7 +13,7 @@ from tierctl.layout import Layout
 
 __all__ = ["Finding", "Remedy", "Severity", "diagnose"]
 
-_LOOK_AGAIN = "Mend that, then look again: tierctl doctor"
+_LOOK_AGAIN = ("Mend that, then look again:", "doctor")
 
 
 def diagnose(fs: FileSystem, layout: Layout, *, probe: bool = True) -> list[Finding]:
@@ -51,6 +51,7 @@ def _finding_of(subject: str, error: TierctlError | OSError) -> Finding:
         case Untrusted():  # its hint is to run doctor
             return permissions.untrusted(error)
         case TierctlError():
-            return problem(subject, error.message, advice=error.hint or _LOOK_AGAIN)
+            advice = (error.hint, error.command) if error.hint else _LOOK_AGAIN
+            return problem(subject, error.message, "", *advice)
         case OSError():
-            return problem(subject, cause_of(error), advice=_LOOK_AGAIN)
+            return problem(subject, cause_of(error), "", *_LOOK_AGAIN)

@@ -29,7 +29,8 @@ class Remedy(Enum):
 class Finding:
     """Something to say of a target.
 
-    ``path`` is what a remedy works on. ``advice`` is what to type or do next.
+    ``advice`` is what to do next; it ends in ``command`` if that is a command of
+    tierctl. ``path`` is what a remedy works on.
     """
 
     severity: Severity
@@ -37,6 +38,7 @@ class Finding:
     text: str
     meaning: str = ""
     advice: str = ""
+    command: str = ""
     remedy: Remedy | None = None
     path: str = ""
 
@@ -46,9 +48,11 @@ def fine(subject: str, text: str) -> Finding:
     return Finding(Severity.OK, subject, text)
 
 
-def note(subject: str, text: str, meaning: str = "", advice: str = "") -> Finding:
+def note(
+    subject: str, text: str, meaning: str = "", advice: str = "", command: str = ""
+) -> Finding:
     """Return a finding that is worth knowing."""
-    return Finding(Severity.NOTE, subject, text, meaning, advice)
+    return Finding(Severity.NOTE, subject, text, meaning, advice, command)
 
 
 def problem(
@@ -56,10 +60,11 @@ def problem(
     text: str,
     meaning: str = "",
     advice: str = "",
+    command: str = "",
     remedy: Remedy | None = None,
     path: str = "",
 ) -> Finding:
     """Return a finding that something is wrong."""
     if remedy is not None:
-        advice = advice or f"To {remedy.value}: tierctl doctor --fix"
-    return Finding(Severity.PROBLEM, subject, text, meaning, advice, remedy, path)
+        advice, command = advice or f"To {remedy.value}:", "doctor --fix"
+    return Finding(Severity.PROBLEM, subject, text, meaning, advice, command, remedy, path)

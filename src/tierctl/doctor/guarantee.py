@@ -17,7 +17,6 @@ from tierctl.filesystem import (
 from tierctl.layout import Layout
 from tierctl.text import shown
 
-_LOOK_AGAIN = "Look again: tierctl doctor"
 _ONE_STEP = "the links are swapped in one step: no reader finds one missing, or both on one color"
 _TWO_STEPS = "the links are replaced one right after the other: no reader finds one missing"
 _AN_INSTANT = (
@@ -38,7 +37,12 @@ def examine(fs: FileSystem, layout: Layout, *, probe: bool) -> Iterator[Finding]
         try:
             yield from _tried(fs, layout)
         except InUse:
-            yield note(SUBJECT, "not tried out: another doctor is at work", advice=_LOOK_AGAIN)
+            yield note(
+                SUBJECT,
+                "not tried out: another doctor is at work",
+                advice="Look again:",
+                command="doctor",
+            )
         except OSError as error:
             yield trying_failed(error)
 

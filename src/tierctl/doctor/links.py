@@ -74,7 +74,7 @@ def _rotation(fs: FileSystem, layout: Layout) -> Finding:
             _how_to_relink(STAGING),
         )
     if state.production is None:
-        return note(SUBJECT, f"{state}", advice="The first promotion: tierctl promote-staging")
+        return note(SUBJECT, f"{state}", advice="The first promotion:", command="promote-staging")
     return fine(SUBJECT, f"{state}")
 
 

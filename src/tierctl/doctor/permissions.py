@@ -161,8 +161,8 @@ def _for_its_owner(entry: Entry, text: str, meaning: str, remedy: Remedy, path: 
     """Return a problem that its owner, or root, can repair."""
     if os.geteuid() in (0, entry.uid):
         return problem(SUBJECT, text, meaning, remedy=remedy, path=path)
-    advice = f"Ask {user_name(entry.uid)} to {remedy.value}: tierctl doctor --fix"
-    return problem(SUBJECT, text, meaning, advice, path=path)
+    advice = f"Ask {user_name(entry.uid)} to {remedy.value}:"
+    return problem(SUBJECT, text, meaning, advice, "doctor --fix", path=path)
 
 
 def _group_name(gid: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from tierctl import changes, filelock, history, intent, trust
+from tierctl import changes, history, intent, trust
 from tierctl.doctor.finding import Finding, Remedy, fine, note, problem
 from tierctl.errors import BadFile, Interrupted, InvalidLink, TierctlError
 from tierctl.events import SCHEMA, Event, EventKind
@@ -31,17 +31,17 @@ def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
 
 def change_under_way(fs: FileSystem, layout: Layout) -> Finding | None:
     """Return the news that somebody holds the lock, in whose records there is nothing to judge."""
-    if not _is_locked(layout):
+    if not _is_locked(fs, layout):
         return None
     holder = read_holder(fs, layout)
     who = "somebody" if holder is None else str(holder)
     return note(SUBJECT, f"locked by {who}", "A change is under way; its records are not judged.")
 
 
-def _is_locked(layout: Layout) -> bool | None:
+def _is_locked(fs: FileSystem, layout: Layout) -> bool | None:
     """Say whether somebody holds the lock; None if the caller may not ask."""
     try:
-        return not filelock.is_free(layout.lock)
+        return fs.is_locked(layout.lock)
     except FileNotFoundError:
         return False
     except OSError:
@@ -65,11 +65,11 @@ def unfinished_change(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
             yield _to_be_mended(event)
     else:
         if event is not None:
-            yield _to_be_finished(layout, event)
+            yield _to_be_finished(fs, layout, event)
 
 
-def _to_be_finished(layout: Layout, event: Event) -> Finding:
-    may_ask = _is_locked(layout) is not None
+def _to_be_finished(fs: FileSystem, layout: Layout, event: Event) -> Finding:
+    may_ask = _is_locked(fs, layout) is not None
     return problem(
         SUBJECT,
         f"{_told(event)} was interrupted",
@@ -86,7 +86,8 @@ def _to_be_mended(event: Event) -> Finding:
         SUBJECT,
         f"{_told(event)} was interrupted, and a link is broken",
         f"It was to end with: {event.after}",
-        "Mend the links so, or as they were before; then: tierctl doctor --fix",
+        "Mend the links so, or as they were before; then:",
+        "doctor --fix",
     )
 
 

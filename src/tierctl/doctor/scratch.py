@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from tierctl import filelock
 from tierctl.doctor.finding import Finding, problem
 from tierctl.errors import cause_of
 from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, exists
@@ -78,7 +77,8 @@ def trying_failed(error: OSError) -> Finding:
         SUBJECT,
         f"trying it out failed: {cause_of(error)}",
         "What fails here can fail in a change too.",
-        "Mend that, then look again: tierctl doctor",
+        "Mend that, then look again:",
+        "doctor",
     )
 
 
@@ -133,7 +133,7 @@ def _is_busy(fs: FileSystem, layout: Layout) -> bool:
 
 def _is_locked(fs: FileSystem, layout: Layout) -> bool:
     try:
-        return not filelock.is_free(f"{layout.scratch}/{_LOCK}")
+        return fs.is_locked(f"{layout.scratch}/{_LOCK}")
     except PermissionError:  # it is another user's, who may be at work
         return not _is_old(fs, layout)
     except OSError:

@@ -50,7 +50,7 @@ class Operation(NamedTuple):
 class FaultyFileSystem:
     """Any filesystem, with one fault.
 
-    ``trace`` holds the calls (the two questions that begin with ``is_`` and
+    ``trace`` holds the calls (the questions that begin with ``is_`` and
     ``can_`` apart, which do not fail), ``fired`` tells of the fault. After a
     kill every further operation is refused, as a dead process has none.
     """
@@ -136,6 +136,11 @@ class FaultyFileSystem:
             lock = self.inner.lock(path, mode=mode, timeout=timeout)
             self._do("lock", path, lambda: held.enter_context(lock))
             yield
+
+    def is_locked(self, path: str) -> bool:
+        """See ``FileSystem.is_locked``."""
+        self._require_alive()
+        return self.inner.is_locked(path)
 
     def is_writable(self, path: str) -> bool:
         """See ``FileSystem.is_writable``."""

@@ -197,6 +197,10 @@ class MemoryFileSystem:
         finally:
             self._locked.discard(node)
 
+    def is_locked(self, path: str) -> bool:
+        """See ``FileSystem.is_locked``."""
+        return self._file(path) in self._locked
+
     def is_writable(self, path: str) -> bool:
         """See ``FileSystem.is_writable``."""
         try:
