@@ -35,6 +35,7 @@ def go_back(fs: FileSystem, layout: Layout, now: State, before: State, after: St
     old content again before production has left it. Raises ``OSError`` where
     the links did not get back. Flushes nothing.
     """
+    drop_temporary_links(fs, layout)
     for state in _way_back(now, before, after):
         switch(fs, layout, now, state)
         now = state
@@ -58,7 +59,6 @@ def drop_temporary_links(fs: FileSystem, layout: Layout) -> None:
 
 def _take(fs: FileSystem, layout: Layout, steps: Plan, after: State) -> None:
     try:
-        drop_temporary_links(fs, layout)
         _prepare(fs, layout, steps)
         _execute(fs, layout, steps)
     except ExchangeUnsupported:
@@ -72,7 +72,16 @@ def _take(fs: FileSystem, layout: Layout, steps: Plan, after: State) -> None:
 def _prepare(fs: FileSystem, layout: Layout, steps: Plan) -> None:
     for step in steps:
         if isinstance(step, Replace):
-            fs.make_link(temporary(layout.within(step.name)), step.target)
+            _make_link(fs, temporary(layout.within(step.name)), step.target)
+
+
+def _make_link(fs: FileSystem, path: str, target: str) -> None:
+    """Make a temporary link; one that an interrupted change left there is in the way."""
+    try:
+        fs.make_link(path, target)
+    except FileExistsError:
+        fs.remove(path)
+        fs.make_link(path, target)
 
 
 def _execute(fs: FileSystem, layout: Layout, steps: Plan) -> None:

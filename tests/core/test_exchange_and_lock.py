@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from tierctl import filelock, renameat2
+from tierctl import renameat2
 from tierctl.filesystem import (
     ExchangeUnsupported,
     LockTimeout,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from targets import make_deployment, make_target
-from tierctl import changes, history, switching
+from tierctl import changes, ending, history, switching
 from tierctl.errors import ChangeFailed, ChangeUnfinished, InvalidLink, TierctlError
 from tierctl.events import Author, Event, to_document
 from tierctl.filesystem import FileSystem, Kind, exists
@@ -46,13 +46,13 @@ class Heard:
 
     def __init__(self) -> None:
         self.recovered_events: list[Event] = []
-        self.outcomes: list[changes.Outcome] = []
+        self.outcomes: list[ending.Outcome] = []
         self.warnings: list[str] = []
 
     def recovered(self, event: Event) -> None:
         self.recovered_events.append(event)
 
-    def done(self, outcome: changes.Outcome) -> None:
+    def done(self, outcome: ending.Outcome) -> None:
         self.outcomes.append(outcome)
 
     def warn(self, text: str) -> None:
@@ -399,6 +399,7 @@ class Sweep:
                 assert began.state == ended.state, "a failure changed something"
                 assert began.events == ended.events, "a failure is in history"
                 assert began.intent_stands or not ended.intent_stands, "a failure is noted"
+                assert set(ended.leftovers) <= set(began.leftovers), "a failure leaves something"
             case ChangeUnfinished():
                 assert fault.number is not None
             case error:
@@ -603,6 +604,7 @@ def go_back_colors_first(
     fs: FileSystem, layout: Layout, now: State, before: State, after: State
 ) -> None:
     """Go back by the plan from here to there."""
+    switching.drop_temporary_links(fs, layout)
     switching.switch(fs, layout, now, before)
 
 
@@ -643,11 +645,20 @@ MUTANTS: dict[str, tuple[dict[str, object], Build, bool, str]] = {
         TWO_RENAMES,
         "a reader finds",
     ),
-    "leftovers": (
-        {"tierctl.switching.drop_temporary_links": nothing},
+    "leftovers in the way": (
+        {
+            "tierctl.recovery.drop_temporary_links": nothing,
+            "tierctl.switching._make_link": lambda fs, path, target: fs.make_link(path, target),
+        },
         promotion,
         TWO_RENAMES,
         "File exists",
+    ),
+    "leftovers of a failure": (
+        {"tierctl.switching.drop_temporary_links": nothing},
+        promotion,
+        TWO_RENAMES,
+        "a failure leaves something",
     ),
 }
 

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tierctl import author, changes
+from tierctl import author, changes, ending
 from tierctl.cli import wording
 from tierctl.cli.output import Call, NobodyReads, result, say
 from tierctl.cli.values import find_target
@@ -37,7 +37,7 @@ def change(
 
 
 class Teller:
-    """Tells of a change as it goes: a ``changes.Reporter``."""
+    """Tells of a change as it goes: a ``ending.Reporter``."""
 
     def __init__(self, call: Call, *, dry_run: bool) -> None:
         self.call = call
@@ -57,7 +57,7 @@ class Teller:
         say(f"Warning: {text}")
         self.call.facts["warnings"].append(text)
 
-    def done(self, outcome: changes.Outcome) -> None:
+    def done(self, outcome: ending.Outcome) -> None:
         """Print the change; the change is made, so printing cannot make it fail."""
         try:
             with suppress(NobodyReads):
@@ -67,13 +67,13 @@ class Teller:
         if self.dry_run:
             say("Dry run: nothing was changed.")
 
-    def _print(self, outcome: changes.Outcome) -> None:
+    def _print(self, outcome: ending.Outcome) -> None:
         if self.call.json:
             self.call.document(ok=True, **self._members(outcome))
         else:
             result("\n".join(wording.outcome(outcome)))
 
-    def _members(self, outcome: changes.Outcome) -> dict[str, object]:
+    def _members(self, outcome: ending.Outcome) -> dict[str, object]:
         from tierctl.events import state_to_document, to_document
 
         event = None if self.dry_run or outcome.event is None else to_document(outcome.event)

@@ -8,7 +8,7 @@ from tierctl.rotation import Color, Content, State
 from tierctl.text import shown
 
 if TYPE_CHECKING:
-    from tierctl.changes import Outcome
+    from tierctl.ending import Outcome
     from tierctl.events import Author, Event
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from tierctl import changes, history, intent, trust
+from tierctl import history, intent, recovery, trust
 from tierctl.doctor.finding import Finding, Remedy, fine, note, problem
 from tierctl.errors import BadFile, Interrupted, InvalidLink, TierctlError
 from tierctl.events import SCHEMA, Event, EventKind
@@ -51,7 +51,7 @@ def _is_locked(fs: FileSystem, layout: Layout) -> bool | None:
 def unfinished_change(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     """Yield the finding that a change was interrupted, if one was."""
     try:
-        event = changes.interrupted_change(fs, layout)
+        event = recovery.interrupted_change(fs, layout)
     except Interrupted as error:
         yield _to_be_dropped(layout, error)
     except BadFile as error:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 
-from tierctl import changes, config, control, history, trust
+from tierctl import config, control, ending, history, recovery, trust
 from tierctl.doctor import leftovers, permissions, records, scratch
 from tierctl.doctor.finding import Finding, Remedy
 from tierctl.errors import TierctlError, cause_of
@@ -31,7 +31,7 @@ def repair(
     fs: FileSystem,
     layout: Layout,
     author: Author,
-    reporter: changes.Reporter,
+    reporter: ending.Reporter,
     *,
     lock_timeout: float,
 ) -> list[Repair]:
@@ -75,7 +75,7 @@ def _still_so(
 
 
 def _attempt(
-    fs: FileSystem, layout: Layout, finding: Finding, remedy: Remedy, reporter: changes.Reporter
+    fs: FileSystem, layout: Layout, finding: Finding, remedy: Remedy, reporter: ending.Reporter
 ) -> Repair:
     try:
         return Repair(_apply(fs, layout, finding, remedy, reporter), done=True)
@@ -86,13 +86,15 @@ def _attempt(
 
 
 def _apply(
-    fs: FileSystem, layout: Layout, finding: Finding, remedy: Remedy, reporter: changes.Reporter
+    fs: FileSystem, layout: Layout, finding: Finding, remedy: Remedy, reporter: ending.Reporter
 ) -> str:
     """Do it and return what was done."""
     path = finding.path
     match remedy:
         case Remedy.FINISH_CHANGE:
-            changes.finish_interrupted(fs, layout, reporter)
+            event = recovery.interrupted_change(fs, layout)
+            if event is not None:
+                recovery.finish(fs, layout, event, reporter)
             return "finished the interrupted change"
         case Remedy.DROP_INTENT:
             return f"dropped the interrupted change; it is kept in {shown(_drop(fs, layout))}"

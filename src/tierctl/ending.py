@@ -1,0 +1,98 @@
+"""How every change ends, an interrupted one too: durable, recorded, reported, its intent gone."""
+
+from __future__ import annotations
+
+import errno
+from typing import NamedTuple, Protocol
+
+from tierctl import history, intent
+from tierctl.errors import ChangeUnfinished, Interrupted, TierctlError, cause_of
+from tierctl.events import Event, EventKind
+from tierctl.filesystem import FileSystem
+from tierctl.layout import Layout
+from tierctl.observe import observe
+from tierctl.rotation import Plan, State
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Outcome(NamedTuple):
+    """What a change did, or would do; without an event there was nothing to do."""
+
+    before: State
+    after: State
+    steps: Plan
+    event: Event | None
+
+
+class Reporter(Protocol):
+    """Who is told how a change goes."""
+
+    def recovered(self, event: Event) -> None:
+        """Hear that an interrupted change was finished first."""
+        ...
+
+    def done(self, outcome: Outcome) -> None:
+        """Hear of the change when it is durable and recorded, while its intent still stands.
+
+        Who is killed before this has seen nothing, and finds the change
+        finished when typing the command again; who is killed after has seen it.
+        """
+        ...
+
+    def warn(self, text: str) -> None:
+        """Hear of something that went wrong beside the change."""
+        ...
+
+
+def make_durable(
+    fs: FileSystem, layout: Layout, event: Event, no_room: OSError | None = None
+) -> None:
+    """Flush the links and read them back."""
+    try:
+        fs.sync(layout.infrastructure)
+        found = observe(fs, layout)
+    except OSError as error:
+        if no_room is not None:  # without an intent the command, typed again, is a new one
+            raise TierctlError(
+                f"{event.kind}: switched, not yet durable and not in history: {cause_of(error)}",
+                "Mend that, then see what production serves: tierctl status",
+            ) from error
+        raise unfinished(event.kind, "switched, not yet durable", error) from error
+    if found != event.after:
+        raise Interrupted(f"a {event.kind}", str(event.after), str(found))
+
+
+def record(
+    fs: FileSystem, layout: Layout, event: Event, reporter: Reporter, *, dispensable: bool
+) -> None:
+    """Append the event; if it is dispensable, a full disk makes that a warning."""
+    try:
+        history.append(fs, layout, event)
+    except OSError as error:
+        if not (dispensable and error.errno in FULL):
+            raise unfinished(event.kind, "done, not yet in history", error) from error
+        reporter.warn(f"this {event.kind} is not in history: {cause_of(error)}")
+
+
+def clear_intent(fs: FileSystem, layout: Layout, reporter: Reporter) -> None:
+    """Remove the intent; where that fails, all is done and recorded all the same."""
+    try:
+        intent.clear(fs, layout)
+    except OSError as error:
+        # An exit code that asks to try again would be wrong.
+        reporter.warn(
+            f"done, but the note of it cannot be removed: {cause_of(error)}. "
+            "The next change removes it first; one of the same kind then does no more than that"
+        )
+
+
+def outcome_of(event: Event) -> Outcome:
+    """Return what an interrupted change comes to."""
+    before = event.after if event.before is None else event.before
+    return Outcome(before, event.after, (), event)
+
+
+def unfinished(kind: EventKind, how_far: str, error: OSError) -> ChangeUnfinished:
+    """Return the error of a change that stopped on its way."""
+    return ChangeUnfinished(str(kind), how_far, cause_of(error))

@@ -1,0 +1,91 @@
+"""What an interrupted change left, finished.
+
+There is no second way for crashes: a recovery is the plan from what is there
+now to what was intended.
+"""
+
+from __future__ import annotations
+
+from tierctl import intent
+from tierctl.ending import Reporter, clear_intent, make_durable, outcome_of, record, unfinished
+from tierctl.errors import Interrupted, TierctlError
+from tierctl.events import Event
+from tierctl.filesystem import FileSystem, exists
+from tierctl.layout import Layout
+from tierctl.observe import observe
+from tierctl.request import Request
+from tierctl.rotation import Color, State, lies_between, plan
+from tierctl.switching import drop_temporary_links, switch
+
+
+def interrupted_change(fs: FileSystem, layout: Layout) -> Event | None:
+    """Return the event of an interrupted change that can be finished.
+
+    Raises ``Interrupted`` if the links are where that change never was.
+    """
+    event = intent.read(fs, layout)
+    if event is not None:
+        now = observe(fs, layout)
+        require_between(now, event)
+        _require_contents(fs, layout, now, event)
+    return event
+
+
+def _require_contents(fs: FileSystem, layout: Layout, now: State, event: Event) -> None:
+    """Raise ``Interrupted`` if what a color is to show has been removed since."""
+    for color in Color:
+        content = event.after.content(color)
+        if not exists(fs, layout.within(content.directory)):
+            intended = f"{event.after}; but {content} is gone"
+            raise Interrupted(f"a {event.kind}", intended, str(now))
+
+
+def finish(
+    fs: FileSystem,
+    layout: Layout,
+    event: Event,
+    reporter: Reporter,
+    request: Request | None = None,
+) -> None:
+    """Finish an interrupted change as it would have gone on, and tell of it.
+
+    ``request`` is what was asked for now. If the change meets it, it is
+    reported as done.
+    """
+    dispensable = request is not None and _is_in_the_way_back(fs, layout, request, event)
+    _complete(fs, layout, event)
+    record(fs, layout, event, reporter, dispensable=dispensable)
+    reporter.recovered(event)
+    if request is not None and request.is_met_by(event):
+        reporter.done(outcome_of(event))
+    clear_intent(fs, layout, reporter)
+
+
+def _is_in_the_way_back(
+    fs: FileSystem, layout: Layout, request: Request, interrupted: Event
+) -> bool:
+    """Say whether on a full disk an interrupted change would block the way back."""
+    before, after = outcome_of(interrupted)[:2]
+    if not request.is_met_by(interrupted):
+        try:
+            before, after = after, request.aim(fs, layout, after, interrupted.past)
+        except (TierctlError, OSError):
+            return False
+    steps = plan(before, after, exchange=fs.can_exchange(layout.infrastructure))
+    return request.may_go_unrecorded(steps)
+
+
+def _complete(fs: FileSystem, layout: Layout, event: Event) -> None:
+    try:
+        intent.flush(fs, layout)
+        drop_temporary_links(fs, layout)
+        switch(fs, layout, observe(fs, layout), event.after)
+    except OSError as error:
+        raise unfinished(event.kind, "still unfinished", error) from error
+    make_durable(fs, layout, event)
+
+
+def require_between(now: State, event: Event) -> None:
+    """Raise ``Interrupted`` if the links are where a change never was."""
+    if not lies_between(now, outcome_of(event).before, event.after):
+        raise Interrupted(f"a {event.kind}", str(event.after), str(now))
