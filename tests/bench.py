@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from reporters import Heard
 from targets import make_target
 from tierctl import changes, mounts, renameat2
 from tierctl.events import Author, EventKind, new_event, to_document
@@ -142,25 +143,12 @@ def lengthen(layout: Layout) -> None:
     history.write_text(line * LONG_HISTORY + history.read_text())
 
 
-class Silent:
-    """A reporter that is only there."""
-
-    def recovered(self, event: object) -> None:
-        """Say nothing."""
-
-    def done(self, outcome: object) -> None:
-        """Say nothing."""
-
-    def warn(self, text: str) -> None:
-        """Say nothing."""
-
-
 def change(layout: Layout) -> Run:
     """Return a run of the whole change: lock, intent, exchange, fsyncs, event."""
     fs, author = OsFileSystem(), Author("somebody", "somewhere")
 
     def run() -> None:
-        changes.carry_out(fs, layout, Promotion(), author, Silent(), lock_timeout=0)
+        changes.carry_out(fs, layout, Promotion(), author, Heard(), lock_timeout=0)
 
     return run
 

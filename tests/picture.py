@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import NIGHT_OWLISH
 
+from reporters import Heard
 from targets import make_target
 from tierctl import changes, status
 from tierctl.cli import screen
@@ -21,17 +22,11 @@ SHOWN_AS = "/software/lab"
 COLUMNS = 100
 
 
-class _Silent:
-    def recovered(self, event: object) -> None: ...
-    def done(self, outcome: object) -> None: ...
-    def warn(self, text: str) -> None: ...
-
-
 def draw(directory: Path) -> str:
     """Return the SVG of what ``status`` shows of a target with a little history."""
     fs, layout = OsFileSystem(), make_target(directory, blue=42, green=41)
     author = Author("ada", "login1", "numpy 2, new plots")
-    changes.carry_out(fs, layout, Promotion(), author, _Silent(), lock_timeout=0)
+    changes.carry_out(fs, layout, Promotion(), author, Heard(), lock_timeout=0)
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), highlight=False)
     shown = Layout.of_target(SHOWN_AS)
     console.print(screen.status_table(shown, status.read(fs, layout)))

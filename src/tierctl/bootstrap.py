@@ -46,7 +46,7 @@ def check(fs: FileSystem, target: str) -> Layout:
     if fs.entry(place, follow=True).kind is not Kind.DIRECTORY:
         raise InvalidTargetPath(f"{shown(place)} is not a directory", "Choose another one.")
     if not fs.is_writable(place):
-        raise NotWritable(place)
+        raise NotWritable(place, control.why_not_writable(fs, place))
     return layout
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tierctl.errors import BadFile, Untrusted
-from tierctl.filesystem import FileSystem, Kind
+from tierctl import trust
+from tierctl.errors import BadFile
+from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout
 from tierctl.text import shown
 
@@ -16,19 +17,18 @@ class Config(NamedTuple):
     group: str | None = None
 
 
-def load(fs: FileSystem, layout: Layout, owners: frozenset[int]) -> Config:
+def load(fs: FileSystem, layout: Layout) -> Config:
     """Return the policy; the defaults where there is none.
 
-    ``owners`` are the user ids that may set it. Raises ``Untrusted`` or ``BadFile``.
+    It is the owner's to set: it says which group is trusted. Raises
+    ``Untrusted`` or ``BadFile``.
     """
     import tomllib
 
     try:
-        entry = fs.entry(layout.config)
+        trust.require_owner(fs, layout, layout.config)
     except FileNotFoundError:
         return Config()
-    if entry.kind is not Kind.FILE or entry.uid not in owners or entry.mode & 0o002:
-        raise Untrusted(layout.config, "may have been written by others")
     try:
         values = tomllib.loads(fs.read(layout.config).decode())
     except (ValueError, RecursionError) as error:

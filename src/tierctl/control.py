@@ -2,40 +2,57 @@
 
 from __future__ import annotations
 
+import os
+
 from tierctl.errors import NotWritable, Untrusted
 from tierctl.filesystem import Entry, FileSystem, Kind, exists
 from tierctl.layout import Layout
 
 _GROUP_WRITE = 0o020
+_OTHERS_WRITE = 0o002
 
 
 def require_writable(fs: FileSystem, layout: Layout) -> None:
     """Raise ``NotWritable`` unless the caller may change the links and the records.
 
-    Raises ``Untrusted`` where the records are kept behind a link.
+    Raises ``Untrusted`` where the records are kept in something that is not for them.
     """
-    if exists(fs, layout.control) and fs.entry(layout.control).kind is not Kind.DIRECTORY:
-        raise Untrusted(layout.control, "is not a directory")
-    for path in (layout.infrastructure, layout.control):
+    require_directory(fs, layout)
+    for path in (layout.infrastructure, layout.control, layout.lock, layout.history):
         if not fs.is_writable(path) and exists(fs, path):
-            raise NotWritable(path)
+            raise NotWritable(path, why_not_writable(fs, path))
+
+
+def require_directory(fs: FileSystem, layout: Layout) -> None:
+    """Raise ``Untrusted`` if ``.tierctl`` is no directory, or one that everybody may write to."""
+    try:
+        entry = fs.entry(layout.control)
+    except FileNotFoundError:
+        return
+    if entry.kind is not Kind.DIRECTORY:
+        raise Untrusted(layout.control, f"is a {entry.kind.value}, not a directory")
+    if entry.mode & _OTHERS_WRITE:
+        raise Untrusted(layout.control, "can be written by everybody")
 
 
 def ensure(fs: FileSystem, layout: Layout) -> None:
     """Make ``.tierctl`` where an infrastructure made by hand has none."""
+    if exists(fs, layout.control):
+        return
+    parent = fs.entry(layout.infrastructure, follow=True)
+    shared = _is_shared(parent)
     try:
-        if fs.entry(layout.control).kind is not Kind.DIRECTORY:
-            raise Untrusted(layout.control, "is not a directory")
-    except FileNotFoundError:
-        parent = fs.entry(layout.infrastructure, follow=True)
-        shared = _is_shared(parent)
-        # The group that may write to the parent need not be the caller's first one.
-        group = parent.gid if shared else None
-        try:
-            fs.make_directory(layout.control, directory_mode(shared=shared), group=group)
-        except FileExistsError:  # somebody else was first
-            return
-        fs.sync(layout.infrastructure)
+        fs.make_directory(
+            layout.control,
+            directory_mode(shared=shared),
+            # The group that may write to the parent need not be the caller's first one;
+            # and what root makes for somebody else is theirs to go on with.
+            group=parent.gid if shared else None,
+            owner=parent.uid if os.geteuid() == 0 else None,
+        )
+    except FileExistsError:  # somebody else was first
+        return
+    fs.sync(layout.infrastructure)
 
 
 def directory_mode(*, shared: bool) -> int:
@@ -55,3 +72,17 @@ def lock_mode(fs: FileSystem, layout: Layout) -> int:
 
 def _is_shared(directory: Entry) -> bool:
     return bool(directory.mode & _GROUP_WRITE)
+
+
+def why_not_writable(fs: FileSystem, path: str) -> str:
+    """Say why a path cannot be written to: a read-only filesystem, or somebody else's."""
+    from tierctl import mounts
+    from tierctl.author import user_name
+    from tierctl.groups import group_name
+
+    mount = mounts.find(path)
+    if mount is not None and mount.is_read_only:
+        return f"the filesystem on {mount.point} is mounted read-only"
+    entry = fs.entry(path, follow=True)
+    group = f" and the group {group_name(entry.gid)}" if _is_shared(entry) else ""
+    return f"only {user_name(entry.uid)}{group} may"

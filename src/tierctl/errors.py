@@ -186,10 +186,10 @@ class NotWritable(TierctlError):
 
     code = "not-writable"
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, why: str) -> None:
         super().__init__(
-            f"you may not write to {shown(path)}",
-            "Ask its owner, or a member of its group; tierctl doctor says who that is.",
+            f"you may not write to {shown(path)}: {shown(why)}",
+            "Ask somebody who may to do it, or for the right to.",
         )
         self.path = path
 

@@ -36,9 +36,8 @@ class Author(NamedTuple):
 class Event(NamedTuple):
     """One line of history.
 
-    ``id`` begins with the time, so ids sort as they happened; ``time`` is UTC,
-    ISO 8601. ``before`` is None for a bootstrap. ``past`` is how it stood after
-    this event.
+    ``id`` begins with the time, to the second; ``time`` is UTC, ISO 8601.
+    ``before`` is None for a bootstrap. ``past`` is how it stood after this event.
     """
 
     id: str

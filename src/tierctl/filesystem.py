@@ -96,16 +96,19 @@ class FileSystem(Protocol):
     ) -> None:
         """Write ``data`` into a file from ``at`` on, let it end there, and flush it.
 
-        A file that is missing is made, with ``mode`` whatever the umask. On
-        failure any first part of ``data`` may stand at ``at``, and behind it
-        what stood there before.
+        A file that is missing is made, with ``mode`` whatever the umask; one
+        that root makes belongs to the owner of its directory. On failure any
+        first part of ``data`` may stand at ``at``, and behind it what stood
+        there before.
         """
         ...
 
-    def make_directory(self, path: str, mode: int, *, group: int | None = None) -> None:
+    def make_directory(
+        self, path: str, mode: int, *, group: int | None = None, owner: int | None = None
+    ) -> None:
         """Make a directory, with ``mode`` whatever the umask.
 
-        With ``group`` it belongs to that group before the mode opens it to one.
+        It belongs to ``group`` and ``owner`` before the mode opens it to them.
         """
         ...
 
@@ -220,12 +223,14 @@ class OsFileSystem:
         finally:
             os.close(fd)
 
-    def make_directory(self, path: str, mode: int, *, group: int | None = None) -> None:
+    def make_directory(
+        self, path: str, mode: int, *, group: int | None = None, owner: int | None = None
+    ) -> None:
         """See ``FileSystem.make_directory``."""
         os.mkdir(path, 0o700)
         try:
-            if group is not None:
-                os.chown(path, -1, group)
+            if (group, owner) != (None, None):
+                os.chown(path, _same_if_none(owner), _same_if_none(group))
             os.chmod(path, mode)
         except OSError:
             os.rmdir(path)
@@ -298,9 +303,8 @@ class OsFileSystem:
 
     def is_writable(self, path: str) -> bool:
         """See ``FileSystem.is_writable``."""
-        wanted = os.W_OK | os.X_OK if os.path.isdir(path) else os.W_OK
         effective = os.access in os.supports_effective_ids
-        return os.access(path, wanted, effective_ids=effective)
+        return os.access(path, os.W_OK, effective_ids=effective)
 
     def can_exchange(self, path: str) -> bool:
         """See ``FileSystem.can_exchange``."""
@@ -343,8 +347,15 @@ def _open_or_make(path: str, mode: int) -> int:
             fd = os.open(path, _TO_WRITE | os.O_CREAT | os.O_EXCL, mode)
         except FileExistsError:  # somebody else made it in between
             continue
+        if os.geteuid() == 0:  # who owns the directory is to go on with what is in it
+            os.fchown(fd, os.stat(os.path.dirname(path)).st_uid, -1)
         os.fchmod(fd, mode)
         return fd
+
+
+def _same_if_none(number: int | None) -> int:
+    """Return what chown(2) takes for an owner or group that stays."""
+    return -1 if number is None else number
 
 
 def _required_file(fd: int, path: str) -> int:

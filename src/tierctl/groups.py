@@ -17,6 +17,14 @@ class Group(NamedTuple):
     gid: int
 
 
+def group_name(gid: int) -> str:
+    """Return the name of a group, or the number of one that this host does not know."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
 def find(name: str) -> Group:
     """Return a group that the caller may give things to; raises ``NoSuchGroup``."""
     try:

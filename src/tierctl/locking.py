@@ -42,6 +42,7 @@ def locked(
     """Hold the target's lock; raises ``Locked`` or ``LocksUnsupported``."""
     try:
         with fs.lock(layout.lock, mode=control.lock_mode(fs, layout), timeout=timeout):
+            control.require_directory(fs, layout)  # while we waited it may have been replaced
             _write_holder(fs, layout, author, command)
             yield
     except LockTimeout as error:

@@ -23,6 +23,8 @@ _EXCHANGING = frozenset(
         "xfs",
     }
 )
+# ZFS does since 2.2.
+_ZFS_VERSION = "/sys/module/zfs/version"
 # Options under which a lock is taken without a word and locks out no other host.
 _LOCAL_LOCKS = ("nolock", "localflock", "local_lock=all", "local_lock=posix")
 
@@ -68,7 +70,17 @@ def can_exchange(path: str) -> bool:
     mount = find(path)
     if mount is None:
         return sys.platform == "darwin"
-    return mount.type in _EXCHANGING
+    return mount.type in _EXCHANGING or (mount.type == "zfs" and _zfs_version() >= (2, 2))
+
+
+def _zfs_version() -> tuple[int, ...]:
+    """Return the version of the module, or nothing where it does not tell."""
+    try:
+        with open(_ZFS_VERSION, encoding="ascii", errors="replace") as text:
+            numbers = text.read().partition("-")[0].split(".")[:2]
+        return tuple(map(int, numbers))
+    except (OSError, ValueError):
+        return ()
 
 
 def _parse(line: bytes) -> Mount:

@@ -42,9 +42,11 @@ class Past(NamedTuple):
     def after_rollback(self, left: Content, reached: Content) -> Past:
         """Return the past after production went back from ``left`` to ``reached``.
 
-        What lay between them on the trail was rolled back too. A content that
-        the trail does not hold (``rollback --to``) leaves the trail as it is.
+        What lay between them on the trail was rolled back too. To a later
+        deployment that is on no trail (``rollback --to``) production moves on.
         """
+        if reached not in self.trail and _is_later(reached, left):
+            return self.after_promotion(left, reached)
         gone = [left]
         trail = self.trail
         if reached in trail:
@@ -73,3 +75,9 @@ class Past(NamedTuple):
         if recorded is not None and found in self.trail:
             return self.after_rollback(recorded, found)
         return self.after_promotion(recorded, found)
+
+
+def _is_later(one: Content, other: Content) -> bool:
+    if one.deployment is None or other.deployment is None:
+        return False
+    return one.deployment > other.deployment

@@ -10,6 +10,7 @@ from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import Layout
 from tierctl.past import Past
 from tierctl.rotation import Color, Content, Exchange, Plan, State, promoted, rolled_back
+from tierctl.text import shown
 
 
 class Request(Protocol):
@@ -59,6 +60,7 @@ class Promotion(NamedTuple):
             )
         if not self.force:
             _guard_against_going_back(state.staged, past)
+            _guard_against_unfinished(fs, layout, state.staged)
         return promoted(state)
 
     def past_after(self, past: Past, before: State, after: State) -> Past:
@@ -139,6 +141,16 @@ def _guard_against_going_back(staged: Content, past: Past) -> None:
             "To promote it all the same: --force. To go back:",
             f"rollback --to {staged.deployment}",
         )
+
+
+def _guard_against_unfinished(fs: FileSystem, layout: Layout, staged: Content) -> None:
+    if staged.deployment is None or exists(fs, layout.deployment_record(staged.directory)):
+        return
+    raise Guarded(
+        f"staging shows {staged}, which was never finished: "
+        f"it has no {shown(layout.deployment_record(staged.directory))}",
+        "Deploy it again; or, if you know that it is whole, promote it with --force.",
+    )
 
 
 def _require_present(fs: FileSystem, layout: Layout, state: State, content: Content) -> None:

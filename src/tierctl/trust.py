@@ -1,18 +1,20 @@
 """What tierctl believes: files that only the right people can have written.
 
-Trusted is what belongs to root, to the caller, to the infrastructure's owner,
-or to its group if the target's policy records one, and that not everybody may
-write to.
+Trusted is what belongs to root, to the caller, to the infrastructure's owner or
+to its group, and that not everybody may write to. Its group is the one that the
+target's policy records, or that may write to the infrastructure.
 """
 
 from __future__ import annotations
 
 import os
 
-from tierctl import config
 from tierctl.errors import Untrusted
 from tierctl.filesystem import Entry, FileSystem, Kind
 from tierctl.layout import Layout
+
+_GROUP_WRITE = 0o020
+_OTHERS_WRITE = 0o002
 
 
 def read(fs: FileSystem, layout: Layout, path: str) -> bytes:
@@ -26,17 +28,19 @@ def read(fs: FileSystem, layout: Layout, path: str) -> bytes:
 
 def require(fs: FileSystem, layout: Layout, path: str) -> Entry:
     """Return what ``path`` is; raise ``Untrusted`` unless it is a file that is trusted."""
-    entry = fs.entry(path)
-    if entry.kind is not Kind.FILE:
-        raise Untrusted(path, f"is a {entry.kind.value}, not a file")
-    if entry.mode & 0o002:
-        raise Untrusted(path, "can be written by everybody")
+    entry = _require_file(fs, path)
     if entry.uid in (0, os.geteuid()):
         return entry
-    owners = trusted_owners(fs, layout)
-    if entry.uid in owners or _belongs_to_group(fs, layout, entry.gid, owners):
+    if entry.uid in trusted_owners(fs, layout) or entry.gid in _trusted_groups(fs, layout):
         return entry
     raise Untrusted(path, f"belongs to user {entry.uid}")
+
+
+def require_owner(fs: FileSystem, layout: Layout, path: str) -> None:
+    """Raise ``Untrusted`` unless ``path`` is a file of a trusted owner: a group does not do."""
+    entry = _require_file(fs, path)
+    if entry.uid not in trusted_owners(fs, layout):
+        raise Untrusted(path, f"belongs to user {entry.uid}")
 
 
 def trusted_owners(fs: FileSystem, layout: Layout) -> frozenset[int]:
@@ -44,13 +48,26 @@ def trusted_owners(fs: FileSystem, layout: Layout) -> frozenset[int]:
     return frozenset({0, os.geteuid(), fs.entry(layout.infrastructure, follow=True).uid})
 
 
-def _belongs_to_group(fs: FileSystem, layout: Layout, gid: int, owners: frozenset[int]) -> bool:
-    group = config.load(fs, layout, owners).group
-    if group is None:
-        return False
+def _require_file(fs: FileSystem, path: str) -> Entry:
+    entry = fs.entry(path)
+    if entry.kind is not Kind.FILE:
+        raise Untrusted(path, f"is a {entry.kind.value}, not a file")
+    if entry.mode & _OTHERS_WRITE:
+        raise Untrusted(path, "can be written by everybody")
+    return entry
+
+
+def _trusted_groups(fs: FileSystem, layout: Layout) -> list[int]:
+    """Return the group ids whose files are trusted: whoever is in them may change the links."""
+    from tierctl import config
+
+    name = config.load(fs, layout).group
+    if name is None:
+        top = fs.entry(layout.infrastructure, follow=True)
+        return [top.gid] if top.mode & _GROUP_WRITE else []
     import grp
 
     try:
-        return grp.getgrnam(group).gr_gid == gid
+        return [grp.getgrnam(name).gr_gid]
     except (KeyError, ValueError):
-        return False
+        return []

@@ -29,7 +29,7 @@ def validate_symlink_target(path: str, fs: FileSystem | None = None) -> Color:
     fs = fs or OsFileSystem()
     target = _link_text(path, fs)
     _require_directory(path, target, fs)
-    infrastructure = os.path.dirname(path)
+    infrastructure = os.path.dirname(path) or "."
     name = _name_within(fs, infrastructure, infrastructure, target)
     if name is None:
         raise InvalidLink(path, f"points to {shown(target)}, outside {shown(infrastructure)}")
@@ -47,7 +47,7 @@ def validate_color(path: str, fs: FileSystem | None = None) -> Content:
     it. Raises ``InvalidLink`` for anything else.
     """
     fs = fs or OsFileSystem()
-    infrastructure, color = os.path.split(path)
+    infrastructure, color = os.path.dirname(path) or ".", os.path.basename(path)
     match _entry(path, fs).kind:
         case Kind.DIRECTORY:
             return Content(color)
@@ -60,6 +60,8 @@ def validate_color(path: str, fs: FileSystem | None = None) -> Content:
                 raise InvalidLink(
                     path, f"points to {shown(target)}, which is no deployment of this target"
                 )
+            if fs.entry(os.path.join(deployments, number)).kind is Kind.LINK:
+                raise InvalidLink(path, f"points to {shown(target)}, which is itself a symlink")
             return Content.of_deployment(int(number))
         case kind:
             raise InvalidLink(path, f"is a {kind.value}; a color is a directory or a symlink")
@@ -131,9 +133,8 @@ def _require_directory(path: str, target: str, fs: FileSystem) -> None:
     try:
         kind = fs.entry(path, follow=True).kind
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise InvalidLink(
-            path, f"is dangling: it points to {shown(target)}, which does not exist"
-        ) from error
+        chain = " -> ".join(map(shown, _chain(path, fs)))
+        raise InvalidLink(path, f"is dangling: {chain}, which does not exist") from error
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
@@ -145,3 +146,19 @@ def _require_directory(path: str, target: str, fs: FileSystem) -> None:
 def _relink(path: str) -> str:
     name = os.path.basename(path)
     return f"Point {name} to blue or green, whichever is not the other tier's color."
+
+
+def _is_link(path: str, fs: FileSystem) -> bool:
+    try:
+        return fs.entry(path).kind is Kind.LINK
+    except OSError:
+        return False
+
+
+def _chain(path: str, fs: FileSystem) -> list[str]:
+    """Return the names that a dangling symlink leads through, the missing one last."""
+    chain = [os.path.basename(path)]
+    while _is_link(path, fs):
+        chain.append(fs.read_link(path))
+        path = os.path.join(os.path.dirname(path), chain[-1])
+    return chain

@@ -105,7 +105,7 @@ class TestJson:
             "subject": "leftovers",
             "text": f"an interrupted command left {temporary(damaged.intent)}",
             "meaning": "It is in nobody's way.",
-            "advice": "To remove it: tierctl doctor --fix",
+            "advice": f"To remove it: tierctl doctor --fix --target {damaged.target}",
         } == leftover
 
     def test_a_fix_tells_what_it_did(self, tierctl: Program, damaged: Layout) -> None:
@@ -136,10 +136,8 @@ class TestJson:
         os.symlink(b"x", os.fsencode(layout.infrastructure) + b"/dev\xff")
         done = tierctl("doctor", "-t", layout.target, "--json")
         texts = [finding["text"] for finding in done.document["findings"]]
-        assert (
-            f"{layout.infrastructure}/dev\\xff is dangling: it points to x, which does not exist"
-            in texts
-        )
+        path = f"{layout.infrastructure}/dev\\xff"
+        assert f"{path} is dangling: dev\\xff -> x, which does not exist" in texts
 
 
 class TestFix:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from program import Program
+from reporters import Heard
 from targets import links, listing, make_deployment, make_target
 from tierctl import changes
 from tierctl.events import Author
@@ -16,14 +17,6 @@ from tierctl.request import Rollback
 from tierctl.testing import Fault, FaultyFileSystem, Killed
 
 ADA = Author("ada", "node7")
-
-
-class Silent:
-    """A reporter that is only there."""
-
-    def recovered(self, event: object) -> None: ...
-    def done(self, outcome: object) -> None: ...
-    def warn(self, text: str) -> None: ...
 
 
 @pytest.fixture
@@ -156,7 +149,7 @@ def test_an_interrupted_rollback_to_what_was_removed_since_moves_nothing(
         at += 1
         with suppress(Killed):
             faulty = FaultyFileSystem(fs, Fault(at, number=None))
-            changes.carry_out(faulty, promoted, Rollback(), ADA, Silent(), lock_timeout=0)
+            changes.carry_out(faulty, promoted, Rollback(), ADA, Heard(), lock_timeout=0)
     shutil.rmtree(promoted.within("deployments/41"))
     before = links(promoted)
     done = tierctl("promote-staging", "-t", promoted.target)

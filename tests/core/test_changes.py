@@ -274,6 +274,17 @@ class TestPromotion:
             moved.carry_out(Promotion())
         assert 41 == moved.served
 
+    def test_what_was_never_finished_is_guarded(self, plain: Target) -> None:
+        make_deployment(plain.layout, 7, finished=False, fs=plain.fs)
+        new = plain._replace()
+        new.fs.rename(new.layout.within("blue"), new.layout.within("old"))
+        new.fs.make_link(new.layout.within("blue"), "deployments/7")
+        with pytest.raises(Guarded, match="deployment 7, which was never finished"):
+            new.carry_out(Promotion())
+        assert (None, []) == (new.served, new.events)
+        new.carry_out(Promotion(force=True))
+        assert 7 == new.served
+
     def test_force_passes_the_guards(self, moved: Target) -> None:
         moved.carry_out(Promotion(force=True))
         assert 41 == moved.served

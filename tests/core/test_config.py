@@ -31,11 +31,11 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[FileSystem, 
 def load(target: tuple[FileSystem, Layout], text: bytes) -> Config:
     fs, layout = target
     fs.write(layout.config, text, mode=0o644)
-    return config.load(fs, layout, OWNERS)
+    return config.load(fs, layout)
 
 
 def test_without_a_file_there_are_the_defaults(target: tuple[FileSystem, Layout]) -> None:
-    assert Config(group=None) == config.load(*target, OWNERS)
+    assert Config(group=None) == config.load(*target)
 
 
 def test_an_empty_file_says_the_defaults(target: tuple[FileSystem, Layout]) -> None:
@@ -72,18 +72,11 @@ def test_a_group_is_a_name(target: tuple[FileSystem, Layout], value: bytes) -> N
         load(target, b"group = " + value)
 
 
-def test_a_policy_that_a_stranger_set_is_refused(target: tuple[FileSystem, Layout]) -> None:
-    fs, layout = target
-    fs.write(layout.config, b'group = "lab"\n', mode=0o644)
-    with pytest.raises(Untrusted):
-        config.load(fs, layout, frozenset({os.geteuid() + 1}))
-
-
 def test_a_policy_that_everybody_may_set_is_refused(target: tuple[FileSystem, Layout]) -> None:
     fs, layout = target
     fs.write(layout.config, b'group = "lab"\n', mode=0o646)
     with pytest.raises(Untrusted):
-        config.load(fs, layout, OWNERS)
+        config.load(fs, layout)
 
 
 def test_a_policy_behind_a_link_is_refused(target: tuple[FileSystem, Layout]) -> None:
@@ -91,14 +84,14 @@ def test_a_policy_behind_a_link_is_refused(target: tuple[FileSystem, Layout]) ->
     fs.write(layout.config + ".real", b'group = "lab"\n', mode=0o644)
     fs.make_link(layout.config, "config.toml.real")
     with pytest.raises(Untrusted):
-        config.load(fs, layout, OWNERS)
+        config.load(fs, layout)
 
 
 def test_a_policy_that_is_a_directory_is_refused(target: tuple[FileSystem, Layout]) -> None:
     fs, layout = target
     fs.make_directory(layout.config, 0o755)
     with pytest.raises(Untrusted):
-        config.load(fs, layout, OWNERS)
+        config.load(fs, layout)
 
 
 def test_a_policy_of_a_real_stranger_is_refused(tmp_path: Path) -> None:
@@ -108,7 +101,7 @@ def test_a_policy_of_a_real_stranger_is_refused(tmp_path: Path) -> None:
     Path(layout.config).write_text('group = "lab"\n')
     os.chown(layout.config, 65534, -1)
     with pytest.raises(Untrusted):
-        config.load(OsFileSystem(), layout, OWNERS)
+        config.load(OsFileSystem(), layout)
 
 
 # DEL apart, which no group's name has

@@ -97,7 +97,7 @@ def test_what_is_no_directory_is_not_trusted(layout: Layout, tmp_path: Path, kin
     else:
         Path(layout.control).touch()
     with pytest.raises(Untrusted, match="not a directory"):
-        control.ensure(FS, layout)
+        control.require_writable(FS, layout)
 
 
 def test_that_somebody_else_makes_it_meanwhile_is_no_failure(

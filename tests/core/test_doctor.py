@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_mock import MockerFixture
 
+from reporters import Heard
 from samples import event
 from targets import links, listing, make_deployment, make_target
 from tierctl import bootstrap, history, intent, mounts
@@ -42,22 +43,6 @@ AUTHOR = Author("ada", "lab")
 INTERRUPTED = event(2)  # from production -> green to production -> blue
 
 Damage = Callable[[Layout], object]
-
-
-class Heard:
-    """A reporter that remembers."""
-
-    def __init__(self) -> None:
-        self.finished: list[Event] = []
-
-    def recovered(self, event: Event) -> None:
-        self.finished.append(event)
-
-    def done(self, outcome: object) -> None:
-        raise AssertionError("a repair is no change that was asked for")
-
-    def warn(self, text: str) -> None:
-        raise AssertionError(text)
 
 
 @pytest.fixture(autouse=True)
@@ -199,7 +184,7 @@ PROBLEMS: dict[str, tuple[Damage, str, str]] = {
     "staging dangling": (
         lambda at: relink(at, "staging", "gone"),
         "links",
-        "/staging is dangling: it points to gone",
+        "/staging is dangling: staging -> gone, which does not exist",
     ),
     "staging a file": (
         lambda at: replace(at.within("staging"), "file"),
@@ -250,8 +235,13 @@ PROBLEMS: dict[str, tuple[Damage, str, str]] = {
             "permissions",
             "everybody may write to ",
         )
-        for name in ("target", "infrastructure", "control", "deployments", "cache")
+        for name in ("target", "infrastructure", "deployments", "cache")
     },
+    "control open to all": (
+        lambda at: Path(at.control).chmod(0o777),
+        "permissions",
+        "can be written by everybody",
+    ),
     "color open to all": (
         lambda at: Path(at.within("green")).chmod(0o777),
         "permissions",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
+from reporters import Heard
 from samples import event
 from tierctl import bootstrap, intent, trust
 from tierctl.doctor import Finding, Remedy, Severity, diagnose
@@ -21,18 +22,6 @@ from tools import require_root
 AUTHOR = Author("ada", "lab")
 FS = OsFileSystem()
 STRANGER = 54321
-
-
-class Silent:
-    """A reporter that nothing has to be told."""
-
-    def recovered(self, event: object) -> None:
-        raise AssertionError("nothing was to be finished")
-
-    def done(self, outcome: object) -> None: ...
-
-    def warn(self, text: str) -> None:
-        raise AssertionError(text)
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +55,7 @@ def some_group() -> Group:
 
 
 def fix(layout: Layout) -> list[Repair]:
-    return repair(FS, layout, AUTHOR, Silent(), lock_timeout=0)
+    return repair(FS, layout, AUTHOR, Heard(), lock_timeout=0)
 
 
 def problems(layout: Layout) -> list[Finding]:

@@ -97,7 +97,8 @@ class TestSeveralAtOnce:
         self, layout: Layout, age: int, busy: bool
     ) -> None:
         require_root()
-        os.chmod(layout.control, 0o777)
+        os.chmod(layout.control, 0o775)
+        os.chown(layout.control, -1, 10006)
         os.mkdir(layout.scratch, 0o700)
         Path(layout.scratch, "lock").touch(0o600)
         then = time.time() - age
@@ -110,7 +111,7 @@ class TestSeveralAtOnce:
             "for f in diagnose(OsFileSystem(), Layout(sys.argv[1])):\n"
             "    print(f.subject, f.text)\n"
         )
-        command = [*as_user(10005), sys.executable, "-c", script, layout.infrastructure]
+        command = [*as_user(10005, 10006), sys.executable, "-c", script, layout.infrastructure]
         done = subprocess.run(command, capture_output=True, text=True)
         assert (0, "") == (done.returncode, done.stderr)
         assert busy == (BUSY in done.stdout)

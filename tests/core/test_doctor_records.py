@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
+from reporters import Heard
 from samples import event
 from tierctl import bootstrap, intent
 from tierctl.doctor import Finding, Remedy, Severity, diagnose
@@ -21,22 +22,6 @@ from tools import as_user
 AUTHOR = Author("ada", "lab")
 FS = OsFileSystem()
 INTERRUPTED = event(2)  # from production -> green to production -> blue
-
-
-class Heard:
-    """A reporter that remembers what was finished."""
-
-    def __init__(self) -> None:
-        self.finished: list[Event] = []
-
-    def recovered(self, event: Event) -> None:
-        self.finished.append(event)
-
-    def done(self, outcome: object) -> None:
-        raise AssertionError("a repair is no change that was asked for")
-
-    def warn(self, text: str) -> None:
-        raise AssertionError(text)
 
 
 @pytest.fixture(autouse=True)

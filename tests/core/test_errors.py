@@ -53,7 +53,7 @@ WITH_PATHS = [
     errors.BadFile(FORGED, "no valid TOML"),
     errors.Untrusted(FORGED, "can be written by everybody"),
     errors.InvalidLink(FORGED, "is missing"),
-    errors.NotWritable(FORGED),
+    errors.NotWritable(FORGED, FORGED),
     errors.LocksUnsupported(FORGED, "No locks available"),
 ]
 

@@ -132,6 +132,25 @@ class TestCanExchange:
         mocker.patch("tierctl.mounts.find", return_value=Mount(kind, "/", ("rw",)))
         assert mounts.can_exchange("/")
 
+    @pytest.mark.parametrize(
+        ("version", "exchanges"),
+        [("2.2.0-1", True), ("2.3.1", True), ("2.1.14-1ubuntu1", False), ("", False)],
+    )
+    def test_of_zfs_the_version_decides(
+        self, mocker: MockerFixture, tmp_path: Path, version: str, exchanges: bool
+    ) -> None:
+        (tmp_path / "version").write_text(version + "\n")
+        mocker.patch("tierctl.mounts.find", return_value=Mount("zfs", "/", ("rw",)))
+        mocker.patch("tierctl.mounts._ZFS_VERSION", str(tmp_path / "version"))
+        assert exchanges is mounts.can_exchange("/")
+
+    def test_a_zfs_that_does_not_tell_its_version_is_an_old_one(
+        self, mocker: MockerFixture, tmp_path: Path
+    ) -> None:
+        mocker.patch("tierctl.mounts.find", return_value=Mount("zfs", "/", ("rw",)))
+        mocker.patch("tierctl.mounts._ZFS_VERSION", str(tmp_path / "missing"))
+        assert not mounts.can_exchange("/")
+
     @pytest.mark.parametrize("kind", ["nfs", "nfs4", "lustre", "ceph", "beegfs", "9p", "fuse.x"])
     def test_it_is_not_foretold_of_what_cannot(self, mocker: MockerFixture, kind: str) -> None:
         mocker.patch("tierctl.mounts.find", return_value=Mount(kind, "/", ("rw",)))

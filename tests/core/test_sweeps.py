@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from reporters import Heard
 from targets import make_deployment, make_target
-from tierctl import changes, ending, history, switching
+from tierctl import changes, history, switching
 from tierctl.errors import ChangeFailed, ChangeUnfinished, InvalidLink, TierctlError
 from tierctl.events import Author, Event, to_document
 from tierctl.filesystem import FileSystem, Kind, exists
@@ -41,26 +42,9 @@ def unharmed(fs: FileSystem) -> FileSystem:
     return fs
 
 
-class Heard:
-    """A reporter that remembers."""
-
-    def __init__(self) -> None:
-        self.recovered_events: list[Event] = []
-        self.outcomes: list[ending.Outcome] = []
-        self.warnings: list[str] = []
-
-    def recovered(self, event: Event) -> None:
-        self.recovered_events.append(event)
-
-    def done(self, outcome: ending.Outcome) -> None:
-        self.outcomes.append(outcome)
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
-
-    @property
-    def is_unrecorded(self) -> bool:
-        return any("not in history" in warning for warning in self.warnings)
+def is_unrecorded(heard: Heard) -> bool:
+    """Say whether a change was made that history does not hold."""
+    return any("not in history" in warning for warning in heard.warnings)
 
 
 class Passing:
@@ -354,7 +338,7 @@ class Sweep:
             assert tried.fired
             self._way.append(f"{fault} in {tried.trace[fault.at - 1]}: {tried.error!r}")
             self._check_ending(disk, tried, fault)
-            if not tried.heard.is_unrecorded:
+            if not is_unrecorded(tried.heard):
                 told = reported or bool(tried.heard.outcomes)
                 self._go_on_after(tried.disk, depth - 1, reported=told)
             self._way.pop()
@@ -408,7 +392,7 @@ class Sweep:
     def _check_success(self, tried: Attempt, fault: Fault) -> None:
         (outcome,) = tried.heard.outcomes
         assert self.scenario.after == outcome.after
-        if tried.heard.is_unrecorded:
+        if is_unrecorded(tried.heard):
             assert fault.number == errno.ENOSPC
             assert self.scenario.is_one_exchange
         for disk in (tried.disk, *tried.disk.after_power_cuts):

@@ -108,13 +108,15 @@ class TestTier:
 
     @pytest.mark.parametrize("text", ["nowhere", "deployments/99", "../blue", "/no/where/blue"])
     def test_a_dangling_link_is_said_to_be(self, target: Target, text: str) -> None:
-        with pytest.raises(InvalidLink, match="is dangling: it points to " + text):
+        with pytest.raises(
+            InvalidLink, match=f"is dangling: staging -> {text}, which does not exist"
+        ):
             target.tier(text)
 
     def test_a_link_to_a_dangling_color_is_dangling(self, target: Target) -> None:
         with pytest.raises(InvalidLink, match="is dangling"):
             target.color("deployments/99")
-        with pytest.raises(InvalidLink, match="is dangling: it points to blue"):
+        with pytest.raises(InvalidLink, match="dangling: staging -> blue -> deployments/99, which"):
             target.tier("blue")
 
     def test_a_loop_is_said_to_be(self, target: Target) -> None:
@@ -218,6 +220,16 @@ def test_a_directory_cannot_forge_a_line_of_a_message(target: Target, name: str)
         assert path == caught.value.path
 
 
+def test_names_in_the_working_directory_can_be_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = make_target(tmp_path, blue=42)
+    monkeypatch.chdir(layout.infrastructure)
+    assert Color.GREEN is validate_symlink_target("production")
+    assert Content("green") == validate_color("green")
+    assert Content("deployments/42") == validate_color("blue")
+
+
 class TestColor:
     def test_a_plain_directory_is_a_color(self, target: Target) -> None:
         path = target.layout.within("blue")
@@ -228,6 +240,13 @@ class TestColor:
     )
     def test_a_link_to_a_deployment_is_a_color(self, target: Target, text: str) -> None:
         assert Content("deployments/41") == target.color(text)
+
+    def test_a_deployment_that_is_itself_a_link_is_none(self, target: Target) -> None:
+        target.directory("elsewhere")
+        path = target.path("lab/infrastructure/deployments/42")
+        target.fs.make_link(path, target.path("elsewhere"))
+        with pytest.raises(InvalidLink, match="which is itself a symlink"):
+            target.color("deployments/42")
 
     def test_an_absolute_link_to_a_deployment_is_a_color(self, target: Target) -> None:
         path = target.path("lab/infrastructure/deployments/41")

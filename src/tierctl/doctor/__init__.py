@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from tierctl import control
 from tierctl.doctor import clock, guarantee, leftovers, links, permissions, records, scratch
 from tierctl.doctor.finding import Finding, Remedy, Severity, problem
 from tierctl.errors import TierctlError, Untrusted, cause_of
@@ -26,7 +27,7 @@ def diagnose(fs: FileSystem, layout: Layout, *, probe: bool = True) -> list[Find
     for subject, examine in _examinations(probe=probe):
         try:
             if subject != links.SUBJECT:
-                permissions.require_control(fs, layout)
+                control.require_directory(fs, layout)
             findings.extend(examine(fs, layout))
         except (TierctlError, OSError) as error:
             findings.append(_finding_of(subject, error))

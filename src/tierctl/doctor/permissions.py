@@ -13,6 +13,7 @@ from tierctl.doctor import exposure
 from tierctl.doctor.finding import Finding, Remedy, fine, note, problem
 from tierctl.errors import Untrusted
 from tierctl.filesystem import Entry, FileSystem, Kind, exists
+from tierctl.groups import group_name
 from tierctl.layout import Layout
 from tierctl.text import shown
 
@@ -32,14 +33,6 @@ def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     yield from unshared(fs, layout)
 
 
-def require_control(fs: FileSystem, layout: Layout) -> None:
-    """Raise ``Untrusted`` if ``.tierctl`` is something else than a directory of this target."""
-    if exists(fs, layout.control):
-        kind = fs.entry(layout.control).kind
-        if kind is not Kind.DIRECTORY:
-            raise Untrusted(layout.control, f"is a {kind.value}, not a directory")
-
-
 def untrusted(error: Untrusted) -> Finding:
     """Return the finding of something that is not trusted."""
     path = shown(error.path)
@@ -54,7 +47,7 @@ def untrusted(error: Untrusted) -> Finding:
 def _who_may_change(fs: FileSystem, layout: Layout) -> Finding:
     top = fs.entry(layout.infrastructure, follow=True)
     owner = user_name(top.uid)
-    group = f" and the group {_group_name(top.gid)}" if top.mode & _GROUP_WRITE else ""
+    group = f" and the group {shown(group_name(top.gid))}" if top.mode & _GROUP_WRITE else ""
     who = f"{owner}{group} may change this target"
     if fs.is_writable(layout.infrastructure):
         return fine(SUBJECT, f"{who}; you may")
@@ -90,7 +83,7 @@ def open_lock(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
 
 def unshared(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     """Yield what the target's group cannot change."""
-    name = config.load(fs, layout, trust.trusted_owners(fs, layout)).group
+    name = config.load(fs, layout).group
     if name is None:
         return
     try:
@@ -163,10 +156,3 @@ def _for_its_owner(entry: Entry, text: str, meaning: str, remedy: Remedy, path: 
         return problem(SUBJECT, text, meaning, remedy=remedy, path=path)
     advice = f"Ask {user_name(entry.uid)} to {remedy.value}:"
     return problem(SUBJECT, text, meaning, advice, "doctor --fix", path=path)
-
-
-def _group_name(gid: int) -> str:
-    try:
-        return shown(grp.getgrgid(gid).gr_name)
-    except KeyError:
-        return str(gid)

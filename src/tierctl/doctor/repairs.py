@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 
-from tierctl import config, control, ending, history, recovery, trust
+from tierctl import config, control, ending, history, recovery
 from tierctl.doctor import leftovers, permissions, records, scratch
 from tierctl.doctor.finding import Finding, Remedy
 from tierctl.errors import TierctlError, cause_of
@@ -132,7 +132,7 @@ def _remove(fs: FileSystem, layout: Layout, path: str) -> None:
 
 
 def _share(fs: FileSystem, layout: Layout, path: str) -> None:
-    name = config.load(fs, layout, trust.trusted_owners(fs, layout)).group
+    name = config.load(fs, layout).group
     entry = fs.entry(path, follow=True)
     # Who could not read it before need not be meant to.
     mode = entry.mode | (_SHARED_DIRECTORY if entry.kind is Kind.DIRECTORY else _SHARED_FILE)

@@ -101,9 +101,15 @@ class FaultyFileSystem:
         parts = {Effect.TORN: tear, Effect.UNFLUSHED: lambda: put(data, durable=False)}
         self._do("write", path, lambda: put(data), parts.get(self.fault.effect))
 
-    def make_directory(self, path: str, mode: int, *, group: int | None = None) -> None:
+    def make_directory(
+        self, path: str, mode: int, *, group: int | None = None, owner: int | None = None
+    ) -> None:
         """See ``FileSystem.make_directory``."""
-        self._do("make_directory", path, lambda: self.inner.make_directory(path, mode, group=group))
+        self._do(
+            "make_directory",
+            path,
+            lambda: self.inner.make_directory(path, mode, group=group, owner=owner),
+        )
 
     def set_mode(self, path: str, mode: int, *, group: int | None = None) -> None:
         """See ``FileSystem.set_mode``."""

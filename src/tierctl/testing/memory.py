@@ -105,8 +105,10 @@ class MemoryFileSystem:
         if durable:
             node.durable_data = node.data
 
-    def make_directory(self, path: str, mode: int, *, group: int | None = None) -> None:
-        """See ``FileSystem.make_directory``: there is one group here."""
+    def make_directory(
+        self, path: str, mode: int, *, group: int | None = None, owner: int | None = None
+    ) -> None:
+        """See ``FileSystem.make_directory``: there is one group and one owner here."""
         node = self._node(Kind.DIRECTORY, mode)
         self._add(path, node)
         self._durable[node] = {}
@@ -204,7 +206,7 @@ class MemoryFileSystem:
     def is_writable(self, path: str) -> bool:
         """See ``FileSystem.is_writable``."""
         try:
-            return bool(self._directory(path).mode & 0o200)
+            return bool(self._find(path, follow=True).mode & 0o200)
         except OSError:
             return False
 
