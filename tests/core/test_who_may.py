@@ -81,11 +81,11 @@ def test_members_of_a_group_go_on_where_another_one_stopped(place: Path) -> None
     """In a target made by hand there is no policy that names the group."""
     layout = make_target(place / "lab", blue=42, green=41)
     give(place / "lab", ADA, LAB, group_writes=True)
-    assert 0 == run_as(ADA, "promote-staging", "-t", layout.target, groups=(LAB,))[0]
-    assert 0 == run_as(BOB, "rollback", "-t", layout.target, groups=(LAB,))[0]
+    assert 0 == run_as(BOB, "promote-staging", "-t", layout.target, groups=(LAB,))[0]
+    assert 0 == run_as(ADA, "rollback", "-t", layout.target, groups=(LAB,))[0]
     assert (1, True) == _refused(run_as(BOB + 5, "rollback", "-t", layout.target))
     newest = json.loads(Path(layout.history).read_text().splitlines()[-1])
-    assert ("rollback", str(BOB)) == (newest["kind"], newest["user"])
+    assert ("rollback", str(ADA)) == (newest["kind"], newest["user"])
 
 
 def test_a_group_is_not_believed_where_only_the_owner_writes(place: Path) -> None:
