@@ -19,6 +19,7 @@ from tierctl.ending import (
 from tierctl.errors import ChangeFailed, cause_of
 from tierctl.events import Author, Event, EventKind, new_event
 from tierctl.filesystem import FileSystem
+from tierctl.history import End
 from tierctl.layout import Layout
 from tierctl.locking import locked
 from tierctl.observe import observe
@@ -52,12 +53,13 @@ def carry_out(
                 return
         with _nothing_changed(request.kind):
             before = observe(fs, layout)
-            newest = interrupted or history.newest(fs, layout)
+            end = history.end(fs, layout)
+            newest = interrupted or end.newest
             event = _decide(fs, layout, request, author, before, newest)
         if event is None:
             reporter.done(Outcome(before, before, (), None))
         else:
-            _perform(fs, layout, request, event, before, reporter)
+            _perform(fs, layout, request, event, before, end, reporter)
 
 
 def preview(
@@ -106,12 +108,14 @@ def _perform(
     request: Request,
     event: Event,
     before: State,
+    end: End,
     reporter: Reporter,
 ) -> None:
     no_room = _note(fs, layout, request, event, before)
     steps = _switch_or_go_back(fs, layout, event, before, no_room)
     make_durable(fs, layout, event, no_room)
-    record(fs, layout, event, reporter, dispensable=request.may_go_unrecorded(steps))
+    dispensable = request.may_go_unrecorded(steps)
+    record(fs, layout, event, reporter, dispensable=dispensable, at=end)
     reporter.done(Outcome(before, event.after, steps, event))
     if no_room is None:
         clear_intent(fs, layout, reporter)

@@ -9,6 +9,7 @@ from tierctl import history, intent
 from tierctl.errors import ChangeUnfinished, Interrupted, TierctlError, cause_of
 from tierctl.events import Event, EventKind
 from tierctl.filesystem import FileSystem
+from tierctl.history import End
 from tierctl.layout import Layout
 from tierctl.observe import observe
 from tierctl.rotation import Plan, State
@@ -64,11 +65,17 @@ def make_durable(
 
 
 def record(
-    fs: FileSystem, layout: Layout, event: Event, reporter: Reporter, *, dispensable: bool
+    fs: FileSystem,
+    layout: Layout,
+    event: Event,
+    reporter: Reporter,
+    *,
+    dispensable: bool,
+    at: End | None = None,
 ) -> None:
     """Append the event; if it is dispensable, a full disk makes that a warning."""
     try:
-        history.append(fs, layout, event)
+        history.append(fs, layout, event, at)
     except OSError as error:
         if not (dispensable and error.errno in FULL):
             raise unfinished(event.kind, "done, not yet in history", error) from error

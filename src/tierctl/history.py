@@ -42,22 +42,40 @@ class _Line(NamedTuple):
             return None
 
 
-def append(fs: FileSystem, layout: Layout, event: Event) -> None:
+class End(NamedTuple):
+    """Where history ends: the offset in bytes at which an event is added, and the newest one.
+
+    ``is_young`` says that the file's name may not be durable yet.
+    """
+
+    offset: int
+    is_young: bool
+    newest: Event | None
+
+
+def end(fs: FileSystem, layout: Layout) -> End:
+    """Find the end of history; raises ``Untrusted``."""
+    lines = _lines_from_end(fs, layout)
+    last = next(lines, None)
+    if last is None:
+        return End(0, is_young=True, newest=None)
+    events = (line.event for line in chain([last], lines))
+    return End(last.end, is_young=last.start == 0, newest=next(filter(None, events), None))
+
+
+def append(fs: FileSystem, layout: Layout, event: Event, at: End | None = None) -> None:
     """Add an event, durably, unless it is there already.
 
     Only the newest event can be the one that is there already: no change
     begins before the one whose intent is written has ended. It is flushed all
-    the same, since whoever wrote it may not have come to that.
+    the same, since whoever wrote it may not have come to that. ``at`` is the
+    end as it was found under the lock, if it was.
     """
-    lines = _lines_from_end(fs, layout)
-    last = next(lines, None)
-    events = (line.event for line in ([] if last is None else chain([last], lines)))
-    recorded = next(filter(None, events), None)
-    known = recorded is not None and recorded.id == event.id
+    at = at or end(fs, layout)
+    known = at.newest is not None and at.newest.id == event.id
     line = b"" if known else _line_of(event)
-    end = 0 if last is None else last.end
-    fs.write(layout.history, line, mode=control.file_mode(fs, layout), at=end)
-    if last is None or last.start == 0:  # the file may be new: its name has to last too
+    fs.write(layout.history, line, mode=control.file_mode(fs, layout), at=at.offset)
+    if at.is_young:
         fs.sync(layout.control)
 
 

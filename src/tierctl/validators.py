@@ -48,23 +48,23 @@ def validate_color(path: str, fs: FileSystem | None = None) -> Content:
     """
     fs = fs or OsFileSystem()
     infrastructure, color = os.path.dirname(path) or ".", os.path.basename(path)
-    match _entry(path, fs).kind:
-        case Kind.DIRECTORY:
-            return Content(color)
-        case Kind.LINK:
-            target = fs.read_link(path)
-            _require_directory(path, target, fs)
-            deployments = os.path.join(infrastructure, DEPLOYMENTS)
-            number = _name_within(fs, infrastructure, deployments, target)
-            if number is None or not is_deployment_number(number):
-                raise InvalidLink(
-                    path, f"points to {shown(target)}, which is no deployment of this target"
-                )
-            if fs.entry(os.path.join(deployments, number)).kind is Kind.LINK:
-                raise InvalidLink(path, f"points to {shown(target)}, which is itself a symlink")
-            return Content.of_deployment(int(number))
-        case kind:
-            raise InvalidLink(path, f"is a {kind.value}; a color is a directory or a symlink")
+    try:
+        target = fs.read_link(path)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):
+            raise
+        return _plain_directory(path, color, fs)
+    deployments = f"{infrastructure}/{DEPLOYMENTS}"
+    head, _, number = target.partition("/")
+    if head != DEPLOYMENTS or not is_deployment_number(number):  # not as tierctl writes it
+        _require_directory(path, target, fs)
+        number = _name_within(fs, infrastructure, deployments, target) or ""
+        if not is_deployment_number(number):
+            raise InvalidLink(
+                path, f"points to {shown(target)}, which is no deployment of this target"
+            )
+    _require_deployment(path, target, f"{deployments}/{number}", fs)
+    return Content.of_deployment(int(number))
 
 
 def validate_rotation(state: State) -> None:
@@ -95,6 +95,23 @@ def validate_target_path(target: str) -> None:
             f"conda environments below it would be beyond the {LONGEST_PREFIX} bytes that their "
             "programs have room for: choose a shorter path.",
         )
+
+
+def _plain_directory(path: str, color: str, fs: FileSystem) -> Content:
+    kind = _entry(path, fs).kind
+    if kind is not Kind.DIRECTORY:
+        raise InvalidLink(path, f"is a {kind.value}; a color is a directory or a symlink")
+    return Content(color)
+
+
+def _require_deployment(path: str, target: str, deployment: str, fs: FileSystem) -> None:
+    try:
+        kind = fs.entry(deployment).kind
+    except (FileNotFoundError, NotADirectoryError):
+        kind = None
+    if kind is not Kind.DIRECTORY:
+        _require_directory(path, target, fs)
+        raise InvalidLink(path, f"points to {shown(target)}, which is itself a symlink")
 
 
 def _link_text(path: str, fs: FileSystem) -> str:

@@ -576,7 +576,7 @@ def nothing(*_: object) -> None:
     """Stand in for a step that is left out."""
 
 
-def append_blindly(fs: FileSystem, layout: Layout, event: Event) -> None:
+def append_blindly(fs: FileSystem, layout: Layout, event: Event, at: object = None) -> None:
     """Add an event without a look at what is there."""
     size = fs.entry(layout.history).size if exists(fs, layout.history) else 0
     line = json.dumps(to_document(event), separators=(",", ":")).encode() + b"\n"
