@@ -60,11 +60,6 @@ def directory_mode(*, shared: bool) -> int:
     return 0o2775 if shared else 0o755
 
 
-def file_mode(fs: FileSystem, layout: Layout) -> int:
-    """Return the mode of a record: everyone reads, whoever may promote writes."""
-    return 0o664 if _is_shared(fs.entry(layout.control)) else 0o644
-
-
 def lock_mode(fs: FileSystem, layout: Layout) -> int:
     """Return the mode of the lock file: who may open it can hold it for ever."""
     return 0o660 if _is_shared(fs.entry(layout.control)) else 0o600

@@ -24,6 +24,7 @@ _CANNOT_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errn
 _CANNOT_LOCK = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 # Neither through a link nor waiting for the other end of a FIFO, if somebody left one here.
 _TO_WRITE = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_EVERYONE_READS = 0o044
 # So many bytes are read at a time.
 _PART = 1 << 20
 
@@ -92,14 +93,21 @@ class FileSystem(Protocol):
         ...
 
     def write(
-        self, path: str, data: bytes, *, mode: int, at: int = 0, durable: bool = True
+        self,
+        path: str,
+        data: bytes,
+        *,
+        mode: int | None = None,
+        at: int = 0,
+        durable: bool = True,
     ) -> None:
         """Write ``data`` into a file from ``at`` on, let it end there, and flush it.
 
-        A file that is missing is made, with ``mode`` whatever the umask; one
-        that root makes belongs to the owner of its directory. On failure any
-        first part of ``data`` may stand at ``at``, and behind it what stood
-        there before.
+        A file that is missing is made, with ``mode`` whatever the umask; by
+        default everyone may read it and whoever may write to its directory
+        write it. One that root makes belongs to the owner of its directory. On
+        failure any first part of ``data`` may stand at ``at``, and behind it
+        what stood there before.
         """
         ...
 
@@ -140,12 +148,16 @@ class FileSystem(Protocol):
         """Flush the names in a directory: what was renamed in it outlives a power cut."""
         ...
 
-    def lock(self, path: str, *, mode: int, timeout: float) -> AbstractContextManager[None]:
-        """Hold the lock on a file, made if missing; wait at most ``timeout`` seconds.
+    def lock(
+        self, path: str, *, timeout: float, mode: int | None = None
+    ) -> AbstractContextManager[None]:
+        """Hold the lock on a file, waiting at most ``timeout`` seconds.
 
-        Raises ``LockTimeout`` or ``LockUnavailable``, and ``OSError`` if the file
-        has lost its name meanwhile. The lock is free again as soon as its holder
-        leaves, however it dies.
+        It is made if missing, with ``mode``; by default whoever may write to
+        its directory may open it, and nobody else. Raises ``LockTimeout`` or
+        ``LockUnavailable``, and ``OSError`` if the file has lost its name
+        meanwhile. The lock is free again as soon as its holder leaves, however
+        it dies.
         """
         ...
 
@@ -206,10 +218,16 @@ class OsFileSystem:
             os.close(fd)
 
     def write(
-        self, path: str, data: bytes, *, mode: int, at: int = 0, durable: bool = True
+        self,
+        path: str,
+        data: bytes,
+        *,
+        mode: int | None = None,
+        at: int = 0,
+        durable: bool = True,
     ) -> None:
         """See ``FileSystem.write``."""
-        fd = _open_or_make(path, mode)
+        fd = _open_or_make(path, mode, _EVERYONE_READS)
         try:
             rest = memoryview(data)
             while rest:
@@ -280,9 +298,9 @@ class OsFileSystem:
             os.close(fd)
 
     @contextmanager
-    def lock(self, path: str, *, mode: int, timeout: float) -> Iterator[None]:
+    def lock(self, path: str, *, timeout: float, mode: int | None = None) -> Iterator[None]:
         """See ``FileSystem.lock``."""
-        fd = _open_or_make(path, mode)
+        fd = _open_or_make(path, mode, 0)
         try:
             _acquire(fd, path, timeout)
             if not os.path.samestat(os.fstat(fd), os.lstat(path)):
@@ -334,8 +352,12 @@ def _acquire(fd: int, path: str, timeout: float) -> None:
         raise LockTimeout(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
 
 
-def _open_or_make(path: str, mode: int) -> int:
-    """Open a file for writing; one that we make gets its mode before it gets content."""
+def _open_or_make(path: str, mode: int | None, for_others: int) -> int:
+    """Open a file for writing; one that we make gets its mode before it gets content.
+
+    By default whoever may write to its directory writes it, and others have
+    the rights ``for_others``.
+    """
     while True:
         try:
             fd = os.open(path, _TO_WRITE)
@@ -344,11 +366,14 @@ def _open_or_make(path: str, mode: int) -> int:
         else:
             return _required_file(fd, path)
         try:
-            fd = os.open(path, _TO_WRITE | os.O_CREAT | os.O_EXCL, mode)
+            fd = os.open(path, _TO_WRITE | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:  # somebody else made it in between
             continue
+        directory = os.stat(os.path.dirname(path))
         if os.geteuid() == 0:  # who owns the directory is to go on with what is in it
-            os.fchown(fd, os.stat(os.path.dirname(path)).st_uid, -1)
+            os.fchown(fd, directory.st_uid, -1)
+        if mode is None:
+            mode = 0o600 | (0o060 if directory.st_mode & stat.S_IWGRP else 0) | for_others
         os.fchmod(fd, mode)
         return fd
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import NamedTuple
 
-from tierctl import control, trust
+from tierctl import trust
 from tierctl.errors import NoSuchEvent
 from tierctl.events import Event, MalformedEvent, from_document, to_document
 from tierctl.filesystem import FileSystem
@@ -74,7 +74,7 @@ def append(fs: FileSystem, layout: Layout, event: Event, at: End | None = None) 
     at = at or end(fs, layout)
     known = at.newest is not None and at.newest.id == event.id
     line = b"" if known else _line_of(event)
-    fs.write(layout.history, line, mode=control.file_mode(fs, layout), at=at.offset)
+    fs.write(layout.history, line, at=at.offset)
     if at.is_young:
         fs.sync(layout.control)
 
@@ -123,7 +123,7 @@ def torn_bytes(fs: FileSystem, layout: Layout) -> int:
 def cut_torn_line(fs: FileSystem, layout: Layout) -> None:
     """Cut off what ``torn_bytes`` counts."""
     end = _size(fs, layout) - torn_bytes(fs, layout)
-    fs.write(layout.history, b"", mode=control.file_mode(fs, layout), at=end)
+    fs.write(layout.history, b"", at=end)
 
 
 def _lines_from_end(fs: FileSystem, layout: Layout) -> Iterator[_Line]:

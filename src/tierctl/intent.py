@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from tierctl import control, trust
+from tierctl import trust
 from tierctl.errors import BadFile
 from tierctl.events import Event, MalformedEvent, from_document, to_document
 from tierctl.filesystem import FileSystem
@@ -41,8 +41,7 @@ def read(fs: FileSystem, layout: Layout) -> Event | None:
 def write(fs: FileSystem, layout: Layout, event: Event) -> None:
     """Write the intent durably, whole or not at all."""
     draft = temporary(layout.intent)
-    mode = control.file_mode(fs, layout)
-    fs.write(draft, json.dumps(to_document(event)).encode() + b"\n", mode=mode)
+    fs.write(draft, json.dumps(to_document(event)).encode() + b"\n")
     fs.rename(draft, layout.intent)
     fs.sync(layout.control)
 

@@ -41,7 +41,7 @@ def locked(
 ) -> Iterator[None]:
     """Hold the target's lock; raises ``Locked`` or ``LocksUnsupported``."""
     try:
-        with fs.lock(layout.lock, mode=control.lock_mode(fs, layout), timeout=timeout):
+        with fs.lock(layout.lock, timeout=timeout):
             control.require_directory(fs, layout)  # while we waited it may have been replaced
             _write_holder(fs, layout, author, command)
             yield
@@ -77,4 +77,4 @@ def _write_holder(fs: FileSystem, layout: Layout, author: Author, command: str) 
     data = json.dumps(holder._asdict()).encode().ljust(_HOLDER_BYTES)
     # Only for messages: a full disk must not stand in the way of a rollback.
     with suppress(OSError):
-        fs.write(layout.holder, data, mode=control.file_mode(fs, layout), durable=False)
+        fs.write(layout.holder, data, durable=False)

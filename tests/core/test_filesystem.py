@@ -302,6 +302,19 @@ class TestWrite:
     def test_a_new_file_has_the_mode_whatever_the_umask(self, place: Place, mode: int) -> None:
         assert mode == place.fs.entry(write(place, "file", mode=mode)).mode
 
+    @pytest.mark.usefixtures("umask")
+    @pytest.mark.parametrize(
+        ("holder", "record", "lock"), [(0o755, 0o644, 0o600), (0o2775, 0o664, 0o660)]
+    )
+    def test_by_default_who_may_write_to_the_directory_writes_a_new_file(
+        self, place: Place, holder: int, record: int, lock: int
+    ) -> None:
+        directory(place, "records", holder)
+        place.fs.write(place.path("records/record"), b"text")
+        assert record == place.fs.entry(place.path("records/record")).mode
+        with place.fs.lock(place.path("records/lock"), timeout=0):
+            assert lock == place.fs.entry(place.path("records/lock")).mode
+
     def test_a_file_that_is_there_keeps_its_mode_and_stays_the_same(self, place: Place) -> None:
         before = place.fs.entry(write(place, "file", b"old", mode=0o600))
         after = place.fs.entry(write(place, "file", b"new", mode=0o664))

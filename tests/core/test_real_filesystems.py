@@ -423,7 +423,13 @@ class Unflushing(OsFileSystem):
     """Flushes nothing."""
 
     def write(
-        self, path: str, data: bytes, *, mode: int, at: int = 0, durable: bool = True
+        self,
+        path: str,
+        data: bytes,
+        *,
+        mode: int | None = None,
+        at: int = 0,
+        durable: bool = True,
     ) -> None:
         super().write(path, data, mode=mode, at=at, durable=False)
 

@@ -83,7 +83,13 @@ class FaultyFileSystem:
         return self._do("read", path, lambda: self.inner.read(path, start, length))
 
     def write(
-        self, path: str, data: bytes, *, mode: int, at: int = 0, durable: bool = True
+        self,
+        path: str,
+        data: bytes,
+        *,
+        mode: int | None = None,
+        at: int = 0,
+        durable: bool = True,
     ) -> None:
         """See ``FileSystem.write``."""
 
@@ -136,7 +142,7 @@ class FaultyFileSystem:
         self._do("sync", path, lambda: self.inner.sync(path))
 
     @contextmanager
-    def lock(self, path: str, *, mode: int, timeout: float) -> Iterator[None]:
+    def lock(self, path: str, *, timeout: float, mode: int | None = None) -> Iterator[None]:
         """See ``FileSystem.lock``: taking it is the operation, leaving it is none."""
         with ExitStack() as held:
             lock = self.inner.lock(path, mode=mode, timeout=timeout)

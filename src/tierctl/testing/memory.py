@@ -92,13 +92,19 @@ class MemoryFileSystem:
         return data[start:] if length < 0 else data[start : start + length]
 
     def write(
-        self, path: str, data: bytes, *, mode: int, at: int = 0, durable: bool = True
+        self,
+        path: str,
+        data: bytes,
+        *,
+        mode: int | None = None,
+        at: int = 0,
+        durable: bool = True,
     ) -> None:
         """See ``FileSystem.write``."""
         try:
             node = self._file(path)
         except FileNotFoundError:
-            node = self._node(Kind.FILE, mode)
+            node = self._node(Kind.FILE, self._mode(path, mode, 0o044))
             self._add(path, node)
         if data or at < len(node.data):
             node.data = node.data[:at].ljust(at, b"\0") + data
@@ -184,12 +190,12 @@ class MemoryFileSystem:
         self._journal = waiting[::-1]
 
     @contextmanager
-    def lock(self, path: str, *, mode: int, timeout: float) -> Iterator[None]:
+    def lock(self, path: str, *, timeout: float, mode: int | None = None) -> Iterator[None]:
         """See ``FileSystem.lock``: waiting would be for ever, so it does not."""
         try:
             node = self._file(path)
         except FileNotFoundError:
-            self.write(path, b"", mode=mode)
+            self.write(path, b"", mode=self._mode(path, mode, 0))
             node = self._file(path)
         if node in self._locked:
             raise LockTimeout(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
@@ -217,6 +223,12 @@ class MemoryFileSystem:
     def _node(self, kind: Kind, mode: int) -> _Node:
         self._inodes += 1
         return _Node(kind, mode, self._inodes)
+
+    def _mode(self, path: str, mode: int | None, for_others: int) -> int:
+        if mode is not None:
+            return mode
+        shared = self._place(path)[0].mode & 0o020
+        return 0o600 | (0o060 if shared else 0) | for_others
 
     def _add(self, path: str, node: _Node) -> None:
         directory, name = self._place(path)
