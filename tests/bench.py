@@ -61,9 +61,8 @@ def main() -> None:
     gc.disable()  # as the program does
     with tempfile.TemporaryDirectory() as directory:
         mount = mounts.find(directory)
-        print(
-            f"{PAIRS} pairs each, or {PAIRS_IN_PROCESS} in process, on {'unknown' if mount is None else mount.type}"
-        )
+        kind = "unknown" if mount is None else mount.type
+        print(f"{PAIRS} pairs each, or {PAIRS_IN_PROCESS} in process, on {kind}")
         print(f"{'':48}{'ratio':>7}{'at most':>9}{'ms':>9}{'against':>9}")
         for measurement in measurements(Path(directory)):
             report(measurement)

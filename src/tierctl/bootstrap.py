@@ -1,27 +1,39 @@
 """Making a target: both colors loadable at once, all or nothing.
 
-The infrastructure is built under another name and gets its own when it is
-whole. Every step can be taken twice, so that a second bootstrap finishes what
-a killed one left. Nothing that was there is deleted or replaced.
+The infrastructure is built under another name, closed to everybody else, and
+gets its own when it is whole. Every step can be taken twice, so that a second
+bootstrap finishes what a killed one left. Nothing that was there is deleted or
+replaced.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from os import path as paths
 
 from tierctl import config, control, history, profiles
 from tierctl.config import Config
-from tierctl.errors import Exists, InvalidTargetPath, Locked, NotWritable
+from tierctl.errors import (
+    ChangeUnfinished,
+    Exists,
+    InvalidTargetPath,
+    Locked,
+    NotWritable,
+    Untrusted,
+    cause_of,
+)
 from tierctl.events import Author, Event, EventKind, new_event
 from tierctl.filesystem import FileSystem, Kind, LockTimeout, exists
 from tierctl.groups import Group
 from tierctl.layout import PRODUCTION, STAGING, TIER_DIRECTORIES, Layout
 from tierctl.past import Past
 from tierctl.rotation import Color, Content, State
-from tierctl.text import shown
+from tierctl.text import shown, typed
 from tierctl.validators import validate_target_path
 
+_OTHERS_WRITE = 0o002
 INITIAL = State(
     production=Color.GREEN,
     staging=Color.BLUE,
@@ -33,20 +45,17 @@ INITIAL = State(
 def check(fs: FileSystem, target: str) -> Layout:
     """Return the layout of a target that can be made at an absolute path.
 
-    Raises ``InvalidTargetPath``, ``Exists`` or ``NotWritable``.
+    Raises ``InvalidTargetPath``, ``Exists``, ``NotWritable`` or ``Untrusted``.
     """
     validate_target_path(target)
+    _require_outside(fs, target)
     layout = Layout.of_target(target)
     _require_absent(fs, layout)
     place = target if exists(fs, target) else paths.dirname(target)
-    if not exists(fs, place):
-        raise InvalidTargetPath(
-            f"there is no directory {shown(place)}", f"Make it first: mkdir -p {shown(place)}"
-        )
-    if fs.entry(place, follow=True).kind is not Kind.DIRECTORY:
-        raise InvalidTargetPath(f"{shown(place)} is not a directory", "Choose another one.")
+    _require_directory(fs, place)
     if not fs.is_writable(place):
         raise NotWritable(place, control.why_not_writable(fs, place))
+    _require_own(fs, layout.half_built)
     return layout
 
 
@@ -55,23 +64,45 @@ def create(
 ) -> Event:
     """Make a target at an absolute path, owned by a group if one is given; return its first event.
 
-    Raises what ``check`` raises, and ``Locked`` while another bootstrap is at work.
+    Raises what ``check`` raises, ``Locked`` while another bootstrap is at work,
+    and ``ChangeUnfinished`` where one called again goes on.
     """
     layout = check(fs, target)
-    work = Layout(layout.half_built)
-    maker = _Maker(fs, group)
-    maker.directories(target, work.infrastructure, work.control)
     try:
-        with fs.lock(work.lock, mode=control.lock_mode(fs, work), timeout=lock_timeout):
-            _require_absent(fs, layout)  # another bootstrap may just have finished
-            event = _build(fs, layout, work, maker, author)
-            maker.directories(layout.cache)
-            fs.rename(work.infrastructure, layout.infrastructure)
-            fs.sync(target)
-            fs.sync(paths.dirname(target))
+        return _create(fs, layout, author, _Maker(fs, group), lock_timeout)
     except LockTimeout as error:
         raise Locked("another bootstrap", lock_timeout) from error
+    except OSError as error:
+        _require_absent(fs, layout)  # another bootstrap was faster, and took the work along
+        raise ChangeUnfinished("bootstrap", "stopped half way", cause_of(error)) from error
+
+
+def _create(
+    fs: FileSystem, layout: Layout, author: Author, maker: _Maker, lock_timeout: float
+) -> Event:
+    work = Layout(layout.half_built)
+    maker.directories(layout.target)
+    maker.private_directory(work.infrastructure)
+    _require_own(fs, work.infrastructure)  # whatever was made there since the check
+    maker.directories(work.control)
+    with fs.lock(work.lock, timeout=lock_timeout):
+        if exists(fs, layout.infrastructure):
+            _drop(fs, work)
+            _require_absent(fs, layout)
+        event = _build(fs, layout, work, maker, author)
+        maker.directories(layout.cache)
+        maker.open_up(work.infrastructure)
+        fs.rename(work.infrastructure, layout.infrastructure)
+    fs.sync(layout.target)
+    fs.sync(paths.dirname(layout.target))
     return event
+
+
+def _drop(fs: FileSystem, work: Layout) -> None:
+    """Remove what was begun while another bootstrap ended."""
+    with suppress(OSError):
+        for path in (work.lock, work.control, work.infrastructure):
+            fs.remove(path)
 
 
 def _build(fs: FileSystem, layout: Layout, work: Layout, maker: _Maker, author: Author) -> Event:
@@ -111,9 +142,51 @@ def _require_absent(fs: FileSystem, layout: Layout) -> None:
     if exists(fs, layout.infrastructure):
         raise Exists(
             f"there is something already: {shown(layout.infrastructure)}",
-            f"If it is a target: tierctl status --target {shown(layout.target)}. "
-            "Otherwise choose another directory.",
+            "Choose another directory; or, if that is the target, look at it:",
+            f"status --target {typed(layout.target)}",
         )
+
+
+def _require_outside(fs: FileSystem, target: str) -> None:
+    """Raise ``InvalidTargetPath`` within an infrastructure, where tiers come and go."""
+    place, inner = target, ""
+    while place != inner:
+        if all(exists(fs, Layout(place).within(name)) for name in (PRODUCTION, STAGING)):
+            raise InvalidTargetPath(
+                f"{shown(target)} lies in an infrastructure: {shown(place)}",
+                "Choose a directory outside of it.",
+            )
+        place, inner = paths.dirname(place), place
+
+
+def _require_directory(fs: FileSystem, place: str) -> None:
+    try:
+        kind = fs.entry(place, follow=True).kind
+    except FileNotFoundError as error:
+        hint = f"Make it first: mkdir -p {typed(place)}"
+        if exists(fs, place):
+            hint = "It is a symlink that leads nowhere: mend or remove it."
+        raise InvalidTargetPath(f"there is no directory {shown(place)}", hint) from error
+    if kind is not Kind.DIRECTORY:
+        raise InvalidTargetPath(f"{shown(place)} is not a directory", "Choose another one.")
+
+
+def _require_own(fs: FileSystem, half_built: str) -> None:
+    """Raise ``Untrusted`` if what a bootstrap would go on with may be somebody else's work."""
+    try:
+        entry = fs.entry(half_built)
+    except FileNotFoundError:
+        return
+    reason = ""
+    if entry.kind is not Kind.DIRECTORY:
+        reason = f"is a {entry.kind.value}, not a directory"
+    elif entry.uid != os.geteuid():
+        reason = f"belongs to user {entry.uid}: only they can finish that bootstrap"
+    elif entry.mode & _OTHERS_WRITE:
+        reason = "can be written by everybody"
+    if reason:
+        hint = f"Look at it; if nobody needs it: rm -r {typed(half_built)}"
+        raise Untrusted(half_built, reason, hint)
 
 
 class _Maker:
@@ -122,18 +195,28 @@ class _Maker:
     def __init__(self, fs: FileSystem, group: Group | None) -> None:
         self._fs = fs
         self.group = group
+        self._gid = None if group is None else group.gid
 
     def directories(self, *wanted: str) -> None:
         """Make directories; one that is there stays as it is."""
         mode = control.directory_mode(shared=self.group is not None)
         for path in wanted:
             try:
-                self._fs.make_directory(
-                    path, mode, group=None if self.group is None else self.group.gid
-                )
+                self._fs.make_directory(path, mode, group=self._gid)
             except FileExistsError:
                 if self._fs.entry(path, follow=True).kind is not Kind.DIRECTORY:
                     raise
+
+    def private_directory(self, path: str) -> None:
+        """Make a directory that is closed to everybody else; one that is there stays as it is."""
+        mode = control.directory_mode(shared=self.group is not None) & ~0o077
+        with suppress(FileExistsError):
+            self._fs.make_directory(path, mode, group=self._gid)
+
+    def open_up(self, path: str) -> None:
+        """Open such a directory to those who are to use it."""
+        mode = control.directory_mode(shared=self.group is not None)
+        self._fs.set_mode(path, mode, group=self._gid)
 
     def file(self, path: str, text: str) -> None:
         """Write a file."""

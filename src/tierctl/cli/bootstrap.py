@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 
 import click
 
@@ -14,7 +13,7 @@ from tierctl.cli.output import Call, result, say
 from tierctl.events import to_document
 from tierctl.filesystem import OsFileSystem
 from tierctl.layout import PRODUCTION, Layout
-from tierctl.text import shown
+from tierctl.text import shown, typed
 
 
 @click.command("bootstrap", short_help=COMMANDS["bootstrap"])
@@ -57,5 +56,16 @@ def _tell(call: Call, layout: Layout, *, dry_run: bool, event: object) -> None:
     if dry_run:
         say("Dry run: nothing was made.")
     else:
-        profile = os.path.join(layout.within(PRODUCTION), "etc", "profile.sh")
-        say(f"Load it with: source {shlex.quote(shown(profile))}")
+        profile = f"{layout.within(PRODUCTION)}/etc/{_profile_of(os.environ.get('SHELL', ''))}"
+        say(f"Load it with: source {typed(profile)}")
+
+
+def _profile_of(shell: str) -> str:
+    """Return the name of the profile for a login shell."""
+    match os.path.basename(shell):
+        case "fish":
+            return "profile.fish"
+        case "tcsh" | "csh":
+            return "profile.csh"
+        case _:
+            return "profile.sh"
