@@ -42,9 +42,9 @@ class NoTarget(TierctlError):
 
     code = "no-target"
 
-    def __init__(self, state: str) -> None:
+    def __init__(self, variable: str, definitions: str) -> None:
         super().__init__(
-            f"which target? IAC_TIER_DIR is {state}, and no tierctl.toml was found",
+            f"which target? IAC_TIER_DIR is {variable}, and {definitions}",
             "Load a tier (source .../production/etc/profile.sh), or give --target DIR.",
         )
 
@@ -54,10 +54,11 @@ class NotATarget(TierctlError):
 
     code = "not-a-target"
 
-    def __init__(self, source: str, path: str, reason: str) -> None:
+    def __init__(self, source: str, path: str, reason: str, hint: str = "") -> None:
         super().__init__(
             f"{source}: {shown(path)} {reason}",
-            "Give the directory that was given to bootstrap with --target DIR, "
+            hint
+            or "Give the directory that was given to bootstrap with --target DIR, "
             "or create one with: tierctl bootstrap DIR",
         )
         self.path = path

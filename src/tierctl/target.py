@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from os import path as paths
 
 from tierctl.errors import AmbiguousTarget, BadFile, NoTarget, NotATarget, Untrusted
 from tierctl.layout import CONTROL, DEPLOYMENTS, INFRASTRUCTURE, LINKS, Layout
-from tierctl.text import shown
+from tierctl.text import shown, typed
 
 TIER_DIR = "IAC_TIER_DIR"
 DEFINITIONS = "tierctl.toml"
@@ -22,39 +23,54 @@ def find(given: str | None, environment: Mapping[str, str]) -> Layout:
     says which, where there is none, and where two are named; ``BadFile`` or
     ``Untrusted`` if a ``tierctl.toml`` is in the way.
     """
-    here = working_directory(environment)
     if given == "":
         raise NotATarget("--target", given, "is empty")
     if given is not None:
-        return _of_target("--target", paths.normpath(paths.join(here, given)))
+        return _of_target("--target", absolute(given, environment))
     loaded = _of_environment(environment)
-    configured = _of_definitions(here)
+    file = _nearest_definitions(environment)
+    configured = None if file is None else _of_definitions(file)
     if loaded is not None and configured is not None and not _same(loaded, configured):
         raise AmbiguousTarget(loaded.target, configured.target)
     found = loaded or configured
     if found is None:
-        raise NoTarget("empty" if TIER_DIR in environment else "not set")
+        definitions = "no tierctl.toml was found" if file is None else f"{shown(file)} names none"
+        raise NoTarget("empty" if TIER_DIR in environment else "not set", definitions)
     return found
 
 
 def absolute(path: str, environment: Mapping[str, str]) -> str:
-    """Return a path as it was given, made absolute but not resolved."""
-    return paths.normpath(paths.join(working_directory(environment), path))
+    """Return a path as it was given, made absolute but not resolved.
+
+    Only where ``..`` follows a symlink, which leads out of another directory
+    than the one it is in, is the symlink resolved.
+    """
+    if not paths.isabs(path):
+        path = paths.join(working_directory(environment), path)
+    place = "/"
+    for name in path.split("/"):
+        if name == "..":
+            place = paths.dirname(paths.realpath(place) if paths.islink(place) else place)
+        elif name not in ("", "."):
+            place = paths.join(place, name)
+    return place
 
 
 def working_directory(environment: Mapping[str, str]) -> str:
     """Return the working directory as the shell spells it, symlinks and all.
 
-    Raises ``OSError`` if it has been removed.
+    Raises ``NotATarget`` if it has been removed.
     """
     spelled = environment.get("PWD", "")
-    if paths.isabs(spelled):
-        try:
-            if paths.samefile(spelled, "."):
-                return spelled
-        except OSError:
-            pass
-    return os.getcwd()
+    with suppress(OSError):
+        if paths.isabs(spelled) and paths.samefile(spelled, "."):
+            return spelled
+    try:
+        return os.getcwd()
+    except FileNotFoundError as error:
+        raise NotATarget(
+            "the working directory", spelled, "has been removed", "Change to another one: cd"
+        ) from error
 
 
 def _of_environment(environment: Mapping[str, str]) -> Layout | None:
@@ -69,6 +85,9 @@ def _of_environment(environment: Mapping[str, str]) -> Layout | None:
             infrastructure = paths.dirname(infrastructure)
         if _is_infrastructure(infrastructure):
             return Layout(infrastructure)
+    if not paths.lexists(tier):
+        hint = "Load a tier again (source .../production/etc/profile.sh), or give --target DIR."
+        raise NotATarget(TIER_DIR, tier, "is gone", hint)
     raise NotATarget(TIER_DIR, tier, "is not in an infrastructure")
 
 
@@ -77,7 +96,8 @@ def _of_target(source: str, target: str) -> Layout:
     if _is_infrastructure(layout.infrastructure):
         return layout
     if _is_infrastructure(target):
-        raise NotATarget(source, target, "is an infrastructure: its parent is the target")
+        hint = f"Try: --target {typed(paths.dirname(target))}"
+        raise NotATarget(source, target, "is an infrastructure: its parent is the target", hint)
     if not paths.isdir(target):
         raise NotATarget(source, target, "is not a directory")
     raise NotATarget(source, target, f"holds no {INFRASTRUCTURE}")
@@ -91,19 +111,27 @@ def _same(one: Layout, other: Layout) -> bool:
     return paths.samefile(one.infrastructure, other.infrastructure)
 
 
-def _of_definitions(directory: str) -> Layout | None:
-    """Return the target that the nearest ``tierctl.toml`` upwards names, if it names one."""
+def _nearest_definitions(environment: Mapping[str, str]) -> str | None:
+    """Return the nearest ``tierctl.toml`` upwards from the working directory."""
+    try:
+        directory = working_directory(environment)
+    except NotATarget:  # it has been removed, and with it what was in it
+        return None
     while True:
         file = paths.join(directory, DEFINITIONS)
         if paths.lexists(file):
-            break
+            return file
         if directory == (parent := paths.dirname(directory)):
             return None
         directory = parent
+
+
+def _of_definitions(file: str) -> Layout | None:
+    """Return the target that a ``tierctl.toml`` names, if it names one."""
     target = _read_target(file)
     if target is None:
         return None
-    return _of_target(shown(file), paths.normpath(paths.join(directory, target)))
+    return _of_target(shown(file), absolute(paths.join(paths.dirname(file), target), {}))
 
 
 def _read_target(file: str) -> str | None:
@@ -125,6 +153,9 @@ def _read_trusted(file: str) -> bytes:
     trap owns both.
     """
     hint = "It has to belong to root or to you. To go on without it: --target DIR"
+    link = os.lstat(file)
+    if stat.S_ISLNK(link.st_mode) and link.st_uid not in (0, os.geteuid()):
+        raise Untrusted(file, f"is a symlink of user {link.st_uid}", hint)
     # O_NONBLOCK: opening a FIFO that somebody left here must not hang.
     with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as stream:
         found = os.fstat(stream.fileno())

@@ -36,6 +36,33 @@ def test_the_option_wants_the_directory_given_to_bootstrap(tmp_path: Path, given
             target.find(given, {})
 
 
+def test_the_infrastructure_s_parent_is_proposed(tmp_path: Path) -> None:
+    layout = make_target(tmp_path / "my lab")
+    with pytest.raises(NotATarget) as raised:
+        target.find(layout.infrastructure, {})
+    assert f"Try: --target '{layout.target}'" == raised.value.hint
+
+
+def test_a_path_up_from_a_symlink_is_where_the_kernel_goes(tmp_path: Path) -> None:
+    (tmp_path / "gpfs" / "software").mkdir(parents=True)
+    layout = make_target(tmp_path / "gpfs" / "lab")
+    make_target(tmp_path / "lab")
+    (tmp_path / "software").symlink_to("gpfs/software")
+    assert layout == target.find(f"{tmp_path}/software/../lab", {})
+    assert f"{tmp_path}/lab" == target.absolute(f"{tmp_path}/elsewhere/../lab//.", {})
+
+
+def test_without_a_working_directory_an_absolute_path_will_do(
+    tmp_path: Path, elsewhere: Path
+) -> None:
+    layout = make_target(tmp_path / "lab")
+    elsewhere.rmdir()
+    assert layout == target.find(layout.target, {"PWD": str(elsewhere)})
+    assert layout == target.find(None, {"IAC_TIER_DIR": layout.within("blue")})
+    with pytest.raises(NotATarget, match=f"{elsewhere} has been removed"):
+        target.find("lab", {"PWD": str(elsewhere)})
+
+
 class TestLoadedTier:
     @pytest.mark.parametrize("tier", ["blue", "production", "deployments/41", "blue/"])
     def test_its_infrastructure_is_found(self, tmp_path: Path, tier: str) -> None:
@@ -58,6 +85,11 @@ class TestLoadedTier:
     def test_what_is_no_tier_is_refused(self, value: str) -> None:
         with pytest.raises(NotATarget, match="IAC_TIER_DIR"):
             target.find(None, {"IAC_TIER_DIR": value})
+
+    def test_one_that_is_gone_is_said_to_be(self, tmp_path: Path) -> None:
+        with pytest.raises(NotATarget, match="deployments/41 is gone") as raised:
+            target.find(None, {"IAC_TIER_DIR": f"{tmp_path}/lab/infrastructure/deployments/41"})
+        assert "Load a tier again" in raised.value.hint
 
     @pytest.mark.parametrize("environment", [{}, {"IAC_TIER_DIR": ""}])
     def test_without_one_both_ways_are_named(self, environment: dict[str, str]) -> None:
@@ -91,9 +123,32 @@ class TestDefinitions:
             target.find(None, {"IAC_TIER_DIR": one.within("blue")})
         assert "--target" in raised.value.hint
 
-    def test_one_that_names_no_target_is_passed_over(self, elsewhere: Path) -> None:
+    def test_one_that_names_no_target_is_said_to(self, elsewhere: Path) -> None:
         (elsewhere / "tierctl.toml").write_text('path = ["python"]')
-        with pytest.raises(NoTarget):
+        with pytest.raises(NoTarget, match=f"{elsewhere}/tierctl.toml names none"):
+            target.find(None, {})
+
+    def test_one_that_names_no_target_leaves_it_to_the_loaded_tier(
+        self, tmp_path: Path, elsewhere: Path
+    ) -> None:
+        layout = make_target(tmp_path / "lab")
+        (elsewhere / "tierctl.toml").write_text('path = ["python"]')
+        assert layout == target.find(None, {"IAC_TIER_DIR": layout.within("blue")})
+
+    def test_one_s_own_link_is_followed(self, tmp_path: Path, elsewhere: Path) -> None:
+        layout = make_target(tmp_path / "lab")
+        (tmp_path / "repo").mkdir()
+        (tmp_path / "repo" / "definitions.toml").write_text(f'target = "{layout.target}"')
+        (elsewhere / "tierctl.toml").symlink_to("../repo/definitions.toml")
+        assert layout == target.find(None, {})
+
+    def test_a_link_of_another_user_is_not(self, tmp_path: Path, elsewhere: Path) -> None:
+        require_root()
+        layout = make_target(tmp_path / "lab")
+        (tmp_path / "mine.toml").write_text(f'target = "{layout.target}"')
+        (elsewhere / "tierctl.toml").symlink_to("../mine.toml")
+        os.lchown(elsewhere / "tierctl.toml", 12345, 12345)
+        with pytest.raises(Untrusted, match="is a symlink of user 12345"):
             target.find(None, {})
 
     @pytest.mark.parametrize(
