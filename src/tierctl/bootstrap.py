@@ -2,12 +2,13 @@
 
 The infrastructure is built under another name, closed to everybody else, and
 gets its own when it is whole. Every step can be taken twice, so that a second
-bootstrap finishes what a killed one left. Nothing that was there is deleted or
-replaced.
+bootstrap finishes what a killed one left, provided that nobody else can have
+put anything there. Nothing that was there is deleted or replaced.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,20 +21,26 @@ from tierctl.errors import (
     Exists,
     InvalidTargetPath,
     Locked,
+    LocksUnsupported,
+    NoSuchGroup,
     NotWritable,
+    TierctlError,
     Untrusted,
     cause_of,
 )
 from tierctl.events import Author, Event, EventKind, new_event
-from tierctl.filesystem import FileSystem, Kind, LockTimeout, exists
-from tierctl.groups import Group
-from tierctl.layout import PRODUCTION, STAGING, TIER_DIRECTORIES, Layout
+from tierctl.filesystem import Entry, FileSystem, Kind, LockTimeout, LockUnavailable, exists
+from tierctl.groups import Group, group_name
+from tierctl.layout import BLUE, GREEN, PRODUCTION, STAGING, TIER_DIRECTORIES, Layout
 from tierctl.past import Past
 from tierctl.rotation import Color, Content, State
 from tierctl.text import shown, typed
 from tierctl.validators import validate_target_path
 
+_GROUP_WRITE = 0o020
 _OTHERS_WRITE = 0o002
+# chown(2) says one of these of a group that may not be given here, or has no number here.
+_CANNOT_GIVE = (errno.EPERM, errno.EINVAL)
 INITIAL = State(
     production=Color.GREEN,
     staging=Color.BLUE,
@@ -42,20 +49,25 @@ INITIAL = State(
 )
 
 
-def check(fs: FileSystem, target: str) -> Layout:
+def check(fs: FileSystem, target: str, group: Group | None = None) -> Layout:
     """Return the layout of a target that can be made at an absolute path.
 
     Raises ``InvalidTargetPath``, ``Exists``, ``NotWritable`` or ``Untrusted``.
     """
     validate_target_path(target)
-    _require_outside(fs, target)
     layout = Layout.of_target(target)
-    _require_absent(fs, layout)
-    place = target if exists(fs, target) else paths.dirname(target)
+    place = paths.dirname(target)
     _require_directory(fs, place)
+    if exists(fs, target):
+        place = target
+        _require_directory(fs, place)
+    _require_outside(fs, target)
+    _require_absent(fs, layout)
     if not fs.is_writable(place):
         raise NotWritable(place, control.why_not_writable(fs, place))
-    _require_own(fs, layout.half_built)
+    if exists(fs, layout.cache):
+        _require_directory(fs, layout.cache)
+    _require_own(fs, layout.half_built, group)
     return layout
 
 
@@ -65,16 +77,21 @@ def create(
     """Make a target at an absolute path, owned by a group if one is given; return its first event.
 
     Raises what ``check`` raises, ``Locked`` while another bootstrap is at work,
-    and ``ChangeUnfinished`` where one called again goes on.
+    ``NoSuchGroup`` if the group cannot be given things here, and
+    ``ChangeUnfinished`` where one called again goes on.
     """
-    layout = check(fs, target)
+    layout = check(fs, target, group)
     try:
-        return _create(fs, layout, author, _Maker(fs, group), lock_timeout)
+        event = _create(fs, layout, author, _Maker(fs, group), lock_timeout)
     except LockTimeout as error:
         raise Locked("another bootstrap", lock_timeout) from error
+    except LockUnavailable as error:
+        raise LocksUnsupported(Layout(layout.half_built).lock, cause_of(error)) from error
     except OSError as error:
         _require_absent(fs, layout)  # another bootstrap was faster, and took the work along
-        raise ChangeUnfinished("bootstrap", "stopped half way", cause_of(error)) from error
+        raise _failure(fs, layout, group, error) from error
+    _make_durable(fs, layout)
+    return event
 
 
 def _create(
@@ -83,18 +100,18 @@ def _create(
     work = Layout(layout.half_built)
     maker.directories(layout.target)
     maker.private_directory(work.infrastructure)
-    _require_own(fs, work.infrastructure)  # whatever was made there since the check
+    _require_own(fs, work.infrastructure, maker.group)  # whatever was made there since the check
     maker.directories(work.control)
     with fs.lock(work.lock, timeout=lock_timeout):
         if exists(fs, layout.infrastructure):
             _drop(fs, work)
             _require_absent(fs, layout)
+        maker.close(work.infrastructure)
+        _require_own(fs, work.infrastructure, maker.group)  # from here on nobody else reaches it
         event = _build(fs, layout, work, maker, author)
         maker.directories(layout.cache)
         maker.open_up(work.infrastructure)
         fs.rename(work.infrastructure, layout.infrastructure)
-    fs.sync(layout.target)
-    fs.sync(paths.dirname(layout.target))
     return event
 
 
@@ -110,32 +127,41 @@ def _build(fs: FileSystem, layout: Layout, work: Layout, maker: _Maker, author: 
     maker.file(work.config, config.render(policy))
     maker.directories(work.deployments)
     for color in Color:
-        _build_color(layout, work, maker, color.value)
+        top = work.within(color.value)
+        maker.directories(top, *(paths.join(top, name) for name in TIER_DIRECTORIES))
+        for name, text in profiles.files(layout, color.value).items():
+            maker.file(paths.join(top, "etc", name), text)
     maker.link(work.within(STAGING), INITIAL.staging.value)
     maker.link(work.within(PRODUCTION), Color.GREEN.value)
     event = history.newest(fs, work)
     if event is None:
         event = new_event(EventKind.BOOTSTRAP, author, None, INITIAL, Past())
         history.append(fs, work, event)
-    for directory in _directories(work):
-        fs.sync(directory)
     return event
 
 
-def _build_color(layout: Layout, work: Layout, maker: _Maker, color: str) -> None:
-    top = work.within(color)
-    maker.directories(top, *(paths.join(top, name) for name in TIER_DIRECTORIES))
-    for name, text in profiles.files(layout, color).items():
-        maker.file(paths.join(top, "etc", name), text)
+def _failure(fs: FileSystem, layout: Layout, group: Group | None, error: OSError) -> TierctlError:
+    if group is not None and error.errno in _CANNOT_GIVE:
+        return NoSuchGroup(
+            f"nothing can be given to the group {shown(group.name)} here: {cause_of(error)}",
+            "Choose another group or another directory, or leave out --group.",
+        )
+    left = "before anything was built"
+    if exists(fs, layout.half_built):
+        left = f"half way, what is built is in {shown(layout.half_built)}"
+    return ChangeUnfinished("bootstrap", f"stopped {left}", cause_of(error))
 
 
-def _directories(work: Layout) -> Iterator[str]:
-    yield from (work.control, work.deployments)
-    for color in Color:
-        for name in TIER_DIRECTORIES:
-            yield paths.join(work.within(color.value), name)
-        yield work.within(color.value)
-    yield work.infrastructure
+def _make_durable(fs: FileSystem, layout: Layout) -> None:
+    try:
+        fs.sync(layout.target)
+        fs.sync(paths.dirname(layout.target))
+    except OSError as error:
+        raise TierctlError(
+            f"bootstrap: finished, not yet durable: {cause_of(error)}",
+            "Before it is used, see whether all is there:",
+            f"doctor --target {typed(layout.target)}",
+        ) from error
 
 
 def _require_absent(fs: FileSystem, layout: Layout) -> None:
@@ -149,17 +175,19 @@ def _require_absent(fs: FileSystem, layout: Layout) -> None:
 
 def _require_outside(fs: FileSystem, target: str) -> None:
     """Raise ``InvalidTargetPath`` within an infrastructure, where tiers come and go."""
-    place, inner = target, ""
-    while place != inner:
-        if all(exists(fs, Layout(place).within(name)) for name in (PRODUCTION, STAGING)):
-            raise InvalidTargetPath(
-                f"{shown(target)} lies in an infrastructure: {shown(place)}",
-                "Choose a directory outside of it.",
-            )
-        place, inner = paths.dirname(place), place
+    for spelling in (target, paths.realpath(target)):
+        place, inner = spelling, ""
+        while place != inner:
+            if all(exists(fs, Layout(place).within(name)) for name in (STAGING, BLUE, GREEN)):
+                raise InvalidTargetPath(
+                    f"{shown(target)} lies in an infrastructure: {shown(place)}",
+                    "Choose a directory outside of it.",
+                )
+            place, inner = paths.dirname(place), place
 
 
 def _require_directory(fs: FileSystem, place: str) -> None:
+    hint = "Choose another directory, or move away what is in its place."
     try:
         kind = fs.entry(place, follow=True).kind
     except FileNotFoundError as error:
@@ -167,26 +195,46 @@ def _require_directory(fs: FileSystem, place: str) -> None:
         if exists(fs, place):
             hint = "It is a symlink that leads nowhere: mend or remove it."
         raise InvalidTargetPath(f"there is no directory {shown(place)}", hint) from error
+    except OSError as error:
+        raise InvalidTargetPath(f"there is no directory: {cause_of(error)}", hint) from error
     if kind is not Kind.DIRECTORY:
-        raise InvalidTargetPath(f"{shown(place)} is not a directory", "Choose another one.")
+        raise InvalidTargetPath(f"{shown(place)} is not a directory", hint)
 
 
-def _require_own(fs: FileSystem, half_built: str) -> None:
+def _require_own(fs: FileSystem, half_built: str, group: Group | None) -> None:
     """Raise ``Untrusted`` if what a bootstrap would go on with may be somebody else's work."""
-    try:
-        entry = fs.entry(half_built)
-    except FileNotFoundError:
-        return
-    reason = ""
-    if entry.kind is not Kind.DIRECTORY:
-        reason = f"is a {entry.kind.value}, not a directory"
-    elif entry.uid != os.geteuid():
-        reason = f"belongs to user {entry.uid}: only they can finish that bootstrap"
-    elif entry.mode & _OTHERS_WRITE:
-        reason = "can be written by everybody"
-    if reason:
-        hint = f"Look at it; if nobody needs it: rm -r {typed(half_built)}"
-        raise Untrusted(half_built, reason, hint)
+    hint = f"Look at it; if no bootstrap is running: rm -r {typed(half_built)}"
+    kinds = dict.fromkeys(map(Layout(half_built).within, (STAGING, PRODUCTION)), (Kind.LINK,))
+    kinds[half_built] = (Kind.DIRECTORY,)
+    for path, entry in _tree(fs, half_built):
+        reason = _why_not_own(entry, group)
+        if entry.kind not in kinds.get(path, (Kind.DIRECTORY, Kind.FILE)):
+            reason = f"is a {entry.kind.value}"
+        if reason:
+            raise Untrusted(path, reason, hint)
+
+
+def _why_not_own(entry: Entry, group: Group | None) -> str:
+    if entry.uid != os.geteuid():
+        return f"belongs to user {entry.uid}: only they can finish that bootstrap"
+    if entry.kind is Kind.LINK:  # its mode means nothing
+        return ""
+    if entry.mode & _OTHERS_WRITE:
+        return "can be written by everybody"
+    if entry.mode & _GROUP_WRITE and (group is None or entry.gid != group.gid):
+        return f"can be written by the group {group_name(entry.gid)}"
+    return ""
+
+
+def _tree(fs: FileSystem, path: str) -> Iterator[tuple[str, Entry]]:
+    """Yield what stands at a path and below, directories first, passing over what vanishes."""
+    names: list[str] = []
+    with suppress(FileNotFoundError):
+        entry = fs.entry(path)
+        yield path, entry
+        names = fs.names(path) if entry.kind is Kind.DIRECTORY else []
+    for name in names:
+        yield from _tree(fs, paths.join(path, name))
 
 
 class _Maker:
@@ -196,32 +244,44 @@ class _Maker:
         self._fs = fs
         self.group = group
         self._gid = None if group is None else group.gid
+        self._mode = control.directory_mode(shared=group is not None)
+        self._file_mode = 0o644 if group is None else 0o664
 
     def directories(self, *wanted: str) -> None:
         """Make directories; one that is there stays as it is."""
-        mode = control.directory_mode(shared=self.group is not None)
         for path in wanted:
             try:
-                self._fs.make_directory(path, mode, group=self._gid)
+                self._fs.make_directory(path, self._mode, group=self._gid)
             except FileExistsError:
                 if self._fs.entry(path, follow=True).kind is not Kind.DIRECTORY:
                     raise
 
     def private_directory(self, path: str) -> None:
         """Make a directory that is closed to everybody else; one that is there stays as it is."""
-        mode = control.directory_mode(shared=self.group is not None) & ~0o077
         with suppress(FileExistsError):
-            self._fs.make_directory(path, mode, group=self._gid)
+            self._fs.make_directory(path, self._mode & ~0o077, group=self._gid)
 
-    def open_up(self, path: str) -> None:
-        """Open such a directory to those who are to use it."""
-        mode = control.directory_mode(shared=self.group is not None)
-        self._fs.set_mode(path, mode, group=self._gid)
+    def close(self, path: str) -> None:
+        """Close such a directory again, if a bootstrap was killed when it had opened it."""
+        if self._fs.entry(path).mode & 0o077:
+            self._fs.set_mode(path, self._mode & ~0o077)
+
+    def open_up(self, top: str) -> None:
+        """Flush what was made, with its modes whatever killed bootstraps left; the top last."""
+        for path, entry in reversed(list(_tree(self._fs, top))):
+            if entry.kind is Kind.LINK:
+                continue
+            mode = self._mode if entry.kind is Kind.DIRECTORY else self._file_mode
+            if path == Layout(top).lock:
+                mode &= ~0o007 if self.group else ~0o077
+            if entry.mode != mode or self._gid not in (None, entry.gid):
+                self._fs.set_mode(path, mode, group=self._gid)
+            if entry.kind is Kind.DIRECTORY:
+                self._fs.sync(path)
 
     def file(self, path: str, text: str) -> None:
         """Write a file."""
-        mode = 0o644 if self.group is None else 0o664
-        self._fs.write(path, text.encode("utf-8", "surrogateescape"), mode=mode)
+        self._fs.write(path, text.encode("utf-8", "surrogateescape"), mode=self._file_mode)
 
     def link(self, path: str, target: str) -> None:
         """Make a symlink; one that is there points to the same."""

@@ -22,6 +22,8 @@ from tierctl.text import shown
 # The newest event is in the first block; who reads on wants more at a time.
 _FIRST_BLOCK = 4 * 1024
 _LARGEST_BLOCK = 256 * 1024
+# So many events are named where several may be meant.
+_MOST_NAMED = 4
 
 
 class _Line(NamedTuple):
@@ -97,6 +99,8 @@ def newest_first(fs: FileSystem, layout: Layout) -> Iterator[Event]:
 
 def find(fs: FileSystem, layout: Layout, beginning: str) -> Event:
     """Return the one event whose id begins so; raises ``NoSuchEvent``."""
+    if not beginning:
+        raise NoSuchEvent("an event's id cannot be empty", "List them with:", "history")
     found = [event for event in newest_first(fs, layout) if event.id.startswith(beginning)]
     exact = [event for event in found if event.id == beginning]
     match exact or found:
@@ -105,7 +109,9 @@ def find(fs: FileSystem, layout: Layout, beginning: str) -> Event:
         case []:
             what = f"no event {shown(beginning)}"
         case _:
-            what = f"several events begin with {shown(beginning)}"
+            few = ", ".join(event.id for event in found[:_MOST_NAMED])
+            more = ", ..." if len(found) > _MOST_NAMED else ""
+            what = f"several events begin with {shown(beginning)}: {shown(few)}{more}"
     raise NoSuchEvent(what, "List them with:", "history")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from tierctl import tiers
 from tierctl.errors import Guarded, NothingToRollBackTo, WrongColor
 from tierctl.events import Event, EventKind
 from tierctl.filesystem import FileSystem, exists
@@ -163,18 +164,19 @@ def _require_present(fs: FileSystem, layout: Layout, state: State, content: Cont
             "Name a deployment that is still there:",
             "rollback --to NUMBER",
         )
-    if not exists(fs, layout.within(content.directory)):
-        raise NothingToRollBackTo(
-            f"{content} is not there any more", "See what was served before:", "history"
-        )
     if not exists(fs, layout.deployment_record(content.directory)):
+        gone = not exists(fs, layout.within(content.directory))
+        finished = tiers.deployments(fs, layout, finished=True)
         raise NothingToRollBackTo(
-            f"{content} was never finished", "See what was served before:", "history"
+            f"{content} is not there" if gone else f"{content} was never finished",
+            f"Finished deployments: {', '.join(map(str, finished)) or 'none'}. "
+            "See what was served before:",
+            "history",
         )
     if state.staged.deployment is None:
         raise NothingToRollBackTo(
             f"staging's color {state.staging} is a plain directory, "
             f"and a rollback to {content} would have to move it away",
-            f"Make it a deployment: move it to {layout.deployments}/NUMBER, "
+            f"Make it a deployment: move it to {shown(layout.deployments)}/NUMBER, "
             f"and link {state.staging} to that.",
         )

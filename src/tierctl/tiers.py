@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tierctl.filesystem import FileSystem, exists
+from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import DEPLOYMENTS, LINKS, Layout, is_deployment_number
 
 # Private tiers: their names begin so.
@@ -17,7 +17,12 @@ def is_tier_name(name: str) -> bool:
 def names(fs: FileSystem, layout: Layout) -> list[str]:
     """Return the tiers that exist: production, staging, the colors, then private ones."""
     found = fs.names(layout.infrastructure)
-    private = [name for name in found if name.startswith(PRIVATE)]
+    private = [
+        name
+        for name in found
+        if name.startswith(PRIVATE)
+        and fs.entry(layout.within(name)).kind in (Kind.LINK, Kind.DIRECTORY)
+    ]
     return [name for name in LINKS if name in found] + private
 
 
@@ -30,5 +35,6 @@ def deployments(fs: FileSystem, layout: Layout, *, finished: bool) -> list[int]:
     return [
         number
         for number in sorted(map(int, found), reverse=True)
-        if exists(fs, layout.deployment_record(f"{DEPLOYMENTS}/{number}")) is finished
+        if fs.entry(layout.within(f"{DEPLOYMENTS}/{number}")).kind is Kind.DIRECTORY
+        and exists(fs, layout.deployment_record(f"{DEPLOYMENTS}/{number}")) is finished
     ]

@@ -41,7 +41,8 @@ def damaged(layout: Layout) -> Layout:
 def test_a_healthy_target_exits_with_0(tierctl: Program, layout: Layout) -> None:
     done = tierctl("doctor", "-t", layout.target)
     assert (0, "") == (done.code, done.err)
-    lines = done.out.splitlines()
+    *lines, summary = done.out.splitlines()
+    assert "no problems, no notes" == summary
     assert lines[0].startswith("ok       links: production -> green, staging -> blue")
     assert {"ok"} == {line.split()[0] for line in lines}
 
@@ -69,8 +70,9 @@ def test_further_lines_of_a_text_are_indented(tierctl: Program, damaged: Layout)
     Path(damaged.within("staging")).unlink()
     Path(damaged.within("staging")).symlink_to("green")
     Path(damaged.within("production")).unlink()
-    lines = tierctl("doctor", "-t", damaged.target).out.splitlines()
+    *lines, summary = tierctl("doctor", "-t", damaged.target).out.splitlines()
     assert {"ok", "note", "problem", ""} == {line[:9].strip() for line in lines}
+    assert "3 problems, 1 note" == summary
     assert any(line.startswith("           intended: production -> blue") for line in lines)
 
 
@@ -149,7 +151,9 @@ class TestFix:
         said = done.err.splitlines()
         assert "finished the interrupted change" in said
         assert f"removed {temporary(damaged.intent)}" in said
-        assert {"ok"} == {line.split()[0] for line in done.out.splitlines()}
+        *lines, summary = done.out.splitlines()
+        assert {"ok"} == {line.split()[0] for line in lines}
+        assert "no problems, no notes" == summary
         assert {"production": "blue", "staging": "green"} == links(damaged)
 
     def test_one_that_fails_is_a_warning_and_exit_code_1(

@@ -1,5 +1,6 @@
 """The group: help, the table of commands, errors that are nobody's command."""
 
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import click
 import pytest
 from pytest_mock import MockerFixture
 
-from program import Program, run_installed
+from program import Program, installed, run_installed
 from targets import make_target
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.main import tierctl as group
@@ -140,7 +141,7 @@ def test_ctrl_c_is_130(tierctl: Program, mocker: MockerFixture) -> None:
     mocker.patch("tierctl.target.find", side_effect=KeyboardInterrupt)
     done = tierctl("promote-staging")
     assert 130 == done.code
-    assert "the next command finishes it" in done.err
+    assert "the next change finishes it" in done.err
 
 
 @pytest.mark.parametrize("encoding", ["ascii:strict", "utf-8:strict", "latin-1:strict"])
@@ -150,3 +151,59 @@ def test_every_name_can_be_printed_in_every_encoding(tmp_path: Path, encoding: s
     assert 1 == done.code
     assert "Traceback" not in done.err
     assert "/no/\\xff" in done.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (
+            ["promot"],
+            "No such command 'promot'. Did you mean promote-staging?\nSee: tierctl --help",
+        ),
+        (["xyz"], "No such command 'xyz'.\nSee: tierctl --help"),
+        (["-t", "lab", "status"], "A command's options stand behind it: tierctl COMMAND -t"),
+        (["status", "--lmit"], "See: tierctl status --help"),
+        (["promote-staging", "x"], "See: tierctl promote-staging --help"),
+        (["rollback", "--to", "x"], "See: tierctl rollback --help"),
+        (["bootstrap"], "See: tierctl bootstrap --help"),
+        (["completion", "tcsh"], "'SHELL': 'tcsh' is not one of 'bash', 'zsh', 'fish'."),
+        (["rollback", "--lock-timeout", "abc"], "'abc' is not a valid number of seconds."),
+        (["rollback", "--lock-timeout", "nan"], "'nan' is not a valid number of seconds."),
+        (["rollback", "-m", "x" * 1001], "1001 characters; 1000 are enough."),
+    ],
+)
+def test_a_usage_error_says_what_to_type(tierctl: Program, typed: list[str], said: str) -> None:
+    done = tierctl(*typed)
+    assert (2, "") == (done.code, done.out)
+    assert said in done.err
+
+
+def test_the_document_of_a_usage_error_names_the_command(tierctl: Program) -> None:
+    done = tierctl("-t", "status.d", "promote-staging", "--json")
+    assert (2, "promote-staging") == (done.code, done.document["command"])
+
+
+def test_a_shell_that_asks_wrongly_for_completions_hears_nothing() -> None:
+    done = run_installed(env={"_TIERCTL_COMPLETE": "bash_complete"})
+    assert (1, "", "") == done
+
+
+def test_an_error_of_stdout_is_said_to_be_one(tmp_path: Path) -> None:
+    layout = make_target(tmp_path)
+    with open("/dev/full", "w") as full:
+        command = [installed(), "status", "-t", layout.target]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (1, "Error: standard output: No space left on device\n") == (
+        done.returncode,
+        done.stderr,
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux'")
+def test_of_problems_doctor_s_exit_code_tells_also_where_nobody_reads(tmp_path: Path) -> None:
+    layout = make_target(tmp_path, production=None, staging=None)
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as pipe:
+        done = subprocess.run([installed(), "doctor", "-t", layout.target], stdout=pipe)
+    assert 1 == done.returncode

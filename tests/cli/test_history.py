@@ -53,7 +53,7 @@ def test_no_event_or_several_are_refused(tierctl: Program, changed: Layout, begi
 
 def test_a_target_without_history_has_an_empty_one(tierctl: Program, tmp_path: Path) -> None:
     make_target(tmp_path)
-    assert (0, "", "") == tierctl("history", "-t", tmp_path)
+    assert (0, "", "No events yet.\n") == tierctl("history", "-t", tmp_path)
     assert [] == tierctl("history", "-t", tmp_path, "--json").document["events"]
 
 

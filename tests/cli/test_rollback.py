@@ -83,7 +83,7 @@ REFUSALS = {
     "the first promotion": "what production served before",
     "records missing": "what production served before",
     "no production": "production does not exist yet",
-    "content gone": "deployment 41 is not there any more",
+    "content gone": "deployment 41 is not there\nFinished deployments: 46, 45, 44, 43, 42. ",
     "never finished": "deployment 9 was never finished",
 }
 

@@ -424,9 +424,9 @@ REFUSED_ROLLBACKS = {
     no_production: "production does not exist yet",
     only_the_first_promotion: "history does not say what production served before",
     records_missing: "history does not say what production served before",
-    content_gone: "deployment 41 is not there any more",
+    content_gone: "deployment 41 is not there",
     content_unfinished: "deployment 9 was never finished",
-    never_there: "deployment 9 is not there any more",
+    never_there: "deployment 9 is not there",
     plain_directory_gone: "the plain directory green",
     plain_directory_in_the_way: "staging's color blue is a plain directory",
 }

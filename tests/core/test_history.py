@@ -331,10 +331,14 @@ class TestFind:
     def test_the_beginning_of_one_id_is_enough(self, records: Records, beginning: str) -> None:
         assert "20240102-aa" == records.find(beginning).id
 
-    @pytest.mark.parametrize("beginning", ["20240101", "2", ""])
-    def test_the_beginning_of_several_is_not(self, records: Records, beginning: str) -> None:
-        with pytest.raises(NoSuchEvent, match="several"):
-            records.find(beginning)
+    def test_the_beginning_of_several_names_them(self, records: Records) -> None:
+        with pytest.raises(NoSuchEvent, match="several") as caught:
+            records.find("2024")
+        assert "20240102-aa, 20240101-ab, 20240101-aa" in caught.value.message
+
+    def test_an_empty_one_is_refused(self, records: Records) -> None:
+        with pytest.raises(NoSuchEvent, match="cannot be empty"):
+            records.find("")
 
     @pytest.mark.parametrize("beginning", ["3", "aa", "20240102-aaa", "20240102-AA"])
     def test_the_beginning_of_none_is_not_found(self, records: Records, beginning: str) -> None:

@@ -21,10 +21,18 @@ from tierctl.text import shown, typed
 @click.option("--group", metavar="NAME", help="Share the target with a group: its members write.")
 @options.dry_run
 @options.message
+@options.lock_timeout
 @options.json
 @options.show_help
 @click.pass_obj
-def command(call: Call, target_dir: str, group: str | None, dry_run: bool, message: str) -> None:
+def command(
+    call: Call,
+    target_dir: str,
+    group: str | None,
+    dry_run: bool,
+    message: str,
+    lock_timeout: float,
+) -> None:
     """Create a target in TARGET_DIR.
 
     Both colors can be loaded at once: production is green, staging is blue. An
@@ -36,10 +44,10 @@ def command(call: Call, target_dir: str, group: str | None, dry_run: bool, messa
     shared_with = None if group is None else groups.find(group)
     event = None
     if dry_run:
-        layout = bootstrap.check(fs, place)
+        layout = bootstrap.check(fs, place, shared_with)
     else:
         who = author.current(os.environ, message)
-        event = bootstrap.create(fs, place, who, shared_with, lock_timeout=10.0)
+        event = bootstrap.create(fs, place, who, shared_with, lock_timeout=lock_timeout)
         layout = Layout.of_target(place)
     _tell(call, layout, dry_run=dry_run, event=None if event is None else to_document(event))
 

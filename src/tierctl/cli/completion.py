@@ -10,7 +10,7 @@ from tierctl.cli.output import result
 
 
 @click.command("completion", short_help=COMMANDS["completion"])
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]), metavar="SHELL")
 @options.show_help
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,13 +12,15 @@ from tierctl import author, control, doctor
 from tierctl.cli import options, values
 from tierctl.cli.changing import Teller
 from tierctl.cli.commands import COMMANDS
-from tierctl.cli.output import EXIT_FAILED, Call, result, say
+from tierctl.cli.output import EXIT_FAILED, Call, NobodyReads, result, say
 from tierctl.doctor import Finding, Severity, repairs
 from tierctl.filesystem import FileSystem, OsFileSystem
 from tierctl.text import shown
 
 if TYPE_CHECKING:
     from tierctl.layout import Layout
+
+_ORDER = [Severity.PROBLEM, Severity.NOTE, Severity.OK]
 
 
 @click.command("doctor", short_help=COMMANDS["doctor"])
@@ -42,11 +45,30 @@ def command(call: Call, target: str | None, fix: bool, dry_run: bool, lock_timeo
     if fix and dry_run:
         _preview(call, fs, layout, findings)
     healthy = not any(_stays_wrong(finding, foretell=fix and dry_run) for finding in findings)
+    with suppress(NobodyReads):  # the exit code tells all the same
+        _tell(call, findings, healthy=healthy)
+    return 0 if healthy else EXIT_FAILED
+
+
+def _tell(call: Call, findings: list[Finding], *, healthy: bool) -> None:
     if call.json:
         call.document(ok=healthy, findings=[_members(call, finding) for finding in findings])
     else:
-        result("\n".join(line for finding in findings for line in _lines(call, finding)))
-    return 0 if healthy else EXIT_FAILED
+        worst_first = sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
+        lines = [line for finding in worst_first for line in _lines(call, finding)]
+        result("\n".join([*lines, _summary(findings)]))
+
+
+def _summary(findings: list[Finding]) -> str:
+    problems, notes = (
+        sum(finding.severity is severity for finding in findings)
+        for severity in (Severity.PROBLEM, Severity.NOTE)
+    )
+    return f"{_counted(problems, 'problem')}, {_counted(notes, 'note')}"
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number or 'no'} {word}{'' if number == 1 else 's'}"
 
 
 def _repaired(

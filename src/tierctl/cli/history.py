@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain, islice
 
 import click
 
 from tierctl import history
 from tierctl.cli import options, values, wording
 from tierctl.cli.commands import COMMANDS
-from tierctl.cli.output import Call, result
+from tierctl.cli.output import Call, result, say
 from tierctl.events import Event, to_document
 from tierctl.filesystem import OsFileSystem
 
@@ -36,8 +36,13 @@ def command(call: Call, event: str | None, target: str | None, limit: int | None
     if call.json:
         call.document(ok=True, events=[to_document(found) for found in events])
         return
-    for found in events:
-        result(wording.event_line(found))
+    lines = (wording.event_line(found) for found in events)
+    first = next(lines, None)
+    if first is None:
+        say("No events yet.")
+        return
+    for line in chain([first], lines):
+        result(line)
 
 
 def _show_one(call: Call, event: Event) -> None:

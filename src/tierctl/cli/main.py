@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -31,8 +32,10 @@ def tierctl() -> None:
     """Blue/green deployment for software that lives on a filesystem.
 
     Build into staging, test it, and switch everybody over in one atomic step,
-    with a way back. The target is the one whose tier is loaded (IAC_TIER_DIR),
-    or --target DIR.
+    with a way back.
+
+    The target is --target DIR; or the one whose tier is loaded (IAC_TIER_DIR);
+    or the one that the nearest tierctl.toml names.
     """
 
 
@@ -59,10 +62,13 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         return _failed(call, EXIT_FAILED, "system", cause_of(error))
     except Exception as error:  # noqa: BLE001 (whatever it is, people get a message)
+        if _COMPLETE in os.environ:  # a message would end up in the line that is being typed
+            return EXIT_FAILED
         return _failed(call, EXIT_FAILED, "defect", _place_and_text(error), _REPORT_IT)
 
 
-_WHAT_NOW = "If a change was under way, the next command finishes it."
+_COMPLETE = "_TIERCTL_COMPLETE"
+_WHAT_NOW = "If a change was under way, the next change finishes it."
 _REPORT_IT = "This is a defect of tierctl: please report it, with what you typed."
 
 
@@ -70,7 +76,7 @@ def _run(arguments: Sequence[str], call: Call) -> int:
     code = tierctl.main(
         list(arguments),
         prog_name="tierctl",  # the same words when run by "python -m"
-        complete_var="_TIERCTL_COMPLETE",
+        complete_var=_COMPLETE,
         standalone_mode=False,
         obj=call,
     )
@@ -87,6 +93,8 @@ def _failed(call: Call, code: int, name: str, message: str, hint: str = "") -> i
 
 def _help_hint(error: click.UsageError) -> str:
     path = "tierctl" if error.ctx is None else error.ctx.command_path
+    if isinstance(error, click.NoSuchOption) and path == "tierctl":
+        return f"A command's options stand behind it: tierctl COMMAND {error.option_name}"
     return f"See: {path} --help"
 
 

@@ -69,7 +69,12 @@ def dry_run(command: F) -> F:
 def message(command: F) -> F:
     """Add ``--message``."""
     return click.option(
-        "-m", "--message", default="", metavar="WHY", help="The reason, for history."
+        "-m",
+        "--message",
+        type=values.Reason(),
+        default="",
+        metavar="WHY",
+        help="The reason, for history.",
     )(command)
 
 
@@ -78,8 +83,8 @@ def lock_timeout(command: F) -> F:
     return click.option(
         "--lock-timeout",
         type=values.Seconds(),
-        default=10.0,
-        show_default="10",
+        default=10,
+        show_default=True,
         metavar="SECONDS",
         help="How long to wait while somebody else changes the target.",
     )(command)

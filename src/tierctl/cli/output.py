@@ -11,6 +11,7 @@ from contextlib import suppress
 from io import TextIOWrapper
 from typing import Any, TextIO
 
+from tierctl.cli.commands import COMMANDS
 from tierctl.text import typed
 
 SCHEMA = 1
@@ -27,7 +28,7 @@ class Call:
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
-        self.command = next((word for word in arguments if not word.startswith("-")), "")
+        self.command = next((word for word in arguments if word in COMMANDS), "")
         # A first guess, for arguments that cannot be parsed; the option itself decides.
         self.json = "--json" in arguments
         self.target: str | None = None
@@ -75,6 +76,8 @@ def result(text: str) -> None:
         _write(sys.stdout, text)
     except BrokenPipeError as error:
         raise NobodyReads from error
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 def say(text: str) -> None:

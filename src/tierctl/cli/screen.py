@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -24,10 +25,9 @@ _COLUMNS_OF_A_PIPE = 500
 
 def show(drawing: RenderableType) -> None:
     """Print a drawing."""
-    console = _console()
-    with console.capture() as drawn:
-        console.print(drawing)
-    lines = drawn.get().rstrip("\n").split("\n")
+    drawn = io.StringIO()
+    _console(drawn).print(drawing)
+    lines = drawn.getvalue().rstrip("\n").split("\n")
     result("\n".join(line.rstrip() for line in lines))
 
 
@@ -44,8 +44,10 @@ def is_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
-def _console() -> Console:
-    return Console(highlight=False, width=None if is_terminal() else _COLUMNS_OF_A_PIPE)
+def _console(file: TextIO | None = None) -> Console:
+    person = is_terminal()
+    width = None if person else _COLUMNS_OF_A_PIPE
+    return Console(file=file, force_terminal=person, highlight=False, width=width)
 
 
 def status_table(layout: Layout, status: Status) -> RenderableType:

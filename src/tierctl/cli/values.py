@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tierctl.layout import Layout
 
+_LONGEST_REASON = 1000
 COLOR = click.Choice([color.value for color in Color])
 
 
@@ -114,10 +115,28 @@ class EventId(Completed, StringParamType):
         return [(event.id, str(event.kind)) for event in islice(fitting, 30)]
 
 
+class Reason(StringParamType):
+    """Why something is done: short enough for a line of history."""
+
+    name = "reason"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 (as click declares it)
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str:
+        """Convert, and refuse what nobody would read."""
+        reason: str = super().convert(value, param, ctx)
+        if len(reason) > _LONGEST_REASON:
+            self.fail(f"{len(reason)} characters; {_LONGEST_REASON} are enough.", param, ctx)
+        return reason
+
+
 class Seconds(FloatParamType):
     """A length of time that ends."""
 
-    name = "seconds"
+    name = "number of seconds"
 
     def convert(
         self,
@@ -128,5 +147,5 @@ class Seconds(FloatParamType):
         """Convert, and refuse what is below 0, "nan" and "inf"."""
         seconds: float = super().convert(value, param, ctx)
         if not 0 <= seconds < math.inf:
-            self.fail(f"{value} is not a number of seconds.", param, ctx)
+            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
         return seconds

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 def outcome(done: Outcome) -> list[str]:
     """Return what a change did, or would do: what moves, then by which steps."""
     if done.event is None:
-        return [f"nothing to do: production is {done.after.production} already"]
+        served = f"production is {done.after.production}"
+        if done.after.served is not None and done.after.served.deployment is not None:
+            served += f" and serves {done.after.served}"
+        return [f"nothing to do: {served} already"]
     moves = list(moved(done.before, done.after))
     return moves + [f"  by: {step}" for step in done.steps]
 
