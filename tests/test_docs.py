@@ -11,11 +11,14 @@ import picture
 from program import Program, installed
 from targets import make_target
 from tierctl.cli.commands import COMMANDS
+from tierctl.errors import TierctlError
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 # Where the examples live on the page, and what differs from run to run.
 PLACE = "/software"
+# What ``cli.main`` says of errors that are not tierctl's own.
+OTHER_CODES = {"usage", "interrupted", "system", "defect"}
 VARYING = [
     (r"\d{8}-\d{6}-[0-9a-f]{6}", "ID"),
     (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?Z?", "TIME"),
@@ -113,6 +116,34 @@ def test_documents_have_the_members_that_are_documented(tierctl: Program, tmp_pa
     doctor = tierctl("doctor", "-t", tmp_path, "--json").document
     assert {"findings"} == doctor.keys() - common
     assert {"severity", "subject", "text", "meaning", "advice"} == doctor["findings"][0].keys()
+
+
+@pytest.mark.parametrize("name", ["history", "bootstrap"])
+def test_the_documents_of_what_makes_no_change_are_documented_too(
+    tierctl: Program, tmp_path: Path, name: str
+) -> None:
+    made = tierctl("bootstrap", tmp_path / "lab", "--json").document
+    all_of_it = tierctl("history", "-t", tmp_path / "lab", "--json").document
+    one = tierctl("history", made["event"]["id"], "-t", tmp_path / "lab", "--json").document
+    members = made.keys() if name == "bootstrap" else all_of_it.keys() | one.keys()
+    assert documented(f"`{name}`") == members - {"schema", "command", "ok"}
+
+
+def test_an_error_has_the_members_that_are_documented(tierctl: Program, tmp_path: Path) -> None:
+    document = tierctl("status", "-t", tmp_path, "--json").document
+    assert {"schema", "command", "ok", "error"} == document.keys()
+    assert {"code", "message", "hint"} == document["error"].keys()
+
+
+def test_every_error_code_is_documented() -> None:
+    text = (ROOT / "docs/json.md").read_text().partition("## Error codes\n")[2]
+    codes = set(re.findall(r"^\| `([a-z-]+)` \|", text, re.M))
+    assert codes == {kind.code for kind in kinds(TierctlError)} | OTHER_CODES
+
+
+def kinds(kind: type[TierctlError]) -> list[type[TierctlError]]:
+    """Return a class of errors and all that are derived from it."""
+    return [kind, *(below for derived in kind.__subclasses__() for below in kinds(derived))]
 
 
 def test_the_picture_shows_what_status_shows(tmp_path: Path) -> None:
