@@ -11,6 +11,7 @@ nox.options.reuse_venv = "yes"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 TEST = nox.project.dependency_groups(PYPROJECT, "test")
+DEPLOY = PYPROJECT["project"]["optional-dependencies"]["deploy"]
 
 
 @nox.session(python=PYTHONS)
@@ -20,14 +21,14 @@ def tests(session: nox.Session) -> None:
         install_wheel(session)
     else:
         session.install("-e", ".")
-    session.install(*TEST)
+    session.install(*TEST, *DEPLOY)
     session.run("pytest", "-q", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
 def minimums(session: nox.Session) -> None:
     """Run the tests with the oldest dependencies that are declared."""
-    declared = [*PYPROJECT["project"]["dependencies"], *TEST]
+    declared = [*PYPROJECT["project"]["dependencies"], *TEST, *DEPLOY]
     session.install("-e", ".", *(wanted.replace(">=", "==") for wanted in declared))
     session.run("pytest", "-q", *session.posargs)
 
@@ -43,7 +44,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types, as they are on Linux and on macOS."""
-    session.install("-e", ".", *nox.project.dependency_groups(PYPROJECT, "types"))
+    session.install("-e", ".[deploy]", *nox.project.dependency_groups(PYPROJECT, "types"))
     for platform in ("linux", "darwin"):
         session.run("mypy", "--platform", platform)
 

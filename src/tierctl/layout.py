@@ -15,6 +15,9 @@ BLUE = "blue"
 GREEN = "green"
 LINKS = (PRODUCTION, STAGING, BLUE, GREEN)
 
+# An environment's name: what conda's prefix has room for below a target (validators.py).
+LONGEST_NAME = 24
+
 # What a tier's directory contains when it is made.
 TIER_DIRECTORIES = ("bin", "conda", "conda/envs", "etc", "etc/profile.d", "logs", "meta")
 
@@ -96,6 +99,13 @@ class Layout(NamedTuple):
 def is_deployment_number(name: str) -> bool:
     """Say whether a name is a deployment's number, as tierctl writes it."""
     return name.isascii() and name.isdigit() and name[0] != "0" and len(name) < 10
+
+
+def is_plain_name(name: object) -> bool:
+    """Say whether a name can be one of a directory that people and shells type as it is."""
+    if not isinstance(name, str) or not name.isascii() or not 0 < len(name) <= LONGEST_NAME:
+        return False
+    return name[0].isalnum() and all(char.isalnum() or char in "_.-" for char in name)
 
 
 def temporary(path: str) -> str:

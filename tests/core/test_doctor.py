@@ -224,11 +224,6 @@ PROBLEMS: dict[str, tuple[Damage, str, str]] = {
         "links",
         "/dev1 is dangling",
     ),
-    "private tier a file": (
-        lambda at: Path(at.within("test1")).touch(),
-        "links",
-        "/test1 is a file",
-    ),
     **{
         f"{name} open to all": (
             lambda at, name=name: Path(getattr(at, name)).chmod(0o777),  # type: ignore[misc]

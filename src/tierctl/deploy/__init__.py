@@ -1,0 +1,1 @@
+"""Building a tier from definitions, all or nothing."""

@@ -1,0 +1,138 @@
+"""Definitions: a directory that says what a tier contains, read and checked as a whole.
+
+Everything that is wrong is found before anything is built, and told at once.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from os import path as paths
+
+from tierctl.deploy import overlay
+from tierctl.deploy.environments import Environment, WrongSpec, read_environment
+from tierctl.deploy.problems import BadDefinitions, Place, Problems
+from tierctl.layout import is_plain_name
+from tierctl.target import DEFINITIONS
+from tierctl.text import shown
+
+ENVIRONMENTS = "environments"
+OVERLAY = "tier"
+_SETTINGS = {"target", "path"}
+# The first part of conda's subdirs.
+_SYSTEMS = {"linux", "osx"}
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """What a tier is to contain on one platform.
+
+    ``environments`` are in the order in which they come on PATH.
+    """
+
+    directory: str
+    environments: tuple[Environment, ...]
+    overlay: tuple[overlay.Item, ...]
+
+
+def read(directory: str, subdir: str, wrong_spec: WrongSpec) -> Definitions:
+    """Return the definitions in a directory for conda's ``subdir`` (``linux-64``).
+
+    ``wrong_spec`` says what is wrong with a match spec, or nothing. Raises
+    ``BadDefinitions`` with all that is wrong.
+    """
+    problems = Problems(directory)
+    files = _files(directory, subdir, problems)
+    found = [read_environment(file, problems, wrong_spec) for file in files]
+    environments = _unique(filter(None, found), problems)
+    order = _read_order(directory, problems)
+    items = tuple(overlay.read(paths.join(directory, OVERLAY), problems))
+    if not environments and not items and not problems:
+        problems.add(Place(directory), f"holds neither {ENVIRONMENTS}/*.yaml nor {OVERLAY}/")
+    ordered = _ordered(environments, order, problems)
+    if problems:
+        raise BadDefinitions(directory, tuple(problems))
+    return Definitions(directory, ordered, items)
+
+
+def _files(directory: str, subdir: str, problems: Problems) -> Iterator[str]:
+    """Yield the environment files that count on a platform, by name."""
+    top = paths.join(directory, ENVIRONMENTS)
+    if not paths.lexists(top):
+        return
+    system = subdir.partition("-")[0]
+    wanted = {"", system, subdir}
+    for where in sorted({"", *_directories(top)}):
+        if where in wanted:
+            yield from _yaml_files(paths.join(top, where), problems)
+        elif where.partition("-")[0] not in _SYSTEMS:
+            problems.add(
+                Place(paths.join(top, where)),
+                "is no platform: linux, osx, or a conda subdir such as linux-64",
+            )
+
+
+def _directories(top: str) -> list[str]:
+    return [entry.name for entry in os.scandir(top) if entry.is_dir()]
+
+
+def _yaml_files(directory: str, problems: Problems) -> Iterator[str]:
+    for name in sorted(os.listdir(directory)):
+        path = paths.join(directory, name)
+        if name.startswith(".") or paths.isdir(path):
+            continue
+        if name.endswith((".yaml", ".yml")):
+            yield path
+        else:
+            problems.add(Place(path), "is no environment: its name does not end in .yaml")
+
+
+def _unique(found: Iterable[Environment], problems: Problems) -> dict[str, Environment]:
+    environments: dict[str, Environment] = {}
+    for environment in found:
+        other = environments.setdefault(environment.name, environment)
+        if other is not environment:
+            problems.add(
+                environment.place,
+                f"makes the environment {environment.name}, which {other.place} makes already",
+            )
+    return environments
+
+
+def _read_order(directory: str, problems: Problems) -> list[str]:
+    """Return the names that ``path`` in ``tierctl.toml`` lists."""
+    file = paths.join(directory, DEFINITIONS)
+    place = Place(file)
+    try:
+        with open(file, "rb") as stream:
+            settings = tomllib.load(stream)
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, RecursionError) as error:
+        problems.add(place, f"no valid TOML: {error}")
+        return []
+    for name in sorted(settings.keys() - _SETTINGS):
+        problems.add(place, f"unknown setting {shown(name)}")
+    order = settings.get("path", [])
+    if not isinstance(order, list) or not all(map(is_plain_name, order)):
+        problems.add(place, 'path has to be a list of environments: path = ["python", "unix"]')
+        return []
+    return order
+
+
+def _ordered(
+    environments: dict[str, Environment], order: list[str], problems: Problems
+) -> tuple[Environment, ...]:
+    """Return the environments as they come on PATH: those that are listed, then by name."""
+    for name in order:
+        if name not in environments:
+            problems.add(
+                Place(DEFINITIONS), f"path lists {shown(name)}, but no file makes that environment"
+            )
+    if len(set(order)) < len(order):
+        problems.add(Place(DEFINITIONS), "path lists an environment twice")
+    names = [name for name in order if name in environments]
+    names += sorted(environments.keys() - set(order))
+    return tuple(environments[name] for name in names)

@@ -1,0 +1,165 @@
+"""Environment files: what conda and pip are to install, read with line numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from os import path as paths
+from urllib.parse import urlsplit
+
+import yaml
+
+from tierctl.deploy.problems import Place, Problems
+from tierctl.layout import is_plain_name
+from tierctl.text import shown
+
+_KEYS = {"name", "channels", "dependencies"}
+_LARGEST_FILE_BYTES = 1 << 20
+
+WrongSpec = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A conda environment: channels and match specs, and requirements for pip."""
+
+    name: str
+    place: Place
+    channels: tuple[str, ...]
+    specs: tuple[str, ...]
+    pip: tuple[str, ...] = ()
+
+
+def read_environment(file: str, problems: Problems, wrong_spec: WrongSpec) -> Environment | None:
+    """Return what a file says, or None, having noted what is wrong with it."""
+    return _Reader(file, problems, wrong_spec).read()
+
+
+class _Reader:
+    """Reads one file."""
+
+    def __init__(self, file: str, problems: Problems, wrong_spec: WrongSpec) -> None:
+        self._file = file
+        self._problems = problems
+        self._wrong_spec = wrong_spec
+
+    def read(self) -> Environment | None:
+        """Return the environment; None if anything is wrong."""
+        before = len(self._problems)
+        top = self._parsed()
+        if top is None:
+            return None
+        members = dict(self._members(top))
+        name = self._name(members.get("name"))
+        channels = tuple(self._channels(self._list(top, members, "channels")))
+        specs, pip = self._dependencies(self._list(top, members, "dependencies"))
+        if len(self._problems) > before:
+            return None
+        return Environment(name, self._place(top), channels, specs, pip)
+
+    def _wrong(self, node: yaml.Node, text: str) -> None:
+        self._problems.add(self._place(node), text)
+
+    def _place(self, node: yaml.Node) -> Place:
+        return Place(self._file, node.start_mark.line + 1)
+
+    def _parsed(self) -> yaml.MappingNode | None:
+        try:
+            with open(self._file, "rb") as stream:
+                data = stream.read(_LARGEST_FILE_BYTES + 1)
+            if len(data) > _LARGEST_FILE_BYTES:
+                raise ValueError("it is too large to be one")
+            top = yaml.compose(data.decode(), Loader=yaml.SafeLoader)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            line = 0 if mark is None else mark.line + 1
+            self._problems.add(Place(self._file, line), f"no valid YAML: {error.problem}")
+            return None
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+            self._problems.add(Place(self._file), f"cannot be read as YAML: {error}")
+            return None
+        if not isinstance(top, yaml.MappingNode):
+            self._problems.add(Place(self._file), "holds no environment: name, dependencies, ...")
+            return None
+        return top
+
+    def _members(self, mapping: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
+        seen = set()
+        for key, value in mapping.value:
+            name = str(key.value)
+            if name in seen:
+                self._wrong(key, f"{shown(name)} is there twice")
+            elif name not in _KEYS:
+                self._wrong(key, f"unknown key {shown(name)}")
+            seen.add(name)
+            yield name, value
+
+    def _name(self, node: yaml.Node | None) -> str:
+        stem = paths.splitext(paths.basename(self._file))[0]
+        if node is None:
+            name, place = stem, Place(self._file)
+        else:
+            name, place = self._text(node), self._place(node)
+        if not is_plain_name(name):
+            self._problems.add(
+                place, f"{shown(name)!r} cannot be a name: letters, digits, '_', '.' and '-'"
+            )
+        return name
+
+    def _list(self, top: yaml.Node, members: dict[str, yaml.Node], key: str) -> list[yaml.Node]:
+        node = members.get(key)
+        if node is None:
+            self._wrong(top, f"{key} are missing")
+            return []
+        return self._items(node, key)
+
+    def _items(self, node: yaml.Node, key: str) -> list[yaml.Node]:
+        if not isinstance(node, yaml.SequenceNode):
+            self._wrong(node, f"{key} has to be a list")
+            return []
+        if not node.value:
+            self._wrong(node, f"{key} is empty")
+        items: list[yaml.Node] = node.value
+        return items
+
+    def _channels(self, nodes: list[yaml.Node]) -> Iterator[str]:
+        for node in nodes:
+            channel = self._text(node)
+            if not channel or channel.startswith("-") or not channel.isprintable():
+                self._wrong(node, f"{shown(channel)!r} is no channel")
+            elif "@" in urlsplit(channel).netloc:
+                self._wrong(node, "a channel's URL holds a password: everybody can read it here")
+            yield channel
+
+    def _dependencies(self, nodes: list[yaml.Node]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        specs: list[str] = []
+        pip: list[str] = []
+        for node in nodes:
+            if isinstance(node, yaml.MappingNode):
+                pip.extend(self._pip(node))
+                continue
+            spec = self._text(node)
+            if wrong := self._wrong_spec(spec):
+                self._wrong(node, f"{shown(spec)!r} is no match spec: {wrong}")
+            specs.append(spec)
+        if pip and not any(re.match(r"python\b(?!-)", spec) for spec in specs):
+            self._wrong(nodes[0], "the pip section needs python among the dependencies")
+        return tuple(specs), tuple(pip)
+
+    def _pip(self, section: yaml.MappingNode) -> Iterator[str]:
+        for key, value in section.value:
+            if key.value != "pip":
+                self._wrong(key, f"unknown key {shown(str(key.value))}")
+                continue
+            for node in self._items(value, "pip"):
+                requirement = self._text(node)
+                if requirement.startswith("-"):
+                    self._wrong(node, f"{shown(requirement)!r} is an option, not a requirement")
+                yield requirement
+
+    def _text(self, node: yaml.Node) -> str:
+        if isinstance(node, yaml.ScalarNode):
+            return str(node.value).strip()
+        self._wrong(node, "has to be text")
+        return ""
