@@ -95,6 +95,10 @@ class Layout(NamedTuple):
         """Return the file whose presence says that a deployment is finished."""
         return f"{self.within(directory)}/meta/deployment.json"
 
+    def packages_record(self, directory: str) -> str:
+        """Return the file that lists the packages of a deployment."""
+        return f"{self.within(directory)}/meta/packages.json"
+
 
 def is_deployment_number(name: str) -> bool:
     """Say whether a name is a deployment's number, as tierctl writes it."""

@@ -1,0 +1,76 @@
+"""The packages of a deployment, as ``meta/packages.json`` lists them.
+
+Written once, when the deployment is built, and read by whatever compares or
+shows deployments: with the standard library alone.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from tierctl import trust
+from tierctl.errors import BadFile
+from tierctl.filesystem import FileSystem
+from tierctl.layout import Layout
+
+SCHEMA = 1
+
+
+class Package(NamedTuple):
+    """A package that an environment holds. ``size`` is the archive's, in bytes.
+
+    ``channel`` is empty for one that pip installed, and then ``build`` and
+    ``subdir`` are too.
+    """
+
+    name: str
+    version: str
+    build: str = ""
+    subdir: str = ""
+    channel: str = ""
+    sha256: str = ""
+    size: int = 0
+
+
+Packages = dict[str, tuple[Package, ...]]
+
+
+def to_document(environments: Packages) -> dict[str, Any]:
+    """Return the packages of each environment as JSON values."""
+    return {
+        "schema": SCHEMA,
+        "environments": {
+            name: [package._asdict() for package in sorted(packages)]
+            for name, packages in environments.items()
+        },
+    }
+
+
+def from_document(document: Any) -> Packages:  # noqa: ANN401 (whatever a file holds)
+    """Return the packages that JSON values tell of; raises ``ValueError``."""
+    try:
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"schema {document['schema']!r}")
+        return {
+            str(name): tuple(_package(values) for values in packages)
+            for name, packages in document["environments"].items()
+        }
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"no packages: {error}") from error
+
+
+def read(fs: FileSystem, layout: Layout, directory: str) -> Packages:
+    """Return the packages of a deployment; raises ``Untrusted``, ``BadFile`` or ``OSError``."""
+    path = layout.packages_record(directory)
+    try:
+        return from_document(json.loads(trust.read(fs, layout, path)))
+    except (ValueError, RecursionError) as error:
+        raise BadFile(path, str(error)) from error
+
+
+def _package(values: dict[str, Any]) -> Package:
+    package = Package(**values)
+    if not all(isinstance(text, str) for text in package[:-1]) or type(package.size) is not int:
+        raise ValueError(f"{values!r} is no package")
+    return package
