@@ -32,7 +32,13 @@ PURE_IMPORTS = {
 }
 
 # The seam to the operating system, and its doubles.
-SEAM = {"tierctl.filesystem", "tierctl.renameat2", "tierctl.filelock", "tierctl.testing"}
+SEAM = {
+    "tierctl.deploy.tree",
+    "tierctl.filelock",
+    "tierctl.filesystem",
+    "tierctl.renameat2",
+    "tierctl.testing",
+}
 CHANGES_OF_OS = {
     *(
         "chmod",

@@ -1,0 +1,144 @@
+"""The engine: solves, fetches and links conda packages, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from typing import IO, Any
+
+from tierctl.deploy.environments import Environment
+from tierctl.errors import TierctlError
+from tierctl.packages import Package, Packages
+from tierctl.text import shown
+
+# What the engine needs of the caller's environment: how to reach a channel. Its
+# home is not there, so nothing of the caller's settings or passwords is read.
+_PASSED_ON = (
+    "ALL_PROXY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "LANG",
+    "NO_PROXY",
+    "PATH",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+)
+_NO_HOME = "/nonexistent"
+
+
+class EngineMissing(TierctlError):
+    """The packages that deploy needs are not installed."""
+
+    code = "engine-missing"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "deploying needs packages that are not installed",
+            "Install them: pip install 'tierctl[deploy]'",
+        )
+
+
+class EngineFailed(TierctlError):
+    """An environment could not be solved, fetched or linked."""
+
+    code = "engine-failed"
+
+    def __init__(self, verb: str, reasons: Mapping[str, str]) -> None:
+        lines = [f"{shown(name)}: {_indented(text)}" for name, text in sorted(reasons.items())]
+        super().__init__("\n  ".join((f"could not {verb}:", *lines)), "No tier was changed.")
+        self.reasons = dict(reasons)
+
+
+def is_installed() -> bool:
+    """Say whether what the engine consists of is installed, without importing it."""
+    return find_spec("rattler") is not None and find_spec("yaml") is not None
+
+
+@contextmanager
+def started(cache: str, *, offline: bool = False) -> Iterator[Engine]:
+    """Have an engine that keeps what it fetches in the directory ``cache``.
+
+    ``offline``: it asks nobody, and takes what is there. Raises ``EngineMissing``.
+    """
+    if not is_installed():
+        raise EngineMissing
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    worker = subprocess.Popen(
+        [sys.executable, "-I", "-m", "tierctl.deploy.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # what goes wrong it answers
+        env={**environment, "HOME": _NO_HOME},
+    )
+    try:
+        assert worker.stdin is not None  # noqa: S101 (pipes, as asked for above)
+        assert worker.stdout is not None  # noqa: S101 (as above)
+        yield Engine(worker.stdin, worker.stdout, cache, offline=offline)
+    finally:
+        worker.kill()  # whatever it is at: what it leaves is nobody's yet
+        worker.communicate()
+
+
+class Engine:
+    """Asks the worker; ``solve`` comes before ``install``."""
+
+    def __init__(
+        self, questions: IO[bytes], answers: IO[bytes], cache: str, *, offline: bool
+    ) -> None:
+        self._questions = questions
+        self._answers = answers
+        self._cache = cache
+        self._offline = offline
+        self._specs: dict[str, Sequence[str]] = {}
+
+    def wrong_spec(self, spec: str) -> str:
+        """Say what is wrong with a match spec, or nothing."""
+        wrong: str = self._ask("check", specs=[spec])["wrong"][0]
+        return wrong
+
+    def solve(self, environments: Sequence[Environment], subdir: str) -> Packages:
+        """Return the packages that each environment is to hold; raises ``EngineFailed``."""
+        self._specs = {environment.name: environment.specs for environment in environments}
+        answer = self._ask(
+            "solve",
+            environments=[
+                {"name": wanted.name, "channels": wanted.channels, "specs": wanted.specs}
+                for wanted in environments
+            ],
+            subdir=subdir,
+            offline=self._offline,
+        )
+        return {
+            name: tuple(Package(**package) for package in packages)
+            for name, packages in answer["packages"].items()
+        }
+
+    def install(self, prefixes: Mapping[str, str]) -> None:
+        """Fetch and link what was solved, each environment into its own prefix.
+
+        Raises ``EngineFailed``; what is in the prefixes is then good for nothing.
+        """
+        self._ask("install", prefixes=prefixes, specs=self._specs)
+
+    def _ask(self, verb: str, **members: Any) -> dict[str, Any]:  # noqa: ANN401
+        asked = {"verb": verb, "cache": self._cache, **members}
+        with suppress(BrokenPipeError):  # then there is no answer either
+            self._questions.write(json.dumps(asked).encode() + b"\n")
+            self._questions.flush()
+        line = self._answers.readline()
+        if not line:
+            raise EngineFailed(verb, {"engine": "it ended without an answer"})
+        answer: dict[str, Any] = json.loads(line)
+        if answer.get("failed"):
+            raise EngineFailed(verb, answer["failed"])
+        return answer
+
+
+def _indented(text: str) -> str:
+    return "\n    ".join(shown(line) for line in text.splitlines())

@@ -1,0 +1,102 @@
+"""File trees: copied, closed to changes, flushed, removed. Part of the seam to the system.
+
+Nothing here follows a symlink that it finds in a tree.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterable
+from os import path as paths
+
+from tierctl.deploy.overlay import Item
+
+_EVERYONE_READS = 0o444
+_EVERYONE_ENTERS = 0o555
+_EXECUTABLE = 0o111
+_OWNER_CHANGES = 0o700
+
+
+def copy(items: Iterable[Item], destination: str) -> None:
+    """Copy an overlay into a directory, where its directories may be already.
+
+    Everyone may read the copies, and execute what its owner may execute.
+    """
+    for item in items:
+        path = paths.join(destination, item.path)
+        if item.link is not None:
+            os.symlink(item.link, path)
+        elif item.is_directory:
+            os.makedirs(path, 0o755, exist_ok=True)
+        else:
+            _copy_file(item, path)
+
+
+def _copy_file(item: Item, path: str) -> None:
+    # O_NOFOLLOW: what was looked at is what is copied.
+    source = os.open(item.source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    with open(source, "rb") as read, open(path, "xb") as written:
+        shutil.copyfileobj(read, written)
+        os.fchmod(written.fileno(), 0o755 if item.mode & stat.S_IXUSR else 0o644)
+
+
+def seal(top: str) -> None:
+    """Let everyone read a tree and nobody make or remove names in it.
+
+    Files are linked to the package cache: a mode is changed only where somebody
+    could not read the file, never to take a right away.
+    """
+    for _, _, names, directory in os.fwalk(top, topdown=False):
+        for name in names:
+            _make_readable(name, directory)
+        os.fchmod(directory, _EVERYONE_ENTERS)
+
+
+def _make_readable(name: str, directory: int) -> None:
+    mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+    wanted = mode | _EVERYONE_READS
+    if mode & stat.S_IXUSR:
+        wanted |= _EXECUTABLE
+    if stat.S_ISREG(mode) and wanted != mode:
+        os.chmod(name, stat.S_IMODE(wanted), dir_fd=directory)
+
+
+def remove(top: str) -> None:
+    """Remove a tree, closed directories included; one that is missing is removed already.
+
+    It loses its name first, so that nobody loads what is being taken apart.
+    """
+    going = paths.join(paths.dirname(top), f".{paths.basename(top)}.going")
+    try:
+        os.rename(top, going)
+    except FileNotFoundError:
+        if not paths.lexists(going):
+            return
+    for _, _, _, directory in os.fwalk(going):
+        os.fchmod(directory, _OWNER_CHANGES)
+    shutil.rmtree(going)
+
+
+def flush(path: str) -> None:
+    """Flush the whole filesystem that holds a path, with everything that was written to it."""
+    if sys.platform != "linux":
+        os.sync()
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syncfs(descriptor):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), path)
+    finally:
+        os.close(descriptor)
+
+
+def free_bytes(path: str) -> int:
+    """Return how much the caller may still write to the filesystem that holds a path."""
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize

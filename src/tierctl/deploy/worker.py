@@ -1,0 +1,180 @@
+"""The engine's own process: the only module that imports py-rattler.
+
+It reads one JSON document a line from stdin and answers on stdout in kind, in
+the order that ``engine.py`` asks: ``solve`` once, ``install`` once. Its threads
+outlive their work and can bring down an interpreter that is ending, so the
+process ends without taking itself apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import unquote, urlsplit
+
+from rattler import (
+    Gateway,
+    MatchSpec,
+    RepoDataRecord,
+    SourceConfig,
+    Subdir,
+    VirtualPackage,
+    install,
+    solve,
+)
+from rattler.exceptions import GatewayError, InvalidMatchSpecError, SolverError
+
+_BLOCK_BYTES = 1 << 20
+
+Records = dict[str, list[RepoDataRecord]]
+
+
+def main() -> NoReturn:
+    """Serve until stdin ends."""
+    records: Records = {}
+    for line in sys.stdin.buffer:
+        try:
+            records = _do(json.loads(line), records)
+        except Exception as error:  # noqa: BLE001 (whatever it is, whoever asked has to hear)
+            _answer(failed={"engine": _text(error)})
+    os._exit(0)
+
+
+def _do(asked: dict[str, Any], records: Records) -> Records:
+    """Do what is asked, and return what is solved now."""
+    match asked["verb"]:
+        case "check":
+            _answer(wrong=[_wrong(spec) for spec in asked["specs"]])
+        case "solve":
+            return asyncio.run(_solve(asked))
+        case "install":
+            asyncio.run(_install(asked, records))
+    return records
+
+
+async def _solve(asked: dict[str, Any]) -> Records:
+    """Solve all environments at once; answer with their packages, or with all that is wrong."""
+    gateway = Gateway(
+        cache_dir=Path(asked["cache"], "repodata"),
+        default_config=SourceConfig(
+            sharded_enabled=False,
+            cache_action="force-cache-only" if asked["offline"] else "cache-or-fetch",
+        ),
+    )
+    names = [wanted["name"] for wanted in asked["environments"]]
+    results = await asyncio.gather(
+        *(_solve_one(gateway, wanted, asked["subdir"]) for wanted in asked["environments"]),
+        return_exceptions=True,
+    )
+    found = dict(zip(names, results, strict=True))
+    failed = {name: result for name, result in found.items() if isinstance(result, BaseException)}
+    if failed:
+        _answer(failed={name: _text(error) for name, error in failed.items()})
+        return {}
+    records = {name: result for name, result in found.items() if isinstance(result, list)}
+    _answer(packages={name: list(map(_package, result)) for name, result in records.items()})
+    return records
+
+
+async def _solve_one(gateway: Gateway, wanted: dict[str, Any], subdir: str) -> list[RepoDataRecord]:
+    return await solve(
+        sources=wanted["channels"],
+        specs=wanted["specs"],
+        gateway=gateway,
+        platforms=[Subdir(subdir), Subdir("noarch")],
+        virtual_packages=VirtualPackage.detect(),
+    )
+
+
+async def _install(asked: dict[str, Any], records: Records) -> None:
+    """Fetch and link all environments at once, each into its prefix."""
+    wrong = [text for found in records.values() for text in _wrong_archives(found)]
+    if wrong:
+        _answer(failed={"archives": "\n".join(wrong)})
+        return
+    results = await asyncio.gather(
+        *(
+            install(
+                records[name],
+                prefix,
+                cache_dir=Path(asked["cache"]),
+                show_progress=False,
+                requested_specs=[MatchSpec(spec)._match_spec for spec in asked["specs"][name]],
+            )
+            for name, prefix in asked["prefixes"].items()
+        ),
+        return_exceptions=True,
+    )
+    failed = {
+        name: _text(result)
+        for name, result in zip(asked["prefixes"], results, strict=True)
+        if isinstance(result, BaseException)
+    }
+    _answer(failed=failed)
+
+
+def _wrong_archives(records: Iterable[RepoDataRecord]) -> list[str]:
+    """Say which local archives are not what their channel says: the engine does not look."""
+    return [
+        f"{path}: the archive is not the one that its channel lists (sha256 differs)"
+        for record in records
+        if (path := _local_path(record.url)) and record.sha256
+        if _sha256(path) != record.sha256
+    ]
+
+
+def _local_path(url: str) -> str:
+    parts = urlsplit(url)
+    return unquote(parts.path) if parts.scheme == "file" else ""
+
+
+def _sha256(path: str) -> bytes:
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as archive:
+            while block := archive.read(_BLOCK_BYTES):
+                digest.update(block)
+    except FileNotFoundError:  # it may be in the cache; if not, installing says so
+        return b""
+    return digest.digest()
+
+
+def _package(record: RepoDataRecord) -> dict[str, Any]:
+    return {
+        "name": record.name.normalized,
+        "version": str(record.version),
+        "build": str(record.build),
+        "subdir": record.subdir,
+        "channel": record.channel,
+        "sha256": (record.sha256 or b"").hex(),
+        "size": record.size or 0,
+    }
+
+
+def _wrong(spec: str) -> str:
+    try:
+        MatchSpec(spec, strict=True)
+    except InvalidMatchSpecError as error:
+        return str(error)
+    return ""
+
+
+def _text(error: BaseException) -> str:
+    """Return what went wrong, with its causes as the engine tells them."""
+    kind = "" if isinstance(error, (SolverError, GatewayError)) else f"{type(error).__name__}: "
+    return f"{kind}{error}".strip()
+
+
+def _answer(**members: Any) -> None:  # noqa: ANN401 (JSON values)
+    sys.stdout.write(json.dumps(members) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""File trees: copied, closed to changes, flushed, removed."""
+
+import errno
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from pytest_mock import MockerFixture
+
+from tierctl.deploy import overlay, tree
+from tierctl.deploy.problems import Problems
+from tools import as_user, require_root
+
+
+def modes(top: Path) -> dict[str, int]:
+    """Return the modes of a tree, symlinks apart."""
+    found = [top, *top.rglob("*")]
+    return {
+        str(path.relative_to(top)): path.stat().st_mode & 0o7777
+        for path in found
+        if not path.is_symlink()
+    }
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """An overlay with one of each kind."""
+    top = tmp_path / "tier"
+    (top / "bin").mkdir(parents=True)
+    (top / "bin" / "run").write_text("#!/bin/sh\n")
+    (top / "bin" / "run").chmod(0o700)
+    (top / "bin" / "again").symlink_to("run")
+    (top / "notes").write_bytes(b"\0\xff")
+    (top / "notes").chmod(0o600)
+    return top
+
+
+def items(source: Path) -> list[overlay.Item]:
+    problems = Problems(str(source.parent))
+    found = list(overlay.read(str(source), problems))
+    assert not problems
+    return found
+
+
+def test_a_copy_holds_the_same_and_everyone_may_read_it(source: Path, tmp_path: Path) -> None:
+    destination = tmp_path / "41"
+    (destination / "bin").mkdir(parents=True)
+    old = os.umask(0o077)
+    tree.copy(items(source), str(destination))
+    os.umask(old)
+    assert b"\0\xff" == (destination / "notes").read_bytes()
+    assert "run" == os.readlink(destination / "bin" / "again")
+    assert {"bin/run": 0o755, "notes": 0o644}.items() <= modes(destination).items()
+
+
+def test_what_became_a_link_meanwhile_is_not_copied(source: Path, tmp_path: Path) -> None:
+    found = items(source)
+    (source / "notes").unlink()
+    (source / "notes").symlink_to("/etc/passwd")
+    (tmp_path / "41").mkdir()
+    with pytest.raises(OSError, match="Too many levels"):
+        tree.copy(found, str(tmp_path / "41"))
+
+
+def test_nothing_is_copied_over_what_is_there(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "41").mkdir()
+    (tmp_path / "41" / "notes").write_text("mine")
+    with pytest.raises(FileExistsError):
+        tree.copy(items(source), str(tmp_path / "41"))
+
+
+def test_a_sealed_tree_can_be_read_and_not_changed(tmp_path: Path) -> None:
+    require_root()
+    top = tmp_path / "41"
+    (top / "a" / "b").mkdir(parents=True, mode=0o700)
+    (top / "a" / "data").write_text("x")
+    (top / "a" / "data").chmod(0o600)
+    (top / "a" / "command").write_text("x")
+    (top / "a" / "command").chmod(0o700)
+    (top / "a" / "out").symlink_to("/etc/shadow")
+    before = os.stat("/etc/shadow").st_mode
+    for path in [top, *top.rglob("*")]:
+        os.lchown(path, 10041, 10041)
+    tree.seal(str(top))
+    found = modes(top)
+    assert {"a/data": 0o644, "a/command": 0o755}.items() <= found.items()
+    assert {0o555} == {found[name] for name in (".", "a", "a/b")}
+    assert before == os.stat("/etc/shadow").st_mode
+    touch = ["sh", "-c", 'cd "$0" && touch a/new || rm a/data', str(top)]
+    reachable = [*as_user(10041), *touch]
+    assert 0 != subprocess.run(reachable, capture_output=True).returncode
+    assert (top / "a" / "data").exists()
+
+
+def test_a_linked_file_that_everyone_reads_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("x")
+    (tmp_path / "cache").chmod(0o664)
+    (tmp_path / "41").mkdir()
+    (tmp_path / "41" / "file").hardlink_to(tmp_path / "cache")
+    tree.seal(str(tmp_path / "41"))
+    assert 0o664 == (tmp_path / "cache").stat().st_mode & 0o777
+
+
+def test_a_sealed_tree_can_be_removed_by_its_owner(tmp_path: Path) -> None:
+    require_root()
+    outside = tmp_path / "outside"
+    outside.write_text("x")
+    tmp_path.chmod(0o755)
+    home = tmp_path / "home"
+    top = home / "41"
+    (top / "a" / "b").mkdir(parents=True)
+    (top / "a" / "file").write_text("x")
+    (top / "a" / "out").symlink_to(outside)
+    for path in [home, top, *top.rglob("*")]:
+        os.lchown(path, 10041, 10041)
+    tree.seal(str(top))
+    tree.remove(str(top))
+    assert [] == os.listdir(home)
+    assert outside.exists()
+
+
+def test_a_removal_that_was_killed_is_finished_by_the_next(
+    tmp_path: Path, mocker: MockerFixture
+) -> None:
+    (tmp_path / "41" / "a").mkdir(parents=True)
+    killed = mocker.patch("shutil.rmtree", side_effect=KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        tree.remove(str(tmp_path / "41"))
+    assert [".41.going"] == os.listdir(tmp_path)
+    mocker.stop(killed)
+    tree.remove(str(tmp_path / "41"))
+    assert [] == os.listdir(tmp_path)
+    tree.remove(str(tmp_path / "41"))
+
+
+def test_a_whole_filesystem_is_flushed(tmp_path: Path) -> None:
+    tree.flush(str(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        tree.flush(str(tmp_path / "missing"))
+
+
+def test_a_flush_that_fails_is_an_error(tmp_path: Path, mocker: MockerFixture) -> None:
+    mocker.patch("ctypes.CDLL").return_value.syncfs.return_value = -1
+    mocker.patch("ctypes.get_errno", return_value=errno.EIO)
+    with pytest.raises(OSError, match="Input/output error"):
+        tree.flush(str(tmp_path))
+
+
+def test_free_space_is_what_the_system_says(tmp_path: Path) -> None:
+    free = int(
+        subprocess.run(
+            ["df", "-B1", "--output=avail", str(tmp_path)], capture_output=True, text=True
+        ).stdout.split()[1]
+    )
+    assert abs(free - tree.free_bytes(str(tmp_path))) < 1 << 30
