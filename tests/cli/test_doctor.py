@@ -71,8 +71,8 @@ def test_further_lines_of_a_text_are_indented(tierctl: Program, damaged: Layout)
     Path(damaged.within("staging")).symlink_to("green")
     Path(damaged.within("production")).unlink()
     *lines, summary = tierctl("doctor", "-t", damaged.target).out.splitlines()
-    assert {"ok", "note", "problem", ""} == {line[:9].strip() for line in lines}
-    assert "3 problems, 1 note" == summary
+    assert {"ok", "problem", ""} == {line[:9].strip() for line in lines}
+    assert "4 problems, no notes" == summary
     assert any(line.startswith("           intended: production -> blue") for line in lines)
 
 

@@ -66,7 +66,11 @@ def layout(template: Layout, tmp_path: Path) -> Layout:
 def copied(template: Layout, directory: Path) -> Layout:
     empty = shutil.ignore_patterns("bin", "conda", "logs", "meta")
     shutil.copytree(template.target, directory, symlinks=True, ignore=empty)
-    return Layout.of_target(str(directory))
+    layout = Layout.of_target(str(directory))
+    for color in ("blue", "green"):  # a target cannot be copied: its profiles know where it is
+        profile = Path(layout.within(color), "etc", "profile.sh")
+        profile.write_text(profile.read_text().replace(template.target, layout.target))
+    return layout
 
 
 def bootstrapped(directory: Path, group: Group | None = None) -> Layout:
@@ -339,11 +343,6 @@ PROBLEMS: dict[str, tuple[Damage, str, str]] = {
     "event in the future": (in_future, "clock", " s in the future"),
 }
 NOTES: dict[str, tuple[Damage, str, str]] = {
-    "production missing": (
-        lambda at: Path(at.within("production")).unlink(),
-        "links",
-        "production -> missing",
-    ),
     "color without profile": (
         lambda at: (Path(at.within("blue")) / "etc/profile.sh").unlink(),
         "links",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from tierctl import control
-from tierctl.doctor import clock, guarantee, leftovers, links, permissions, records, scratch
+from tierctl.doctor import clock, guarantee, leftovers, links, moved, permissions, records, scratch
 from tierctl.doctor.finding import Finding, Remedy, Severity, problem
 from tierctl.errors import TierctlError, Untrusted, cause_of
 from tierctl.filesystem import FileSystem
@@ -39,6 +39,7 @@ def _examinations(
 ) -> list[tuple[str, Callable[[FileSystem, Layout], Iterator[Finding]]]]:
     return [
         (links.SUBJECT, links.examine),
+        (moved.SUBJECT, moved.examine),
         (permissions.SUBJECT, permissions.examine),
         (records.SUBJECT, records.examine),
         (leftovers.SUBJECT, leftovers.examine),
