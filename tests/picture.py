@@ -29,7 +29,7 @@ def draw(directory: Path) -> str:
     changes.carry_out(fs, layout, Promotion(), author, Heard(), lock_timeout=0)
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), highlight=False)
     shown = Layout.of_target(SHOWN_AS)
-    console.print(screen.status_table(shown, status.read(fs, layout)))
+    console.print(screen.StatusTable(shown, status.read(fs, layout)))
     svg = console.export_svg(title="$ tierctl status", theme=NIGHT_OWLISH, unique_id="status")
     return re.sub(r"@font-face \{.*?\}", "", svg, flags=re.S)  # a picture asks no other host
 

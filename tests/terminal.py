@@ -12,11 +12,13 @@ from types import TracebackType
 class Terminal:
     """A pseudo-terminal; what was shown, without control sequences, is in ``shown``."""
 
-    def __init__(self, *command: str, env: dict[str, str]) -> None:
+    def __init__(
+        self, *command: str, env: dict[str, str], columns: int = 200, kind: str = "dumb"
+    ) -> None:
         self.shown = ""
         self._pid, self._fd = pty.fork()
         if self._pid == 0:
-            os.execvpe(command[0], command, {**env, "TERM": "dumb", "COLUMNS": "200"})
+            os.execvpe(command[0], command, {**env, "TERM": kind, "COLUMNS": str(columns)})
 
     def __enter__(self) -> "Terminal":
         return self

@@ -56,12 +56,12 @@ def check(fs: FileSystem, target: str, group: Group | None = None) -> Layout:
     """
     validate_target_path(target)
     layout = Layout.of_target(target)
+    _require_outside(target)
     place = paths.dirname(target)
     _require_directory(fs, place)
     if exists(fs, target):
         place = target
         _require_directory(fs, place)
-    _require_outside(fs, target)
     _require_absent(fs, layout)
     if not fs.is_writable(place):
         raise NotWritable(place, control.why_not_writable(fs, place))
@@ -173,12 +173,12 @@ def _require_absent(fs: FileSystem, layout: Layout) -> None:
         )
 
 
-def _require_outside(fs: FileSystem, target: str) -> None:
+def _require_outside(target: str) -> None:
     """Raise ``InvalidTargetPath`` within an infrastructure, where tiers come and go."""
     for spelling in (target, paths.realpath(target)):
         place, inner = spelling, ""
         while place != inner:
-            if all(exists(fs, Layout(place).within(name)) for name in (STAGING, BLUE, GREEN)):
+            if all(paths.lexists(paths.join(place, name)) for name in (STAGING, BLUE, GREEN)):
                 raise InvalidTargetPath(
                     f"{shown(target)} lies in an infrastructure: {shown(place)}",
                     "Choose a directory outside of it.",

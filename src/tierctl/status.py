@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tierctl import history, intent, tiers
-from tierctl.errors import NoSuchTier, TierctlError, cause_of
+from tierctl.errors import TierctlError, cause_of
 from tierctl.events import Event
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import LINKS, PRODUCTION, STAGING, Layout
@@ -40,7 +40,7 @@ class LockStatus(NamedTuple):
 
 
 class Status(NamedTuple):
-    """A target as it stands now."""
+    """A target as it stands now; ``problems`` are those of its tiers and of its records."""
 
     tiers: tuple[TierStatus, ...]
     lock: LockStatus
@@ -55,7 +55,7 @@ def read(fs: FileSystem, layout: Layout, names: Sequence[str] = ()) -> Status:
     ``NoSuchTier`` for a name that is no tier of this target.
     """
     found = [_read_tier(fs, layout, name) for name in names or (PRODUCTION, STAGING)]
-    problems = list(_same_color(found))
+    problems = [*_problems(fs, layout, found), *_same_color(found)]
     unfinished = None
     try:
         found = _with_events(fs, layout, found)
@@ -69,11 +69,8 @@ def read(fs: FileSystem, layout: Layout, names: Sequence[str] = ()) -> Status:
 
 def _read_tier(fs: FileSystem, layout: Layout, name: str) -> TierStatus:
     path = layout.within(name)
-    if not tiers.is_tier_name(name) or (name != PRODUCTION and not exists(fs, path)):
-        raise NoSuchTier(
-            f"there is no tier {shown(name)} in {shown(layout.infrastructure)}",
-            f"There are: {', '.join(map(shown, tiers.names(fs, layout)))}",
-        )
+    if name != PRODUCTION:  # before the first promotion there is none, and that is its status
+        tiers.require(fs, layout, name)
     try:
         if name not in (PRODUCTION, STAGING):
             return TierStatus(name, content=validate_color(path, fs))
@@ -83,6 +80,22 @@ def _read_tier(fs: FileSystem, layout: Layout, name: str) -> TierStatus:
         return TierStatus(name, color, validate_color(layout.within(color.value), fs))
     except TierctlError as error:
         return TierStatus(name, problem=error.message)
+
+
+def _problems(fs: FileSystem, layout: Layout, found: Sequence[TierStatus]) -> list[str]:
+    return [
+        f"{shown(tier.name)}: {problem}"
+        for tier in found
+        for problem in ([tier.problem] if tier.problem else _unfinished(fs, layout, tier.content))
+    ]
+
+
+def _unfinished(fs: FileSystem, layout: Layout, content: Content | None) -> list[str]:
+    """Return the problem that a tier shows half of a build, if it does."""
+    if content is None or content.deployment is None:
+        return []
+    finished = exists(fs, layout.deployment_record(content.directory))
+    return [] if finished else [f"{content} was never finished"]
 
 
 def _same_color(found: Sequence[TierStatus]) -> Sequence[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from tierctl.errors import NoSuchTier
 from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import DEPLOYMENTS, LINKS, Layout, is_deployment_number
+from tierctl.text import shown
 
 # Private tiers: their names begin so.
 PRIVATE = ("dev", "test")
@@ -12,6 +14,15 @@ PRIVATE = ("dev", "test")
 def is_tier_name(name: str) -> bool:
     """Say whether a tier may have this name."""
     return name in LINKS or (name.startswith(PRIVATE) and "/" not in name)
+
+
+def require(fs: FileSystem, layout: Layout, name: str) -> None:
+    """Raise ``NoSuchTier`` unless there is a tier of this name, be it a damaged one."""
+    if not is_tier_name(name) or not exists(fs, layout.within(name)):
+        raise NoSuchTier(
+            f"there is no tier {shown(name)} in {shown(layout.infrastructure)}",
+            f"There are: {', '.join(map(shown, names(fs, layout)))}",
+        )
 
 
 def names(fs: FileSystem, layout: Layout) -> list[str]:

@@ -1,17 +1,26 @@
 """``tierctl status``: what a user gets."""
 
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from program import Program, installed
+from reporters import Heard
 from targets import listing, make_target
+from terminal import Terminal
+from tierctl import changes, status
+from tierctl.cli import screen
+from tierctl.events import Author
 from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
+from tierctl.request import Promotion
 
 
 @pytest.fixture
@@ -152,3 +161,54 @@ def test_watching_ends_when_nobody_reads(promoted: Layout) -> None:
     os.read(reading, 10)
     os.close(reading)
     assert 0 == watching.wait(timeout=10)
+
+
+WHY = "numpy 2, and new plots for everybody who asked"
+
+
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        (40, "production  ● blue   deployment 42"),
+        (60, "production  ● blue   deployment 42  TIME"),
+        (76, "production  ● blue   deployment 42  TIME  ada on lab  numpy…"),
+        (200, f"production  ● blue   deployment 42  TIME  ada on lab  {WHY}"),
+    ],
+)
+def test_where_there_is_little_room_the_last_columns_are_cut_first(
+    tmp_path: Path, columns: int, line: str
+) -> None:
+    layout = make_target(tmp_path, blue=42, green=41)
+    ada = Author("ada", "lab", WHY)
+    changes.carry_out(OsFileSystem(), layout, Promotion(), ada, Heard(), lock_timeout=0)
+    console = Console(width=columns, file=io.StringIO(), highlight=False)
+    console.print(screen.StatusTable(layout, status.read(OsFileSystem(), layout)))
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    times = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "TIME", shown)
+    (found,) = (row.rstrip() for row in times.splitlines() if row.startswith("production"))
+    assert line[:-1] == found[: len(line) - 1]
+    assert all(len(row) <= columns for row in shown.splitlines()[1:])
+
+
+@pytest.mark.parametrize("kind", ["dumb", "xterm"])
+def test_on_a_terminal_watching_says_when_it_looked_and_how_it_ends(
+    promoted: Layout, kind: str
+) -> None:
+    command = [installed(), "status", "-t", promoted.target, "--watch"]
+    with Terminal(*command, env=dict(os.environ), columns=100, kind=kind) as terminal:
+        terminal.wait_for(r"deployment 42(.|\n)*\d\d:\d\d:\d\d, again every 2 s; Ctrl-C ends")
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_half_of_a_build_is_said_to_be_one(
+    tierctl: Program, tmp_path: Path, options: list[str]
+) -> None:
+    layout = make_target(tmp_path, blue=42, green=41)
+    os.unlink(layout.deployment_record("deployments/42"))
+    done = tierctl("status", "-t", tmp_path, *options)
+    assert 0 == done.code
+    problem = "staging: deployment 42 was never finished"
+    assert problem in done.out
+    if options:
+        assert [problem] == done.document["problems"]

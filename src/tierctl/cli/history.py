@@ -9,7 +9,7 @@ import click
 from tierctl import history
 from tierctl.cli import options, values, wording
 from tierctl.cli.commands import COMMANDS
-from tierctl.cli.output import Call, result, say
+from tierctl.cli.output import Call, is_terminal, result, say
 from tierctl.events import Event, to_document
 from tierctl.filesystem import OsFileSystem
 
@@ -18,7 +18,10 @@ from tierctl.filesystem import OsFileSystem
 @click.argument("event", required=False, type=values.EventId())
 @options.target
 @click.option(
-    "--limit", type=click.IntRange(min=1), metavar="N", help="Show no more than the newest N."
+    "--limit",
+    type=values.WholeNumber("number of events"),
+    metavar="N",
+    help="Show no more than the newest N.",
 )
 @options.json
 @options.show_help
@@ -36,7 +39,8 @@ def command(call: Call, event: str | None, target: str | None, limit: int | None
     if call.json:
         call.document(ok=True, events=[to_document(found) for found in events])
         return
-    lines = (wording.event_line(found) for found in events)
+    line_of = wording.short_event_line if is_terminal() else wording.event_line
+    lines = map(line_of, events)
     first = next(lines, None)
     if first is None:
         say("No events yet.")

@@ -55,14 +55,14 @@ def main(arguments: Sequence[str]) -> int:
         say(error.format_message())
         return EXIT_USAGE
     except click.UsageError as error:
-        return _failed(call, EXIT_USAGE, "usage", error.format_message(), _help_hint(error))
+        return _failed(call, EXIT_USAGE, "usage", error.format_message(), _help_hint(call, error))
     except TierctlError as error:
         advice = call.advice(error.hint, error.command)
         return _failed(call, EXIT_FAILED, error.code, error.message, advice)
     except OSError as error:
         return _failed(call, EXIT_FAILED, "system", cause_of(error))
     except Exception as error:  # noqa: BLE001 (whatever it is, people get a message)
-        if _COMPLETE in os.environ:  # a message would end up in the line that is being typed
+        if os.environ.get(_COMPLETE):  # a message would end up in the line that is being typed
             return EXIT_FAILED
         return _failed(call, EXIT_FAILED, "defect", _place_and_text(error), _REPORT_IT)
 
@@ -91,10 +91,10 @@ def _failed(call: Call, code: int, name: str, message: str, hint: str = "") -> i
     return code
 
 
-def _help_hint(error: click.UsageError) -> str:
+def _help_hint(call: Call, error: click.UsageError) -> str:
     path = "tierctl" if error.ctx is None else error.ctx.command_path
-    if isinstance(error, click.NoSuchOption) and path == "tierctl":
-        return f"A command's options stand behind it: tierctl COMMAND {error.option_name}"
+    if isinstance(error, click.NoSuchOption) and path == "tierctl" and call.command:
+        return f"Options stand behind the command: tierctl {call.command} {error.option_name}"
     return f"See: {path} --help"
 
 

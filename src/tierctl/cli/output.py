@@ -28,8 +28,8 @@ class Call:
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
-        self.command = next((word for word in arguments if word in COMMANDS), "")
-        # A first guess, for arguments that cannot be parsed; the option itself decides.
+        # First guesses, for arguments that cannot be parsed; click itself decides.
+        self.command = _first_command(arguments)
         self.json = "--json" in arguments
         self.target: str | None = None
         self.facts: dict[str, Any] = {}
@@ -59,11 +59,24 @@ class Call:
             self.document(ok=False, error={"code": code, "message": message, "hint": hint})
 
 
+def is_terminal() -> bool:
+    """Say whether a person looks at stdout."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 def prepare_streams() -> None:
     """Have the streams take every character: one that they cannot encode is escaped."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _first_command(arguments: Sequence[str]) -> str:
+    """Return the first word that is a command, and not a target of that name."""
+    behind = zip(("", *arguments), arguments, strict=False)
+    return next(
+        (word for last, word in behind if word in COMMANDS and last not in ("-t", "--target")), ""
+    )
 
 
 class NobodyReads(Exception):

@@ -15,8 +15,8 @@ from tierctl.request import Rollback
 @click.option(
     "--to",
     type=values.DeploymentNumber(),
-    metavar="DEPLOYMENT",
-    help="Let production serve this deployment, which has to be finished and still there.",
+    metavar="NUMBER",
+    help="Let production serve the deployment of this number, finished and still there.",
 )
 @options.of_a_change
 @click.pass_obj

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import io
-import sys
 import time
 from collections.abc import Callable
-from typing import NoReturn, TextIO
+from typing import TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from tierctl.cli import wording
-from tierctl.cli.output import result
+from tierctl.cli.output import is_terminal, result
 from tierctl.layout import Layout
 from tierctl.status import LockStatus, Status, TierStatus
 from tierctl.text import shown
 
+_TITLES = ("TIER", "COLOR", "SERVES", "SINCE (UTC)", "BY", "WHY")
+_GAP = 2
+# Less of a reason than this says nothing.
+_NARROWEST_LAST = 8
 # Wide enough that nothing is folded where a program reads.
 _COLUMNS_OF_A_PIPE = 500
 
@@ -31,17 +34,18 @@ def show(drawing: RenderableType) -> None:
     result("\n".join(line.rstrip() for line in lines))
 
 
-def watch(draw: Callable[[], RenderableType], every: float) -> NoReturn:
-    """Show what is drawn on the whole terminal, and draw it again after ``every`` seconds."""
-    with Live(draw(), console=_console(), auto_refresh=False, screen=True) as live:
+def watch(draw: Callable[[], RenderableType], every: float) -> None:
+    """Show what is drawn on the whole terminal, and draw it again after ``every`` seconds.
+
+    Returns at once where the terminal cannot be drawn on again.
+    """
+    console = _console()
+    if console.is_dumb_terminal:
+        return
+    with Live(draw(), console=console, auto_refresh=False, screen=True) as live:
         while True:
             time.sleep(every)
             live.update(draw(), refresh=True)
-
-
-def is_terminal() -> bool:
-    """Say whether a person looks at stdout."""
-    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def _console(file: TextIO | None = None) -> Console:
@@ -50,20 +54,41 @@ def _console(file: TextIO | None = None) -> Console:
     return Console(file=file, force_terminal=person, highlight=False, width=width)
 
 
-def status_table(layout: Layout, status: Status) -> RenderableType:
-    """Draw a status: a row for each tier, then whatever else is worth knowing."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("TIER", "COLOR", "SERVES", "SINCE (UTC)", "BY", "WHY"):
-        table.add_column(title, overflow="fold")
-    for tier in status.tiers:
-        table.add_row(*_row(tier))
-    return Group(
-        Text(shown(layout.infrastructure), style="bold"),
-        table,
-        *(Text(f"{tier.name}: {tier.problem}", "red") for tier in status.tiers if tier.problem),
-        *(Text(problem, "red") for problem in status.problems),
-        *_news(status),
-    )
+class StatusTable:
+    """A status: a row for each tier, then whatever else is worth knowing.
+
+    Where it is narrow, the last columns are cut and left out first.
+    """
+
+    def __init__(self, layout: Layout, status: Status, footer: str = "") -> None:
+        self._layout = layout
+        self._status = status
+        self._footer = footer
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw it as wide as there is room."""
+        yield Text(shown(self._layout.infrastructure), style="bold")
+        yield self._table(options.max_width)
+        yield from (Text(problem, "red") for problem in self._status.problems)
+        yield from _news(self._status)
+        if self._footer:
+            yield Text(self._footer, "dim")
+
+    def _table(self, room: int) -> Table:
+        rows = [_row(tier) for tier in self._status.tiers]
+        table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
+        columns = list(zip(_TITLES, *rows, strict=False))
+        for column in columns:
+            width = max(map(len, column))
+            is_last = column is columns[-1]
+            if room < (_NARROWEST_LAST if is_last else width) and table.columns:
+                break
+            given = min(width, room)
+            table.add_column(column[0], no_wrap=True, overflow="ellipsis", max_width=given)
+            room -= width + _GAP
+        for row in rows:
+            table.add_row(*row[: len(table.columns)])
+        return table
 
 
 def _row(tier: TierStatus) -> tuple[Text, ...]:

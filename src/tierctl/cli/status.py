@@ -11,7 +11,7 @@ import click
 from tierctl import status
 from tierctl.cli import options, values
 from tierctl.cli.commands import COMMANDS
-from tierctl.cli.output import EXIT_INTERRUPTED, Call
+from tierctl.cli.output import EXIT_INTERRUPTED, Call, is_terminal
 from tierctl.filesystem import OsFileSystem
 from tierctl.text import shown
 
@@ -47,24 +47,28 @@ def command(call: Call, tiers: tuple[str, ...], target: str | None, watch: bool)
         return EXIT_INTERRUPTED
 
 
-def _show(call: Call, layout: Layout, found: status.Status) -> None:
+def _show(call: Call, layout: Layout, found: status.Status, footer: str = "") -> None:
     if call.json:
         call.document(ok=True, **_members(layout, found))
         return
     from tierctl.cli import screen
 
-    screen.show(screen.status_table(layout, found))
+    screen.show(screen.StatusTable(layout, found, footer))
 
 
 def _watch(call: Call, layout: Layout, read: Callable[[], status.Status]) -> NoReturn:
-    if not call.json:
+    if is_terminal() and not call.json:
         from tierctl.cli import screen
 
-        if screen.is_terminal():
-            screen.watch(lambda: screen.status_table(layout, read()), _REFRESH_SECONDS)
+        screen.watch(lambda: screen.StatusTable(layout, read(), _footer()), _REFRESH_SECONDS)
     while True:
-        _show(call, layout, read())
+        _show(call, layout, read(), _footer())
         time.sleep(_REFRESH_SECONDS)
+
+
+def _footer() -> str:
+    now = time.strftime("%H:%M:%S")
+    return f"{now}, again every {_REFRESH_SECONDS:g} s; Ctrl-C ends" if is_terminal() else ""
 
 
 def _members(layout: Layout, found: status.Status) -> dict[str, Any]:

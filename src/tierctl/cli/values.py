@@ -7,9 +7,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.types import FloatParamType, StringParamType
+from click.types import FloatParamType, IntParamType, StringParamType
 
 from tierctl import target as targets
+from tierctl.layout import is_deployment_number
 from tierctl.rotation import Color
 
 if TYPE_CHECKING:
@@ -80,13 +81,29 @@ class TierName(Completed, StringParamType):
         return [(name, "") for name in tiers.names(OsFileSystem(), layout)]
 
 
-class DeploymentNumber(Completed, click.IntRange):
+class WholeNumber(IntParamType):
+    """A number from 1 on, of nine digits at most."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 (as click declares it)
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> int:
+        """Convert, and refuse 0, signs, and what nobody has so many of."""
+        if not is_deployment_number(str(value)):
+            self.fail(f"{value!r} is not a {self.name}.", param, ctx)
+        return int(value)
+
+
+class DeploymentNumber(Completed, WholeNumber):
     """The number of a deployment."""
 
-    name = "number"
-
     def __init__(self) -> None:
-        super().__init__(min=1)
+        super().__init__("deployment's number")
 
     def values(self, layout: Layout, incomplete: str) -> list[tuple[str, str]]:
         """Return the deployments that were finished, newest first."""
@@ -145,7 +162,10 @@ class Seconds(FloatParamType):
         ctx: click.Context | None,
     ) -> float:
         """Convert, and refuse what is below 0, "nan" and "inf"."""
-        seconds: float = super().convert(value, param, ctx)
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = math.nan
         if not 0 <= seconds < math.inf:
-            self.fail(f"{value!r} is not a valid {self.name}.", param, ctx)
+            self.fail(f"{value!r} is not a {self.name}.", param, ctx)
         return seconds

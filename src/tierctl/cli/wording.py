@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 def outcome(done: Outcome) -> list[str]:
     """Return what a change did, or would do: what moves, then by which steps."""
     if done.event is None:
-        served = f"production is {done.after.production}"
-        if done.after.served is not None and done.after.served.deployment is not None:
-            served += f" and serves {done.after.served}"
-        return [f"nothing to do: {served} already"]
+        return [f"nothing to do: {_already(done.after)}"]
     moves = list(moved(done.before, done.after))
     return moves + [f"  by: {step}" for step in done.steps]
 
@@ -50,9 +47,19 @@ def recovered(event: Event, *, dry_run: bool) -> str:
 
 
 def event_line(event: Event) -> str:
-    """Return an event as one line of a list."""
-    columns = [event.id, when(event.time), f"{event.kind!s:<9}", person(event.author), *what(event)]
-    return shown("  ".join(filter(None, (*columns, event.author.reason))))
+    """Return an event as one line of a list, with all that it changed."""
+    return _columns(event, when(event.time), what(event))
+
+
+def short_event_line(event: Event) -> str:
+    """Return an event as one line that fits on a terminal: of the links only production's."""
+    after = event.after
+    if event.before is None or event.before.production is after.production:
+        moved_to = str(after.production or "none")
+    else:
+        moved_to = f"{event.before.production or 'none'} -> {after.production}"
+        moved_to += _deployments(event.before.served, after.served)
+    return _columns(event, minute(event.time), f"production: {moved_to}")
 
 
 def event_in_full(event: Event) -> list[str]:
@@ -71,11 +78,11 @@ def event_in_full(event: Event) -> list[str]:
     return [shown(f"{name}: {value}") for name, value in facts if value]
 
 
-def what(event: Event) -> list[str]:
-    """Return what an event changed, in short."""
+def what(event: Event) -> str:
+    """Return what an event changed."""
     if event.before is None:
-        return [str(event.after)]
-    return [", ".join(moved(event.before, event.after))]
+        return str(event.after)
+    return ", ".join(moved(event.before, event.after))
 
 
 def person(author: Author) -> str:
@@ -91,6 +98,17 @@ def when(time: str) -> str:
 def minute(time: str) -> str:
     """Return an event's time to the minute, UTC."""
     return shown(time.replace("T", " ")[:16])
+
+
+def _columns(event: Event, time: str, what: str) -> str:
+    columns = (event.id, time, f"{event.kind!s:<9}", person(event.author), what)
+    return shown("  ".join(filter(None, (*columns, event.author.reason))))
+
+
+def _already(state: State) -> str:
+    if state.served is None or state.served.deployment is None:
+        return f"production is {state.production} already"
+    return f"production serves {state.served} already ({state.production})"
 
 
 def _deployments(before: Content | None, after: Content | None) -> str:

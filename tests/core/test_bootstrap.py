@@ -1,0 +1,269 @@
+"""Making a target: on whose work it goes on, what it finishes, and what it says where it fails."""
+
+import errno
+import grp
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from program import Program
+from targets import links, listing, make_target
+from tierctl import bootstrap
+from tierctl.errors import (
+    ChangeUnfinished,
+    Exists,
+    InvalidTargetPath,
+    Locked,
+    NoSuchGroup,
+    TierctlError,
+    Untrusted,
+)
+from tierctl.events import Author
+from tierctl.filesystem import FileSystem, OsFileSystem
+from tierctl.groups import Group
+from tierctl.layout import Layout
+from tierctl.testing import Fault, FaultyFileSystem, Killed, Operation
+from tools import require_root
+
+T = TypeVar("T")
+EVE = 10022
+AUTHOR = Author("ada", "lab")
+
+
+def create(target: Path, fs: FileSystem | None = None, group: Group | None = None) -> None:
+    bootstrap.create(fs or OsFileSystem(), str(target), AUTHOR, group, lock_timeout=0)
+
+
+def some_group() -> Group:
+    require_root()
+    return Group("users", grp.getgrnam("users").gr_gid)
+
+
+def half_built(target: Path, at: int = 60, group: Group | None = None) -> Path:
+    """Return what a bootstrap leaves that is killed at an operation."""
+    with pytest.raises(Killed):
+        create(target, FaultyFileSystem(OsFileSystem(), Fault(at, None)), group)
+    return target / ".infrastructure.bootstrap"
+
+
+def require_modes(target: Path, group: Group | None) -> None:
+    """Assert that who is to use a target can, and nobody else."""
+    shared = group is not None
+    for path in (target / "infrastructure").rglob("*"):
+        if path.is_symlink():
+            continue
+        wanted = 0o664 if shared else 0o644
+        if path.is_dir():
+            wanted = 0o2775 if shared else 0o755
+        elif path.name == "lock":
+            wanted = 0o660 if shared else 0o600
+        assert wanted == stat.S_IMODE(path.stat().st_mode), path
+        assert group is None or group.gid == path.stat().st_gid, path
+
+
+class TestOnWhoseWorkItGoesOn:
+    @pytest.mark.parametrize("name", ["", "blue", "blue/etc", ".tierctl/config.toml", "staging"])
+    def test_what_belongs_to_somebody_else_is_refused(self, tmp_path: Path, name: str) -> None:
+        require_root()
+        top = half_built(tmp_path)
+        os.chown(top / name, EVE, EVE, follow_symlinks=False)
+        self.require_refused(tmp_path, top / name, "belongs to user 10022")
+
+    @pytest.mark.parametrize("name", ["blue", ".tierctl", ".tierctl/config.toml", "blue/etc"])
+    def test_a_symlink_is_not_followed(self, tmp_path: Path, name: str) -> None:
+        target = tmp_path / "lab"
+        top = half_built(target)
+        (top / name).rename(tmp_path / "elsewhere")
+        (top / name).symlink_to(tmp_path / "elsewhere")
+        before = listing(tmp_path)
+        self.require_refused(target, top / name, "is a symlink")
+        assert before == listing(tmp_path)
+
+    @pytest.mark.parametrize("mode", [0o775, 0o757])
+    def test_what_others_may_write_to_is_refused(self, tmp_path: Path, mode: int) -> None:
+        top = half_built(tmp_path)
+        (top / "blue").chmod(mode)
+        self.require_refused(tmp_path, top / "blue", "can be written by")
+
+    def test_what_another_group_may_write_to_is_refused(self, tmp_path: Path) -> None:
+        top = half_built(tmp_path, group=some_group())
+        other = Group("other", some_group().gid + 1)
+        self.require_refused(tmp_path, top / ".tierctl", "can be written by the group", other)
+        create(tmp_path, group=some_group())
+
+    def require_refused(
+        self, target: Path, path: Path, reason: str, group: Group | None = None
+    ) -> None:
+        before = listing(target)
+        for attempt in (bootstrap.check, lambda fs, target, group: create(target, fs, group)):
+            with pytest.raises(Untrusted, match=reason) as caught:
+                attempt(OsFileSystem(), str(target), group)
+            assert str(path) == caught.value.path
+            assert f"rm -r {target}/.infrastructure.bootstrap" in caught.value.hint
+        assert before == listing(target)
+
+
+class TestWhatItFinishes:
+    def test_killed_at_any_operation_it_is_finished_for_the_group(self, tmp_path: Path) -> None:
+        group, at, fired = some_group(), 0, True
+        while fired:
+            at += 1
+            target = tmp_path / str(at)
+            faulty = FaultyFileSystem(OsFileSystem(), Fault(at, None))
+            with suppress(Killed):
+                create(target, faulty, group)
+            fired = faulty.fired
+            with suppress(Exists):
+                create(target, group=group)
+            require_modes(target, group)
+        assert at > 60
+
+    @pytest.mark.parametrize("shared", [False, True])
+    def test_what_was_killed_before_it_had_its_mode_gets_it(
+        self, tmp_path: Path, shared: bool
+    ) -> None:
+        group = some_group() if shared else None
+        top = half_built(tmp_path, group=group)
+        for path in top.rglob("*"):
+            if not path.is_symlink():
+                path.chmod(0o700 if path.is_dir() else 0o600)
+        create(tmp_path, group=group)
+        require_modes(tmp_path, group)
+
+    def test_what_was_begun_for_one_can_be_finished_for_a_group(self, tmp_path: Path) -> None:
+        group = some_group()
+        half_built(tmp_path)
+        create(tmp_path, group=group)
+        require_modes(tmp_path, group)
+
+    def test_what_a_killed_one_had_opened_is_closed_while_it_is_built(self, tmp_path: Path) -> None:
+        top, seen = half_built(tmp_path), set()
+        top.chmod(0o755)
+
+        class Watched(OsFileSystem):
+            def write(self, path: str, data: bytes, **options: Any) -> None:
+                seen.add(stat.S_IMODE(top.stat().st_mode))
+                super().write(path, data, **options)
+
+        create(tmp_path, Watched())
+        assert {0o700} == seen
+        assert 0o755 == stat.S_IMODE((tmp_path / "infrastructure").stat().st_mode)
+
+
+class Overtaken(FaultyFileSystem):
+    """Another bootstrap of the same target runs before one operation."""
+
+    def __init__(self, target: Path, at: int) -> None:
+        super().__init__(OsFileSystem(), Fault(at))
+        self.target = target
+
+    def _do(self, verb: str, path: str, operation: Callable[[], T], part: object = None) -> T:
+        self.trace.append(Operation(verb, path))
+        if self.operations == self.fault.at:
+            self.fired = True
+            with suppress(Locked, Exists):
+                create(self.target)
+        return operation()
+
+
+def test_whenever_another_one_ends_in_between_there_is_one_target_and_no_leftover(
+    tmp_path: Path,
+) -> None:
+    faster, at, fired = 0, 0, True
+    while fired:
+        at += 1
+        target = tmp_path / str(at)
+        fs = Overtaken(target, at)
+        try:
+            create(target, fs)
+        except Exists:
+            faster += 1
+        fired = fs.fired
+        assert ["conda_package_cache", "infrastructure"] == sorted(os.listdir(target)), at
+        assert {"production": "green", "staging": "blue"} == links(Layout.of_target(str(target)))
+        require_modes(target, None)
+    assert faster > 5
+
+
+class TestWhatItSays:
+    @pytest.mark.parametrize("name", ["file", "file/lab", "file/lab/x", "loop", "loop/lab"])
+    def test_where_no_directory_can_be_it_says_so(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / "file").write_text("mine")
+        (tmp_path / "loop").symlink_to("loop")
+        with pytest.raises(InvalidTargetPath, match="directory") as caught:
+            bootstrap.check(OsFileSystem(), str(tmp_path / name))
+        assert "Choose another directory" in caught.value.hint
+
+    def test_a_cache_that_is_a_file_is_found_before_anything_is_made(self, tmp_path: Path) -> None:
+        (tmp_path / "conda_package_cache").write_text("mine")
+        with pytest.raises(InvalidTargetPath, match="conda_package_cache is not a directory"):
+            create(tmp_path)
+        assert ["conda_package_cache"] == os.listdir(tmp_path)
+
+    @pytest.mark.parametrize("name", ["link", "link/x", "lab/infrastructure/green/x"])
+    def test_an_infrastructure_is_known_through_links_and_without_production(
+        self, tmp_path: Path, name: str
+    ) -> None:
+        make_target(tmp_path / "lab", production=None)
+        (tmp_path / "link").symlink_to("lab/infrastructure/blue")
+        with pytest.raises(InvalidTargetPath, match="lies in an infrastructure"):
+            bootstrap.check(OsFileSystem(), str(tmp_path / name))
+
+    def test_a_directory_beside_others_named_like_tiers_is_none(self, tmp_path: Path) -> None:
+        (tmp_path / "production").mkdir()
+        (tmp_path / "staging").mkdir()
+        create(tmp_path / "production")
+
+    @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+    def test_half_way_it_names_what_is_left(self, tmp_path: Path, number: int) -> None:
+        with pytest.raises(ChangeUnfinished, match=os.strerror(number)) as caught:
+            create(tmp_path, FaultyFileSystem(OsFileSystem(), Fault(60, number)))
+        assert f"what is built is in {tmp_path}/.infrastructure.bootstrap" in caught.value.message
+        assert "type the command again" in caught.value.hint
+
+    def test_what_is_whole_but_not_flushed_is_not_taken_for_another_ones(
+        self, tmp_path: Path
+    ) -> None:
+        whole = FaultyFileSystem(OsFileSystem(), Fault(0))
+        create(tmp_path / "first", whole)
+        with pytest.raises(TierctlError, match="finished, not yet durable") as caught:
+            create(
+                tmp_path / "second",
+                FaultyFileSystem(OsFileSystem(), Fault(whole.operations)),
+            )
+        assert f"doctor --target {tmp_path}/second" == caught.value.command
+
+    @pytest.mark.parametrize("number", [errno.EPERM, errno.EINVAL])
+    def test_a_group_that_cannot_be_given_is_named(self, tmp_path: Path, number: int) -> None:
+        class Refusing(OsFileSystem):
+            def make_directory(
+                self, path: str, mode: int, *, group: int | None = None, owner: int | None = None
+            ) -> None:
+                raise OSError(number, os.strerror(number), path)
+
+        with pytest.raises(NoSuchGroup, match="nothing can be given to the group users"):
+            create(tmp_path / "lab", Refusing(), Group("users", 100))
+        assert [] == os.listdir(tmp_path)
+
+    def test_who_waits_in_vain_is_told_of_an_option_that_there_is(
+        self, tierctl: Program, tmp_path: Path
+    ) -> None:
+        lock = half_built(tmp_path) / ".tierctl/lock"
+        with OsFileSystem().lock(str(lock), timeout=0):
+            done = tierctl("bootstrap", tmp_path, "--lock-timeout", "0")
+        assert 1 == done.code
+        assert "locked by another bootstrap" in done.err
+        assert "--lock-timeout" in done.err
+
+    def test_a_dry_run_knows_the_group(self, tierctl: Program, tmp_path: Path) -> None:
+        half_built(tmp_path, group=some_group())
+        assert 0 == tierctl("bootstrap", tmp_path, "-n", "--group", "users").code
+        for others in ([], ["--group", "no such group"]):
+            dry = tierctl("bootstrap", tmp_path, "-n", *others)
+            assert dry == tierctl("bootstrap", tmp_path, *others)
+            assert 1 == dry.code
