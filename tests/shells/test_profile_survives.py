@@ -1,5 +1,6 @@
 """Loading goes on, and leaves the shell as it was, whatever the user's settings and scripts."""
 
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -93,6 +94,53 @@ iac_status > status; iac_reload; iac_load production; builtin echo "$ran"
     assert (tmp_path / "before").read_text() == (tmp_path / "after").read_text()
     assert "moved" not in (tmp_path / "status").read_text()
     assert 3 * "10-a20-b" == done.out.strip()
+
+
+@every_shell
+@pytest.mark.parametrize("name", ["lab", "it's my lab"])
+def test_of_a_target_that_was_moved_nothing_is_loaded_and_it_says_why(
+    shell: Shell, name: str, tmp_path: Path
+) -> None:
+    layout = make_loadable(tmp_path / name)
+    Path(layout.target).rename(tmp_path / "elsewhere")
+    moved = Layout.of_target(str(tmp_path / "elsewhere"))
+    options = "set -eu\n" if shell in (BASH, ZSH) else ""
+    done = run(shell, f"{options}{shell.source()}echo on", moved, tmp_path)
+    assert (0, "on\n") == (done.code, done.out)
+    gone = layout.within("deployments/41")
+    assert done.err.startswith(f"tierctl: nothing loaded: {gone} is gone. Was the target moved")
+    assert not any(variable.startswith("IAC_") for variable in done.env)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_executed_it_says_that_it_is_to_be_sourced(shell: str, layout: Layout) -> None:
+    profile = f"{layout.within('production')}/etc/profile.sh"
+    done = subprocess.run([shell, profile], capture_output=True, text=True)
+    said = f"tierctl: nothing loaded: a profile is sourced, not executed. Type: source {profile}\n"
+    assert (1, "", said) == (done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["bash", "-c", '. "$0"; echo "$IAC_TIER_NAME"'],
+        ["bash", "-c", 'f() { . "$1"; }; f "$0"; echo "$IAC_TIER_NAME"'],
+        ["bash", "-c", 'BASH_ENV=$0 exec bash -c "echo \\$IAC_TIER_NAME"'],
+        ["bash", "-c", 'bash --rcfile "$0" -ic "echo \\$IAC_TIER_NAME" 2>/dev/null'],
+        ["bash", "-c", 'echo ". "$0"; echo \\$IAC_TIER_NAME" > script; bash script'],
+        ["zsh", "-c", '. "$0"; echo "$IAC_TIER_NAME"'],
+        ["zsh", "-c", 'f() { . "$1" }; f "$0"; echo "$IAC_TIER_NAME"'],
+        ["zsh", "-c", 'echo ". "$0"; echo \\$IAC_TIER_NAME" > script; zsh script'],
+        ["zsh", "-c", 'cp "$0" .zshenv; ZDOTDIR=. zsh -c "echo \\$IAC_TIER_DIR:t"'],
+    ],
+)
+def test_however_it_is_sourced_it_is_loaded(
+    command: list[str], layout: Layout, tmp_path: Path
+) -> None:
+    profile = f"{layout.within('production')}/etc/profile.sh"
+    done = subprocess.run([*command, profile], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.strip() in ("production", "41")
+    assert "" == done.stderr
 
 
 @pytest.mark.parametrize("shell", [BASH, ZSH], ids=lambda shell: shell.name)

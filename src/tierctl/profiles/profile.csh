@@ -23,7 +23,14 @@ set _iac_tiers = ( @IAC_DIR@/*/etc/profile.csh )
 if ( ! $_iac_nonomatch ) unset nonomatch
 if ( $_iac_noglob ) set noglob
 
-switch ( "$1" )
+set _iac_wanted = "$1"
+set _iac_item = @IAC_TIER_DIR@
+if ( ! -d "$_iac_item" ) set _iac_wanted = _iac_gone
+
+switch ( "$_iac_wanted" )
+case _iac_gone:
+    /bin/sh -c 'echo "$*" >&2' - "tierctl: nothing loaded: $_iac_item is gone. Was the target moved or copied? Then it has to be built again."
+    breaksw
 case _iac_load:
     if ( $#argv != 2 || "$2" =~ .* || "$2" =~ */* || ! -r "$IAC_DIR/$2/etc/profile.csh" ) then
         /bin/sh -c 'echo "$*" >&2' - "iac_load: there is no tier '$2' to load. Usage: iac_load TIER"

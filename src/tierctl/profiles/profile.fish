@@ -5,6 +5,11 @@
 # promotion while a shell reads it cannot mix two tiers. It starts no program.
 # "builtin" keeps the user's functions out.
 
+if not builtin test -d @IAC_TIER_DIR@
+    builtin printf 'tierctl: nothing loaded: %s is gone. Was the target moved or copied? Then it has to be built again.\n' @IAC_TIER_DIR@ >&2
+    return 0
+end
+
 function _iac_warn
     builtin printf '%s\n' $argv >&2
 end

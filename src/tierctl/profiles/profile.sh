@@ -11,6 +11,17 @@ if [ -z "${BASH_VERSION-}${ZSH_VERSION-}" ]; then
     return 0
 fi
 
+if [[ -n ${BASH_VERSION-} && ${BASH_SOURCE[0]-} == "$0" && ${FUNCNAME[0]-} != source ||
+    -n ${ZSH_VERSION-} && ${ZSH_EVAL_CONTEXT-} == toplevel ]]; then
+    \builtin printf '%s\n' "tierctl: nothing loaded: a profile is sourced, not executed. Type: source $0" >&2
+    exit 1
+fi
+
+if [[ ! -d @IAC_TIER_DIR@ ]]; then
+    \builtin printf '%s\n' "tierctl: nothing loaded: "@IAC_TIER_DIR@" is gone. Was the target moved or copied? Then it has to be built again." >&2
+    return 0
+fi
+
 # With -u, an unset variable in a script of profile.d would end the login, and an
 # empty array would be one before bash 4.4.
 _iac_options=$-
