@@ -11,7 +11,7 @@ if [ -z "${BASH_VERSION-}${ZSH_VERSION-}" ]; then
     return 0
 fi
 
-if [[ -n ${BASH_VERSION-} && ${BASH_SOURCE[0]-} == "$0" && ${FUNCNAME[0]-} != source ||
+if [[ -n ${BASH_VERSION-} && ${BASH_SOURCE[0]-} == "$0" && ${BASH_LINENO[0]-0} == 0 ||
     -n ${ZSH_VERSION-} && ${ZSH_EVAL_CONTEXT-} == toplevel ]]; then
     \builtin printf '%s\n' "tierctl: nothing loaded: a profile is sourced, not executed. Type: source $0" >&2
     exit 1
