@@ -170,6 +170,12 @@ class NoSuchTier(TierctlError):
     code = "no-such-tier"
 
 
+class CannotRun(TierctlError):
+    """What it takes to run a command in a tier is missing."""
+
+    code = "cannot-run"
+
+
 class Exists(TierctlError):
     """Bootstrap was pointed at something that is already there."""
 

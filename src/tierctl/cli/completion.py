@@ -17,9 +17,13 @@ def command(ctx: click.Context, shell: str) -> None:
     """Print the completion script of SHELL.
 
     \b
-    bash   tierctl completion bash > ~/.local/share/bash-completion/completions/tierctl
-    zsh    tierctl completion zsh > DIR/_tierctl, DIR being in fpath
-    fish   tierctl completion fish > ~/.config/fish/completions/tierctl.fish
+    bash, in ~/.bashrc:
+        source <(tierctl completion bash)
+    zsh, in ~/.zshrc, after compinit:
+        source <(tierctl completion zsh)
+    fish, once:
+        mkdir -p ~/.config/fish/completions
+        tierctl completion fish > ~/.config/fish/completions/tierctl.fish
     """  # noqa: D301 (click reads the backspace: keep these lines)
     from click.shell_completion import get_completion_class
 

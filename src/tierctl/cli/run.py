@@ -1,0 +1,30 @@
+"""``tierctl run``."""
+
+from __future__ import annotations
+
+import click
+
+from tierctl import running
+from tierctl.cli import options, values
+from tierctl.cli.commands import COMMANDS
+from tierctl.filesystem import OsFileSystem
+
+
+@click.command(
+    "run",
+    short_help=COMMANDS["run"],
+    # Whatever stands behind the tier is the command's, options included.
+    context_settings={"allow_interspersed_args": False},
+)
+@click.argument("tier", type=values.TierName())
+@click.argument("command_line", nargs=-1, required=True, metavar="CMD...")
+@options.target
+@options.show_help
+def command(tier: str, command_line: tuple[str, ...], target: str | None) -> None:
+    """Run a command inside a tier, without loading it into this shell.
+
+    CMD finds what a shell finds that has sourced the tier's profile. Its exit
+    code is passed on; 127 means that there is no such command. Options of
+    tierctl stand before TIER: tierctl run -t DIR staging python -V
+    """
+    running.run(OsFileSystem(), values.find_target(target), tier, command_line)

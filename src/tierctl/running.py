@@ -1,0 +1,63 @@
+"""Running a command inside a tier, as a shell that has sourced its profile would."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from typing import NoReturn
+
+from tierctl import tiers, trust
+from tierctl.errors import CannotRun, InvalidLink, Untrusted
+from tierctl.filesystem import FileSystem
+from tierctl.layout import PRODUCTION, STAGING, Layout
+from tierctl.text import typed
+from tierctl.validators import validate_color, validate_symlink_target
+
+# The words of the command are parameters: no shell ever reads them as text. "-p" keeps
+# BASH_ENV and functions from the environment out.
+_SOURCE_AND_BECOME = ("-p", "-c", '. "$0" && exec "$@"')
+
+
+def run(fs: FileSystem, layout: Layout, tier: str, command: Sequence[str]) -> NoReturn:
+    """Become a command in the environment of a tier.
+
+    The process stays the same one, so signals and the exit code are the
+    command's. bash sources the profile, since scripts in it (``profile.d``,
+    an environment's ``activate.d``) are written for a shell; it exits with 127
+    if there is no such command and with 126 if it cannot be executed. Raises
+    ``NoSuchTier``, ``CannotRun``, ``InvalidLink`` or ``Untrusted``.
+    """
+    profile = _profile(fs, layout, tier)
+    # Python ignores them, and what a process ignores its successor does too.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execvp("bash", ["bash", *_SOURCE_AND_BECOME, profile, *command])  # noqa: S606, S607
+    except FileNotFoundError as error:
+        raise CannotRun("bash is not installed, which loads the tier", "Install bash.") from error
+
+
+def _profile(fs: FileSystem, layout: Layout, tier: str) -> str:
+    """Return the profile by the tier's name, which it takes for its own."""
+    path = layout.within(tier)
+    tiers.require(fs, layout, tier)
+    if tier in (PRODUCTION, STAGING):
+        path = layout.within(validate_symlink_target(path, fs).value)
+    directory = layout.within(validate_color(path, fs).directory)
+    _require_trusted(fs, layout, f"{directory}/etc/profile.sh")
+    return f"{layout.within(tier)}/etc/profile.sh"
+
+
+def _require_trusted(fs: FileSystem, layout: Layout, profile: str) -> None:
+    try:
+        entry = trust.require(fs, layout, profile)
+    except FileNotFoundError as error:
+        raise InvalidLink(profile, "is missing: the tier cannot be loaded") from error
+    if os.geteuid() == 0 and entry.uid != 0:
+        raise Untrusted(
+            profile,
+            f"belongs to user {entry.uid}, and root runs only what root wrote",
+            "Run it as somebody else; or, if you know what is in the tier: "
+            f"source {typed(profile)}",
+        )
