@@ -24,12 +24,6 @@ FS = OsFileSystem()
 STRANGER = 54321
 
 
-@pytest.fixture(autouse=True)
-def no_flushing(mocker: MockerFixture) -> None:
-    """No power is cut here."""
-    mocker.patch("os.fsync")
-
-
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
     """A target as bootstrap makes it, for its owner alone."""

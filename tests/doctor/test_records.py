@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from pytest_mock import MockerFixture
 
 from reporters import Heard
 from samples import event
@@ -22,12 +21,6 @@ from tools import as_user
 AUTHOR = Author("ada", "lab")
 FS = OsFileSystem()
 INTERRUPTED = event(2)  # from production -> green to production -> blue
-
-
-@pytest.fixture(autouse=True)
-def no_flushing(mocker: MockerFixture) -> None:
-    """No power is cut here."""
-    mocker.patch("os.fsync")
 
 
 @pytest.fixture

@@ -1,0 +1,63 @@
+"""What doctor says of a target that is as it should be, and of one made by hand."""
+
+import os
+from pathlib import Path
+
+from damage import NotMine, by_hand, found, problems, replace, shared, untimed
+from targets import listing
+from tierctl.doctor import Severity, diagnose
+from tierctl.filesystem import (
+    OsFileSystem,
+    exists,
+)
+from tierctl.layout import Layout
+from tools import require_root
+
+
+class TestHealthy:
+    def test_what_bootstrap_makes_is_well_in_every_respect(self, template: Layout) -> None:
+        findings = diagnose(OsFileSystem(), template)
+        assert {Severity.OK} == {finding.severity for finding in findings}
+        subjects = {"links", "permissions", "records", "guarantee", "clock"}
+        assert subjects == {finding.subject for finding in findings}
+
+    def test_what_older_scripts_made_has_no_problem(self, tmp_path: Path) -> None:
+        layout = by_hand(tmp_path)
+        assert [] == problems(layout)
+        assert not exists(OsFileSystem(), layout.control)
+
+    def test_where_nothing_can_be_tried_out_it_is_foretold(self, tmp_path: Path) -> None:
+        finding = found(by_hand(tmp_path), "not tried out, by the type of the filesystem ")
+        assert Severity.NOTE is finding.severity
+
+    def test_what_a_group_shares_has_no_problem(self, tmp_path: Path) -> None:
+        require_root()
+        assert [] == problems(shared(tmp_path))
+
+    def test_a_cache_on_another_filesystem_that_is_not_mounted_is_no_problem(
+        self, layout: Layout
+    ) -> None:
+        replace(layout.cache, "symlink")
+        os.rmdir(f"{layout.cache}.was")
+        assert [] == problems(layout)
+
+    def test_a_diagnose_leaves_everything_as_it_was(self, layout: Layout) -> None:
+        before = untimed(listing(layout.target))
+        diagnose(OsFileSystem(), layout)
+        assert before == untimed(listing(layout.target))
+
+    def test_without_probing_it_writes_not_one_byte(self, layout: Layout) -> None:
+        before = listing(layout.target)
+        findings = diagnose(OsFileSystem(), layout, probe=False)
+        assert before == listing(layout.target)
+        assert any("not tried out" in finding.text for finding in findings)
+
+    def test_without_the_right_to_write_it_writes_not_one_byte(self, layout: Layout) -> None:
+        before = listing(layout.target)
+        finding = found(layout, "not tried out: you may not write to ", NotMine())
+        assert before == listing(layout.target)
+        assert Severity.NOTE is finding.severity
+        assert (
+            Severity.NOTE
+            is found(layout, "may change this target; you may not", NotMine()).severity
+        )
