@@ -1,0 +1,160 @@
+"""Where a rollback leads, and what it says where it leads nowhere."""
+
+from collections.abc import Callable
+
+import pytest
+
+from changed import PLAIN, Make, Target
+from targets import make_deployment
+from tierctl.errors import (
+    NothingToRollBackTo,
+)
+from tierctl.events import EventKind
+from tierctl.request import Promotion, Request, Rollback
+from tierctl.rotation import Content
+
+
+class TestRollback:
+    def test_it_swaps_back_if_nothing_else_moved(self, moved: Target) -> None:
+        outcome = moved.carry_out(Rollback()).outcome
+        assert 41 == moved.served
+        assert ["exchange production and staging"] == list(map(str, outcome.steps))
+
+    def test_a_color_that_was_pointed_elsewhere_is_pointed_back_in_one_change(
+        self, moved: Target
+    ) -> None:
+        moved.deploy(43)
+        outcome = moved.carry_out(Rollback()).outcome
+        assert 41 == moved.served
+        steps = ["point green to deployments/41", "exchange production and staging"]
+        assert steps == list(map(str, outcome.steps))
+        assert [EventKind.ROLLBACK, EventKind.PROMOTION] == [e.kind for e in moved.events]
+
+    def test_one_intent_covers_the_color_and_the_tiers(self, moved: Target) -> None:
+        """Killed between the two: the next command finishes both."""
+        moved.deploy(43)
+        moved.kill(Rollback(), "exchange", moved.layout.within("production"))
+        assert (42, Content.of_deployment(41)) == (moved.served, moved.state.staged)
+        moved.carry_out(Rollback())
+        assert (41, 2) == (moved.served, len(moved.events))
+
+    def test_again_goes_further_back_and_never_forward(self, travelled: Target) -> None:
+        went = []
+        for _ in range(3):
+            travelled.carry_out(Rollback())
+            went.append(travelled.served)
+        with pytest.raises(NothingToRollBackTo):
+            travelled.carry_out(Rollback())
+        assert [43, 42, 41] == went
+        assert 41 == travelled.served
+
+    def test_any_finished_deployment_can_be_named(self, travelled: Target) -> None:
+        make_deployment(travelled.layout, 7, fs=travelled.fs)
+        travelled.carry_out(Rollback(to=7))
+        assert 7 == travelled.served
+        travelled.carry_out(Rollback())
+        assert 43 == travelled.served
+
+    def test_over_several_it_leads_on_from_there(self, travelled: Target) -> None:
+        travelled.carry_out(Rollback(to=42))
+        travelled.carry_out(Rollback())
+        assert 41 == travelled.served
+
+    def test_what_is_served_is_no_change(self, moved: Target) -> None:
+        assert moved.carry_out(Rollback(to=42)).outcome.event is None
+        assert 1 == len(moved.events)
+
+    def test_plain_directories_go_back_once(self, plain: Target) -> None:
+        plain.carry_out(Promotion())
+        plain.carry_out(Rollback())
+        assert PLAIN == plain.state
+        with pytest.raises(NothingToRollBackTo):
+            plain.carry_out(Rollback())
+
+    def test_a_promotion_goes_on_after_it(self, moved: Target) -> None:
+        moved.carry_out(Rollback())
+        moved.deploy(43)
+        moved.carry_out(Promotion())
+        moved.carry_out(Rollback())
+        assert 41 == moved.served
+
+
+def no_production(make: Make) -> tuple[Target, Request]:
+    return make(production=None, blue=42, green=41), Rollback()
+
+
+def only_the_first_promotion(make: Make) -> tuple[Target, Request]:
+    target = make(production=None, blue=42, green=41)
+    target.carry_out(Promotion())
+    return target, Rollback()
+
+
+def records_missing(make: Make) -> tuple[Target, Request]:
+    target = make(blue=42, green=41)
+    target.carry_out(Promotion())
+    target.fs.remove(target.layout.history)
+    return target, Rollback()
+
+
+def content_gone(make: Make) -> tuple[Target, Request]:
+    target = make(blue=42, green=41)
+    target.carry_out(Promotion())
+    target.deploy(43)
+    record = target.layout.deployment_record("deployments/41")
+    for path in (
+        record,
+        record.removesuffix("/deployment.json"),
+        target.layout.within("deployments/41"),
+    ):
+        target.fs.remove(path)
+    return target, Rollback()
+
+
+def content_unfinished(make: Make) -> tuple[Target, Request]:
+    target = make(blue=42, green=41)
+    make_deployment(target.layout, 9, finished=False, fs=target.fs)
+    return target, Rollback(to=9)
+
+
+def never_there(make: Make) -> tuple[Target, Request]:
+    return make(blue=42, green=41), Rollback(to=9)
+
+
+def plain_directory_gone(make: Make) -> tuple[Target, Request]:
+    """Staging's plain directory was adopted by a deploy since."""
+    target = make()
+    target.carry_out(Promotion())
+    make_deployment(target.layout, 1, fs=target.fs)
+    target.fs.remove(target.layout.within("green"))
+    target.fs.make_link(target.layout.within("green"), "deployments/1")
+    return target, Rollback()
+
+
+def plain_directory_in_the_way(make: Make) -> tuple[Target, Request]:
+    return make(green=41, deployments=(40,)), Rollback(to=40)
+
+
+REFUSED_ROLLBACKS = {
+    no_production: "production does not exist yet",
+    only_the_first_promotion: "history does not say what production served before",
+    records_missing: "history does not say what production served before",
+    content_gone: "deployment 41 is not there",
+    content_unfinished: "deployment 9 was never finished",
+    never_there: "deployment 9 is not there",
+    plain_directory_gone: "the plain directory green",
+    plain_directory_in_the_way: "staging's color blue is a plain directory",
+}
+
+
+@pytest.mark.parametrize("build", REFUSED_ROLLBACKS)
+def test_without_a_way_back_nothing_is_changed(
+    make: Make, build: Callable[[Make], tuple[Target, Request]]
+) -> None:
+    target, request = build(make)
+    before, events = target.state, target.events
+    for attempt in (target.preview, target.carry_out):
+        with pytest.raises(NothingToRollBackTo) as caught:
+            attempt(request)
+        assert REFUSED_ROLLBACKS[build] in caught.value.message
+        assert caught.value.hint
+    assert (before, events, False) == (target.state, target.events, target.is_noted)
