@@ -3,11 +3,14 @@
 import os
 import re
 import subprocess
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 
 import pytest
 
 import picture
+import tierctl
 from program import Program, installed
 from targets import make_target
 from tierctl.cli.commands import COMMANDS
@@ -136,6 +139,9 @@ def test_an_error_has_the_members_that_are_documented(tierctl: Program, tmp_path
 
 
 def test_every_error_code_is_documented() -> None:
+    for module in walk_packages(tierctl.__path__, "tierctl."):
+        if not module.name.endswith((".__main__", ".worker")):  # these are programs
+            import_module(module.name)
     text = (ROOT / "docs/json.md").read_text().partition("## Error codes\n")[2]
     codes = set(re.findall(r"^\| `([a-z-]+)` \|", text, re.M))
     assert codes == {kind.code for kind in kinds(TierctlError)} | OTHER_CODES

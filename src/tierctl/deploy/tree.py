@@ -83,15 +83,15 @@ def remove(top: str) -> None:
 
 def flush(path: str) -> None:
     """Flush the whole filesystem that holds a path, with everything that was written to it."""
-    if sys.platform != "linux":
-        os.sync()
-        return
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.syncfs(descriptor):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), path)
+        if sys.platform == "linux":
+            libc = ctypes.CDLL(None, use_errno=True)
+            if libc.syncfs(descriptor):
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), path)
+        else:
+            os.sync()
     finally:
         os.close(descriptor)
 
