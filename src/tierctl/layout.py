@@ -83,6 +83,15 @@ class Layout(NamedTuple):
         return f"{self.control}/config.toml"
 
     @property
+    def numbers(self) -> str:
+        """The lock of whoever takes the next deployment's number, or removes unfinished ones."""
+        return f"{self.control}/numbers"
+
+    def building(self, number: int) -> str:
+        """Return the lock of whoever builds a deployment; not in there, where it would stay."""
+        return f"{self.control}/building-{number}"
+
+    @property
     def scratch(self) -> str:
         """Where doctor tries out what the filesystem can do."""
         return f"{self.control}/scratch"

@@ -17,6 +17,7 @@ from tierctl.deploy.overlay import Item
 
 _EVERYONE_READS = 0o444
 _EVERYONE_ENTERS = 0o555
+_OWNER_WRITES = 0o755
 _EXECUTABLE = 0o111
 _OWNER_CHANGES = 0o700
 
@@ -44,16 +45,18 @@ def _copy_file(item: Item, path: str) -> None:
         os.fchmod(written.fileno(), 0o755 if item.mode & stat.S_IXUSR else 0o644)
 
 
-def seal(top: str) -> None:
+def seal(top: str, *, open_below: str = "") -> None:
     """Let everyone read a tree and nobody make or remove names in it.
 
-    Files are linked to the package cache: a mode is changed only where somebody
-    could not read the file, never to take a right away.
+    The directory ``open_below`` in it stays open to its owner. Files are linked
+    to the package cache: a mode is changed only where somebody could not read
+    the file, never to take a right away.
     """
-    for _, _, names, directory in os.fwalk(top, topdown=False):
+    left_open = paths.join(top, open_below) if open_below else ""
+    for path, _, names, directory in os.fwalk(top, topdown=False):
         for name in names:
             _make_readable(name, directory)
-        os.fchmod(directory, _EVERYONE_ENTERS)
+        os.fchmod(directory, _OWNER_WRITES if path == left_open else _EVERYONE_ENTERS)
 
 
 def _make_readable(name: str, directory: int) -> None:

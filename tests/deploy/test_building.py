@@ -1,0 +1,245 @@
+"""Building a deployment: its number, what is in it, and what is left when it fails."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from channel import SUBDIR, write_package
+from targets import make_deployment, make_target
+from tierctl import history, packages
+from tierctl.deploy import building, definitions, engine, numbering
+from tierctl.deploy.building import Build
+from tierctl.deploy.engine import Engine, EngineFailed
+from tierctl.deploy.verify import Incomplete, environment
+from tierctl.errors import Locked
+from tierctl.events import Author, EventKind, new_event
+from tierctl.filesystem import OsFileSystem
+from tierctl.layout import Layout
+from tierctl.past import Past
+from tierctl.rotation import Color, Content, State
+from tools import as_user, require_root
+
+pytest.importorskip("rattler")
+
+FS = OsFileSystem()
+ADA = Author("ada", "lab", "numpy 2")
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return make_target(tmp_path / "my lab")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Definitions of one environment and a command of their own."""
+    top = tmp_path / "definitions"
+    channel = tmp_path / "channel"
+    write_package(channel, "base", "1", {"share/base": "base"})
+    write_package(
+        channel, "hello", "1.0", {"bin/hello": "#!/bin/sh\necho hello\n"}, depends=["base"]
+    )
+    (top / "environments").mkdir(parents=True)
+    (top / "environments" / "tools.yaml").write_text(
+        f"channels: ['{channel.as_uri()}']\ndependencies: [hello]\n"
+    )
+    (top / "tier" / "bin").mkdir(parents=True)
+    (top / "tier" / "bin" / "greet").write_text("#!/bin/sh\nhello\n")
+    (top / "tier" / "bin" / "greet").chmod(0o755)
+    return top
+
+
+@pytest.fixture
+def started(layout: Layout) -> Iterator[Engine]:
+    with engine.started(layout.cache) as running:
+        yield running
+
+
+def prepared(repository: Path, running: Engine) -> Build:
+    found = definitions.read(str(repository), SUBDIR, running.wrong_spec)
+    return Build(found, running.solve(found.environments, SUBDIR), ADA)
+
+
+def deploy(layout: Layout, repository: Path, running: Engine) -> int:
+    wanted = prepared(repository, running)
+    with numbering.reserved(FS, layout, lock_timeout=5) as number:
+        building.build(FS, layout, number, wanted, running)
+    return number
+
+
+class TestBuilding:
+    def test_what_is_built_can_be_loaded_and_run(
+        self, layout: Layout, repository: Path, started: Engine
+    ) -> None:
+        number = deploy(layout, repository, started)
+        profile = f"{layout.within(f'deployments/{number}')}/etc/profile.sh"
+        done = subprocess.run(
+            ["bash", "-c", '. "$0" && greet && echo "$IAC_DEPLOYMENT"', profile],
+            capture_output=True,
+            text=True,
+        )
+        assert (0, f"hello\n{number}\n", "") == (done.returncode, done.stdout, done.stderr)
+
+    def test_its_records_say_what_it_is(
+        self, layout: Layout, repository: Path, started: Engine
+    ) -> None:
+        directory = f"deployments/{deploy(layout, repository, started)}"
+        record = json.loads(Path(layout.deployment_record(directory)).read_text())
+        assert ("ada", "lab", "numpy 2") == (record["user"], record["host"], record["reason"])
+        assert (1, str(repository), {"tools": 2}) == (
+            record["number"],
+            record["definitions"],
+            record["environments"],
+        )
+        found = packages.read(FS, layout, directory)
+        assert ["base", "hello"] == [package.name for package in found["tools"]]
+
+    def test_nobody_can_change_it_and_everyone_can_read_it(
+        self, layout: Layout, repository: Path, started: Engine
+    ) -> None:
+        top = Path(layout.within(f"deployments/{deploy(layout, repository, started)}"))
+        for path in [top, *top.rglob("*")]:
+            mode = path.stat().st_mode & 0o777
+            assert (0o555 == mode) if path.is_dir() else (mode & 0o444 == 0o444), path
+
+    def test_a_second_one_shares_its_files_with_the_first(
+        self, layout: Layout, repository: Path, started: Engine
+    ) -> None:
+        numbers = [deploy(layout, repository, started) for _ in range(2)]
+        assert [1, 2] == numbers
+        file = "conda/envs/tools/share/base"
+        one, two = (os.stat(f"{layout.within(f'deployments/{n}')}/{file}") for n in numbers)
+        assert one.st_ino == two.st_ino
+
+
+class TestFailing:
+    def test_one_that_fails_leaves_nothing(
+        self, layout: Layout, repository: Path, started: Engine
+    ) -> None:
+        wanted = prepared(repository, started)
+        for archive in (repository.parent / "channel" / SUBDIR).glob("hello*"):
+            archive.write_bytes(b"rubbish")
+        with numbering.reserved(FS, layout, lock_timeout=5) as number, pytest.raises(EngineFailed):
+            building.build(FS, layout, number, wanted, started)
+        assert [] == os.listdir(layout.deployments)
+        assert not any(name.startswith("building") for name in os.listdir(layout.control))
+
+    def test_one_that_was_killed_is_removed_by_the_next(
+        self, layout: Layout, repository: Path, started: Engine
+    ) -> None:
+        script = (
+            "import os, signal, sys\n"
+            "from tierctl.deploy import numbering, tree\n"
+            "from tierctl.filesystem import OsFileSystem\n"
+            "from tierctl.layout import Layout\n"
+            "layout = Layout(sys.argv[1])\n"
+            "with numbering.reserved(OsFileSystem(), layout, lock_timeout=5) as number:\n"
+            "    top = layout.within(f'deployments/{number}')\n"
+            "    os.mkdir(top + '/conda')\n"
+            "    tree.seal(top)\n"
+            "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+        subprocess.run([sys.executable, "-c", script, layout.infrastructure])
+        assert ["1"] == os.listdir(layout.deployments)
+        assert [1] == numbering.abandoned(FS, layout)
+        assert 1 == deploy(layout, repository, started)
+
+    def test_one_that_is_being_built_is_left_alone(self, layout: Layout) -> None:
+        with numbering.reserved(FS, layout, lock_timeout=5) as one:
+            assert [] == numbering.remove_unfinished(FS, layout, lock_timeout=5)
+            with numbering.reserved(FS, layout, lock_timeout=5) as two:
+                assert (1, 2) == (one, two)
+                assert [] == numbering.abandoned(FS, layout)
+        assert [] == os.listdir(layout.deployments)
+
+    def test_ctrl_c_leaves_nothing(self, layout: Layout) -> None:
+        def interrupted() -> None:
+            with numbering.reserved(FS, layout, lock_timeout=5) as number:
+                Path(layout.within(f"deployments/{number}/half")).touch()
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        assert [] == os.listdir(layout.deployments)
+
+
+class TestNumbers:
+    def test_the_next_one_follows_the_highest(self, layout: Layout) -> None:
+        make_deployment(layout, 41)
+        with numbering.reserved(FS, layout, lock_timeout=5) as number:
+            assert 42 == number
+
+    def test_one_that_was_removed_is_not_given_again(self, layout: Layout) -> None:
+        state = State(Color.BLUE, Color.GREEN, Content("deployments/50"), Content("green"))
+        past = Past((Content("deployments/49"),), (51,))
+        os.mkdir(layout.control)
+        history.append(FS, layout, new_event(EventKind.ROLLBACK, ADA, state, state, past))
+        with numbering.reserved(FS, layout, lock_timeout=5) as number:
+            assert 52 == number
+
+    def test_whoever_takes_one_excludes_others(self, layout: Layout) -> None:
+        os.mkdir(layout.control)
+        with (
+            FS.lock(layout.numbers, timeout=0),
+            pytest.raises(Locked),
+            numbering.reserved(FS, layout, lock_timeout=0),
+        ):
+            pytest.fail("both have a number")
+
+    def test_in_a_group_s_target_the_next_member_goes_on(self, tmp_path: Path) -> None:
+        require_root()
+        layout = make_target(tmp_path / "shared")
+        os.mkdir(layout.control)
+        for path in (layout.infrastructure, layout.control):
+            os.chown(path, 10051, 10053)
+            os.chmod(path, 0o2775)
+        for uid in (10051, 10052):
+            script = (
+                "import sys\n"
+                "from tierctl.deploy import numbering\n"
+                "from tierctl.filesystem import OsFileSystem\n"
+                "from tierctl.layout import Layout\n"
+                "fs, layout = OsFileSystem(), Layout(sys.argv[1])\n"
+                "with numbering.reserved(fs, layout, lock_timeout=5) as number:\n"
+                "    print(number)\n"
+            )
+            command = [*as_user(uid, 10053), sys.executable, "-c", script, layout.infrastructure]
+            done = subprocess.run(command, capture_output=True, text=True)
+            assert (0, "1\n", "") == (done.returncode, done.stdout, done.stderr)
+        assert 0o2775 == os.stat(layout.deployments).st_mode & 0o7777
+
+
+class TestVerifying:
+    @pytest.fixture
+    def prefix(self, layout: Layout, repository: Path, started: Engine, tmp_path: Path) -> str:
+        prepared(repository, started)
+        started.install({"tools": str(tmp_path / "prefix")})
+        environment(str(tmp_path / "prefix"), 2)
+        return str(tmp_path / "prefix")
+
+    def test_a_file_that_is_missing_is_named(self, prefix: str) -> None:
+        os.unlink(f"{prefix}/share/base")
+        with pytest.raises(Incomplete, match="share/base is missing"):
+            environment(prefix, 2)
+
+    def test_a_file_that_is_cut_is_named(self, prefix: str) -> None:
+        os.unlink(f"{prefix}/share/base")
+        Path(prefix, "share/base").write_text("b")
+        with pytest.raises(Incomplete, match="share/base has 1 bytes instead of 4"):
+            environment(prefix, 2)
+
+    @pytest.mark.parametrize("text", ["", "[]", "{}"])
+    def test_a_record_that_a_full_disk_left_is_named(self, prefix: str, text: str) -> None:
+        Path(prefix, "conda-meta/base-1-0.json").write_text(text)
+        with pytest.raises(Incomplete, match=r"base-1-0\.json cannot be read"):
+            environment(prefix, 2)
+
+    def test_a_package_that_is_missing_is_missed(self, prefix: str) -> None:
+        os.unlink(f"{prefix}/conda-meta/base-1-0.json")
+        with pytest.raises(Incomplete, match="1 packages are there, 2 were to be"):
+            environment(prefix, 2)
