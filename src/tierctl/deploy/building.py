@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from os import path as paths
@@ -42,7 +41,8 @@ def build(fs: FileSystem, layout: Layout, number: int, wanted: Build, engine: En
     engine.install(prefixes)
     for name, prefix in prefixes.items():
         verify.environment(prefix, len(wanted.packages[name]))
-    _write(layout.packages_record(directory), packages.to_document(wanted.packages))
+    listed = packages.to_document(wanted.packages)
+    tree.write_new(layout.packages_record(directory), _encoded(listed))
     tree.seal(top, open_below="meta")
     tree.flush(top)
     _finish(fs, layout, directory, _record(number, wanted))
@@ -51,14 +51,10 @@ def build(fs: FileSystem, layout: Layout, number: int, wanted: Build, engine: En
 def _lay_out(layout: Layout, directory: str, definitions: Definitions) -> None:
     """Make what is not the engine's: the overlay, and the files that a shell reads."""
     top = layout.within(directory)
-    for name in TIER_DIRECTORIES:
-        os.makedirs(paths.join(top, name), exist_ok=True)
+    tree.make_directories(top, TIER_DIRECTORIES)
     tree.copy(definitions.overlay, top)
     for name, text in profiles.files(layout, directory).items():
-        with open(
-            paths.join(top, "etc", name), "x", encoding="utf-8", errors="surrogateescape"
-        ) as file:
-            file.write(text)
+        tree.write_new(paths.join(top, "etc", name), text.encode("utf-8", "surrogateescape"))
 
 
 def _finish(fs: FileSystem, layout: Layout, directory: str, record: Mapping[str, Any]) -> None:
@@ -81,11 +77,6 @@ def _record(number: int, wanted: Build) -> dict[str, Any]:
         "environments": {name: len(found) for name, found in wanted.packages.items()},
         "tierctl": __version__,
     }
-
-
-def _write(path: str, document: Mapping[str, Any]) -> None:
-    with open(path, "xb") as file:
-        file.write(_encoded(document))
 
 
 def _encoded(document: Mapping[str, Any]) -> bytes:

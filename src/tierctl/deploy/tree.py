@@ -22,6 +22,18 @@ _EXECUTABLE = 0o111
 _OWNER_CHANGES = 0o700
 
 
+def make_directories(top: str, names: Iterable[str]) -> None:
+    """Make directories in a tree, where some may be already."""
+    for name in names:
+        os.makedirs(paths.join(top, name), 0o755, exist_ok=True)
+
+
+def write_new(path: str, data: bytes) -> None:
+    """Write a file where there is nothing."""
+    with open(path, "xb") as file:
+        file.write(data)
+
+
 def copy(items: Iterable[Item], destination: str) -> None:
     """Copy an overlay into a directory, where its directories may be already.
 
