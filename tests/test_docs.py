@@ -116,6 +116,8 @@ def test_documents_have_the_members_that_are_documented(tierctl: Program, tmp_pa
     assert documented("Events") == change["event"].keys()
     status = tierctl("status", "-t", tmp_path, "--json").document
     assert documented("`status`") == status.keys() - common
+    diff = tierctl("diff", "-t", tmp_path, "--json").document
+    assert documented("`diff`") == diff.keys() - common
     doctor = tierctl("doctor", "-t", tmp_path, "--json").document
     assert {"findings"} == doctor.keys() - common
     assert {"severity", "subject", "text", "meaning", "advice"} == doctor["findings"][0].keys()

@@ -10,6 +10,7 @@ COMMANDS = {
     "bootstrap": "Create a target.",
     "promote-staging": "Make staging's color production.",
     "rollback": "Let production serve what it served before.",
+    "diff": "Compare the packages of two tiers.",
     "run": "Run a command inside a tier.",
     "status": "Show what production and staging serve.",
     "history": "List who changed what, when and why.",

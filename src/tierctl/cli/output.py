@@ -17,6 +17,7 @@ from tierctl.text import typed
 SCHEMA = 1
 EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_DIFFERENT = 3
 EXIT_INTERRUPTED = 130
 
 

@@ -1,0 +1,113 @@
+"""Comparing two deployments: their packages, and the commands that one finds on PATH."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tierctl import packages, tiers
+from tierctl.difference import Change, between
+from tierctl.errors import NoSuchTier
+from tierctl.filesystem import FileSystem, Kind, exists
+from tierctl.layout import DEPLOYMENTS, PRODUCTION, STAGING, Layout, is_deployment_number
+from tierctl.packages import Packages
+from tierctl.rotation import Content
+from tierctl.text import shown
+from tierctl.validators import validate_color, validate_symlink_target
+
+_ENVIRONMENTS = "conda/envs"
+_EXECUTABLE = 0o111
+
+
+class Side(NamedTuple):
+    """One of the two: what it was called, and what that shows now.
+
+    ``packages`` is None for one of which no list was ever written, as of a
+    plain directory.
+    """
+
+    name: str
+    content: Content
+    packages: Packages | None
+    commands: frozenset[str]
+
+
+class Comparison(NamedTuple):
+    """What differs between two sides."""
+
+    before: Side
+    after: Side
+    changes: tuple[Change, ...]
+
+    @property
+    def appearing(self) -> list[str]:
+        """The commands that only the second one has."""
+        return sorted(self.after.commands - self.before.commands)
+
+    @property
+    def vanishing(self) -> list[str]:
+        """The commands that only the first one has."""
+        return sorted(self.before.commands - self.after.commands)
+
+    @property
+    def differ(self) -> bool:
+        """Whether there is any difference."""
+        return bool(self.changes or self.appearing or self.vanishing)
+
+
+def compare(fs: FileSystem, layout: Layout, one: str, other: str) -> Comparison:
+    """Compare two tiers or deployment numbers.
+
+    Raises ``NoSuchTier``, ``InvalidLink``, ``Untrusted`` or ``BadFile``.
+    """
+    before, after = _side(fs, layout, one), _side(fs, layout, other)
+    changes = between(before.packages or {}, after.packages or {})
+    return Comparison(before, after, tuple(changes))
+
+
+def _side(fs: FileSystem, layout: Layout, name: str) -> Side:
+    content = _content(fs, layout, name)
+    try:
+        listed = packages.read(fs, layout, content.directory)
+    except FileNotFoundError:
+        listed = None
+    return Side(name, content, listed, _commands(fs, layout.within(content.directory)))
+
+
+def _content(fs: FileSystem, layout: Layout, name: str) -> Content:
+    if is_deployment_number(name):
+        directory = f"{DEPLOYMENTS}/{name}"
+        if not exists(fs, layout.deployment_record(directory)):
+            finished = tiers.deployments(fs, layout, finished=True)
+            raise NoSuchTier(
+                f"there is no finished deployment {name} in {shown(layout.infrastructure)}",
+                f"There are: {', '.join(map(str, finished)) or 'none'}",
+            )
+        return Content(directory)
+    tiers.require(fs, layout, name)
+    path = layout.within(name)
+    if name in (PRODUCTION, STAGING):
+        path = layout.within(validate_symlink_target(path, fs).value)
+    return validate_color(path, fs)
+
+
+def _commands(fs: FileSystem, tier: str) -> frozenset[str]:
+    """Return what a tier's own ``bin`` and those of its environments hold that can be executed."""
+    environments = f"{tier}/{_ENVIRONMENTS}"
+    places = [f"{tier}/bin"]
+    if exists(fs, environments):
+        places += [f"{environments}/{name}/bin" for name in fs.names(environments)]
+    return frozenset(
+        name
+        for place in places
+        if exists(fs, place)
+        for name in fs.names(place)
+        if _is_command(fs, f"{place}/{name}")
+    )
+
+
+def _is_command(fs: FileSystem, path: str) -> bool:
+    try:
+        entry = fs.entry(path, follow=True)
+    except OSError:  # a link that leads nowhere
+        return False
+    return entry.kind is Kind.FILE and bool(entry.mode & _EXECUTABLE)
