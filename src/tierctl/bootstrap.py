@@ -37,8 +37,6 @@ from tierctl.rotation import Color, Content, State
 from tierctl.text import shown, typed
 from tierctl.validators import validate_target_path
 
-_GROUP_WRITE = 0o020
-_OTHERS_WRITE = 0o002
 # chown(2) says one of these of a group that may not be given here, or has no number here.
 _CANNOT_GIVE = (errno.EPERM, errno.EINVAL)
 INITIAL = State(
@@ -219,9 +217,9 @@ def _why_not_own(entry: Entry, group: Group | None) -> str:
         return f"belongs to user {entry.uid}: only they can finish that bootstrap"
     if entry.kind is Kind.LINK:  # its mode means nothing
         return ""
-    if entry.mode & _OTHERS_WRITE:
+    if entry.others_write:
         return "can be written by everybody"
-    if entry.mode & _GROUP_WRITE and (group is None or entry.gid != group.gid):
+    if entry.group_writes and (group is None or entry.gid != group.gid):
         return f"can be written by the group {group_name(entry.gid)}"
     return ""
 

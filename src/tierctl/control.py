@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 
 from tierctl.errors import NotWritable, Untrusted
-from tierctl.filesystem import Entry, FileSystem, Kind, exists
+from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import Layout
-
-_GROUP_WRITE = 0o020
-_OTHERS_WRITE = 0o002
 
 
 def require_writable(fs: FileSystem, layout: Layout) -> None:
@@ -31,7 +28,7 @@ def require_directory(fs: FileSystem, layout: Layout) -> None:
         return
     if entry.kind is not Kind.DIRECTORY:
         raise Untrusted(layout.control, f"is a {entry.kind.value}, not a directory")
-    if entry.mode & _OTHERS_WRITE:
+    if entry.others_write:
         raise Untrusted(layout.control, "can be written by everybody")
 
 
@@ -40,7 +37,7 @@ def ensure(fs: FileSystem, layout: Layout) -> None:
     if exists(fs, layout.control):
         return
     parent = fs.entry(layout.infrastructure, follow=True)
-    shared = _is_shared(parent)
+    shared = parent.group_writes
     try:
         fs.make_directory(
             layout.control,
@@ -62,11 +59,7 @@ def directory_mode(*, shared: bool) -> int:
 
 def lock_mode(fs: FileSystem, layout: Layout) -> int:
     """Return the mode of the lock file: who may open it can hold it for ever."""
-    return 0o660 if _is_shared(fs.entry(layout.control)) else 0o600
-
-
-def _is_shared(directory: Entry) -> bool:
-    return bool(directory.mode & _GROUP_WRITE)
+    return 0o660 if fs.entry(layout.control).group_writes else 0o600
 
 
 def why_not_writable(fs: FileSystem, path: str) -> str:
@@ -79,5 +72,5 @@ def why_not_writable(fs: FileSystem, path: str) -> str:
     if mount is not None and mount.is_read_only:
         return f"the filesystem on {mount.point} is mounted read-only"
     entry = fs.entry(path, follow=True)
-    group = f" and the group {group_name(entry.gid)}" if _is_shared(entry) else ""
+    group = f" and the group {group_name(entry.gid)}" if entry.group_writes else ""
     return f"only {user_name(entry.uid)}{group} may"

@@ -62,6 +62,16 @@ class Entry(NamedTuple):
     inode: int
     modified: float
 
+    @property
+    def group_writes(self) -> bool:
+        """Whether the members of its group may write."""
+        return bool(self.mode & stat.S_IWGRP)
+
+    @property
+    def others_write(self) -> bool:
+        """Whether everybody may write."""
+        return bool(self.mode & stat.S_IWOTH)
+
     def is_same(self, other: Entry) -> bool:
         """Say whether both entries are the same object on disk."""
         return (self.device, self.inode) == (other.device, other.inode)

@@ -13,9 +13,6 @@ from tierctl.errors import Untrusted
 from tierctl.filesystem import Entry, FileSystem, Kind
 from tierctl.layout import Layout
 
-_GROUP_WRITE = 0o020
-_OTHERS_WRITE = 0o002
-
 
 def read(fs: FileSystem, layout: Layout, path: str) -> bytes:
     """Return the content of a trusted file.
@@ -52,7 +49,7 @@ def _require_file(fs: FileSystem, path: str) -> Entry:
     entry = fs.entry(path)
     if entry.kind is not Kind.FILE:
         raise Untrusted(path, f"is a {entry.kind.value}, not a file")
-    if entry.mode & _OTHERS_WRITE:
+    if entry.others_write:
         raise Untrusted(path, "can be written by everybody")
     return entry
 
@@ -64,7 +61,7 @@ def _trusted_groups(fs: FileSystem, layout: Layout) -> list[int]:
     name = config.load(fs, layout).group
     if name is None:
         top = fs.entry(layout.infrastructure, follow=True)
-        return [top.gid] if top.mode & _GROUP_WRITE else []
+        return [top.gid] if top.group_writes else []
     import grp
 
     try:

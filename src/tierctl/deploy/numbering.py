@@ -100,7 +100,7 @@ def _in_history(fs: FileSystem, layout: Layout) -> Iterator[int]:
 def _make_directory(fs: FileSystem, layout: Layout, path: str) -> None:
     """Make a directory that is shared as ``.tierctl`` is; one that is there stays as it is."""
     parent = fs.entry(layout.control)
-    shared = bool(parent.mode & 0o020)
+    shared = parent.group_writes
     with suppress(FileExistsError):
         fs.make_directory(
             path,

@@ -13,8 +13,6 @@ from tierctl.layout import BLUE, GREEN, PRODUCTION, STAGING, Layout
 from tierctl.text import shown
 
 SUBJECT = "permissions"
-_OTHERS_WRITE = 0o002
-_GROUP_WRITE = 0o020
 # What a login reads of a tier, or finds commands in.
 _LOADED = ("", "/bin", "/etc", "/etc/profile.d")
 _MOST_NAMES = 3
@@ -47,7 +45,7 @@ def shared_paths(layout: Layout) -> tuple[str, ...]:
 def _open_to_everybody(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     loaded = [tier + below for tier in _loadable(fs, layout) for below in _LOADED]
     for path, entry in directories(fs, layout.target, *shared_paths(layout), *loaded):
-        if entry.mode & _OTHERS_WRITE:
+        if entry.others_write:
             yield _open(shown(path), shown(path))
         if path.endswith(("/etc", "/etc/profile.d")):
             yield from _open_files(fs, path)
@@ -75,7 +73,7 @@ def _is_open(fs: FileSystem, path: str) -> bool:
         entry = fs.entry(path, follow=True)
     except OSError:
         return False
-    return entry.kind is Kind.FILE and bool(entry.mode & _OTHERS_WRITE)
+    return entry.kind is Kind.FILE and entry.others_write
 
 
 def _open(what: str, to_mend: str) -> Finding:
@@ -92,7 +90,7 @@ def _of_strangers(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     owners = trust.trusted_owners(fs, layout)
     colors = layout.within(BLUE), layout.within(GREEN)
     for path, entry in directories(fs, layout.control, layout.deployments, *colors):
-        if entry.uid in owners or (top.mode & _GROUP_WRITE and entry.gid == top.gid):
+        if entry.uid in owners or (top.group_writes and entry.gid == top.gid):
             continue
         text = f"{shown(path)} belongs to {user_name(entry.uid)}"
         advice = f"If that is not meant: chown {user_name(top.uid)} {shown(path)}"

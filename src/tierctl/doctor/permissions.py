@@ -19,8 +19,6 @@ from tierctl.text import shown
 
 SUBJECT = exposure.SUBJECT
 _NOT_THE_OWNER = 0o077
-_OTHERS_WRITE = 0o002
-_GROUP_WRITE = 0o020
 _SHARED_DIRECTORY = 0o2070
 
 
@@ -47,7 +45,7 @@ def untrusted(error: Untrusted) -> Finding:
 def _who_may_change(fs: FileSystem, layout: Layout) -> Finding:
     top = fs.entry(layout.infrastructure, follow=True)
     owner = user_name(top.uid)
-    group = f" and the group {shown(group_name(top.gid))}" if top.mode & _GROUP_WRITE else ""
+    group = f" and the group {shown(group_name(top.gid))}" if top.group_writes else ""
     who = f"{owner}{group} may change this target"
     if fs.is_writable(layout.infrastructure):
         return fine(SUBJECT, f"{who}; you may")
@@ -118,7 +116,7 @@ def _group_files(fs: FileSystem, layout: Layout, gid: int, name: str) -> Iterato
         if not exists(fs, path):
             continue
         entry = fs.entry(path)
-        if entry.kind is not Kind.FILE or (entry.gid == gid and entry.mode & _GROUP_WRITE):
+        if entry.kind is not Kind.FILE or (entry.gid == gid and entry.group_writes):
             continue
         if path in (layout.lock, layout.holder) or _may_be_shared(fs, layout, entry, gid):
             yield _for_its_owner(
@@ -136,7 +134,7 @@ def _may_be_shared(fs: FileSystem, layout: Layout, entry: Entry, gid: int) -> bo
     What belongs to the group is trusted. So a stranger's file has to be looked
     at first; that it is not trusted is a finding already.
     """
-    if entry.mode & _OTHERS_WRITE:
+    if entry.others_write:
         return False
     owners = trust.trusted_owners(fs, layout)
     return entry.gid == gid or entry.uid in owners or _is_member(entry.uid, gid)
