@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from enum import Enum
-from itertools import takewhile
+from itertools import zip_longest
 from typing import NamedTuple
 
 from tierctl.packages import Package, Packages
+
+_TOKEN = re.compile(r"\d+|[a-z]+")
+_Token = tuple[int, int, str]
+_ZERO: _Token = (1, 0, "")
 
 
 class Kind(Enum):
@@ -63,7 +67,7 @@ def _kind(before: Package | None, after: Package | None) -> Kind | None:
     if after is None:
         return Kind.REMOVED
     if before.version != after.version:
-        later = _order(after.version) > _order(before.version)
+        later = _is_later(after.version, before.version)
         return Kind.UPGRADED if later else Kind.DOWNGRADED
     same = (before.build, before.subdir, before.sha256) == (
         after.build,
@@ -73,33 +77,33 @@ def _kind(before: Package | None, after: Package | None) -> Kind | None:
     return None if same else Kind.REBUILT
 
 
-def _order(version: str) -> list[tuple[int, int, str]]:
-    """Return what a version is sorted by: enough to tell an upgrade from a downgrade.
+def _is_later(one: str, other: str) -> bool:
+    """Say whether one version is later: enough to tell an upgrade from a downgrade.
 
-    As conda compares: an epoch first, then numbers as numbers, letters below
-    numbers (1.0rc1 before 1.0), "dev" below letters and "post" above.
+    As conda compares: the epoch, then part by part between the dots; in a part
+    numbers as numbers, letters below numbers (1.0rc1 before 1.0), "dev" below
+    letters and "post" above. What is shorter goes on in zeros.
     """
-    epoch, mark, rest = version.lower().partition("!")
-    if not mark:
-        epoch, rest = "0", epoch
-    parts = [(1, int(epoch), "")] if epoch.isdecimal() else []
-    return parts + [_part(token) for token in _tokens(rest)] + [(1, 0, "")]
+    nothing: list[_Token] = []
+    for part, counterpart in zip_longest(_parts(one), _parts(other), fillvalue=nothing):
+        for token, opposite in zip_longest(part, counterpart, fillvalue=_ZERO):
+            if token != opposite:
+                return token > opposite
+    return False
 
 
-def _part(token: str) -> tuple[int, int, str]:
-    if token.isdecimal():
-        return 1, int(token), ""
-    if token == "post":  # noqa: S105 (a part of a version)
-        return 2, 0, ""
-    return (-1, 0, "") if token == "dev" else (0, 0, token)  # noqa: S105 (as above)
+def _parts(version: str) -> list[list[_Token]]:
+    epoch, mark, rest = version.lower().partition("+")[0].rpartition("!")
+    texts = [epoch if mark else "0", *re.split(r"[._-]", rest)]
+    return [[_token(found) for found in _TOKEN.findall(_led_by_a_number(text))] for text in texts]
 
 
-def _tokens(text: str) -> Iterator[str]:
-    """Yield the runs of digits and of letters; whatever else is there separates them."""
-    rest = text.partition("+")[0]
-    while rest:
-        kind = str.isdecimal if rest[0].isdecimal() else str.isalpha
-        token = "".join(takewhile(kind, rest))
-        rest = rest[max(len(token), 1) :]
-        if token:
-            yield token
+def _led_by_a_number(text: str) -> str:
+    return f"0{text}" if text[:1].isalpha() else text
+
+
+def _token(text: str) -> _Token:
+    """Return what a run of digits or letters is sorted by."""
+    if text.isdecimal():
+        return 1, int(text), ""
+    return {"dev": (-1, 0, ""), "post": (2, 0, "")}.get(text, (0, 0, text))

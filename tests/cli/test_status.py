@@ -171,7 +171,7 @@ WHY = "numpy 2, and new plots for everybody who asked"
     [
         (40, "production  ● blue   deployment 42"),
         (60, "production  ● blue   deployment 42  TIME"),
-        (76, "production  ● blue   deployment 42  TIME  ada on lab  numpy…"),
+        (80, "production  ● blue   deployment 42  TIME  ada on lab  numpy 2…"),
         (200, f"production  ● blue   deployment 42  TIME  ada on lab  {WHY}"),
     ],
 )

@@ -81,11 +81,12 @@ class StatusTable:
         for column in columns:
             width = max(map(len, column))
             is_last = column is columns[-1]
+            room -= _GAP  # rich sets aside the gap of the last column too
             if room < (_NARROWEST_LAST if is_last else width) and table.columns:
                 break
             given = min(width, room)
             table.add_column(column[0], no_wrap=True, overflow="ellipsis", max_width=given)
-            room -= width + _GAP
+            room -= width
         for row in rows:
             table.add_row(*row[: len(table.columns)])
         return table
