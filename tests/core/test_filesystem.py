@@ -737,6 +737,18 @@ class TestLock:
         with place.fs.lock(path, mode=0o600, timeout=0):
             pass
 
+    def test_whether_it_is_held_can_be_asked(self, place: Place) -> None:
+        path = place.path("lock")
+        with pytest.raises(FileNotFoundError):
+            place.fs.is_locked(path)
+        with place.fs.lock(path, timeout=0):
+            assert place.fs.is_locked(path)
+            with pytest.raises(LockTimeout), place.fs.lock(path, timeout=0):
+                pytest.fail("asking has freed it")
+        assert not place.fs.is_locked(path)
+        with place.fs.lock(path, timeout=0):
+            pass
+
     def test_two_files_are_two_locks(self, place: Place) -> None:
         with (
             place.fs.lock(place.path("one"), mode=0o600, timeout=0),
@@ -782,6 +794,9 @@ class TestLock:
 class TestIsWritable:
     def test_a_directory_of_the_caller_is(self, place: Place) -> None:
         assert place.fs.is_writable(place.root)
+
+    def test_a_file_of_the_caller_is(self, place: Place) -> None:
+        assert place.fs.is_writable(write(place, "file", mode=0o600))
 
     def test_what_is_missing_is_not(self, place: Place) -> None:
         assert not place.fs.is_writable(place.path("missing"))
