@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
 from channel import SUBDIR, write_package
 from targets import make_deployment, make_target
@@ -156,6 +157,34 @@ class TestFailing:
                 assert (1, 2) == (one, two)
                 assert [] == numbering.abandoned(FS, layout)
         assert [] == os.listdir(layout.deployments)
+
+    def test_one_that_was_made_by_hand_is_left_alone(self, layout: Layout) -> None:
+        make_deployment(layout, 7, finished=False)
+        assert [] == numbering.remove_unfinished(FS, layout, lock_timeout=5)
+        with numbering.reserved(FS, layout, lock_timeout=5) as number:
+            assert 8 == number
+        assert ["7"] == os.listdir(layout.deployments)
+
+    def test_a_removal_that_was_killed_is_finished(
+        self, layout: Layout, mocker: MockerFixture
+    ) -> None:
+        mocker.patch("shutil.rmtree", side_effect=KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt), numbering.reserved(FS, layout, lock_timeout=5):
+            pass
+        assert [".1.going"] == os.listdir(layout.deployments)
+        mocker.stopall()
+        assert [1] == numbering.remove_unfinished(FS, layout, lock_timeout=5)
+        assert [] == os.listdir(layout.deployments)
+        assert [] == numbering.abandoned(FS, layout)
+
+    def test_one_that_was_finished_and_killed_then_stays(
+        self, layout: Layout, repository: Path, started: Engine
+    ) -> None:
+        number = deploy(layout, repository, started)
+        Path(layout.building(number)).touch()
+        assert [number] == numbering.remove_unfinished(FS, layout, lock_timeout=5)
+        assert [str(number)] == os.listdir(layout.deployments)
+        assert not Path(layout.building(number)).exists()
 
     def test_ctrl_c_leaves_nothing(self, layout: Layout) -> None:
         def interrupted() -> None:

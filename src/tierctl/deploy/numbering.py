@@ -2,7 +2,7 @@
 
 Whoever takes a number, or removes what was left unfinished, holds one lock for
 that moment; whoever builds holds the lock of its number until it has ended,
-however it ends. So an unfinished deployment whose lock is free is nobody's.
+however it ends. So a build whose lock is there and free was interrupted.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from os import path as paths
 
 from tierctl import control, history, tiers
 from tierctl.deploy import tree
 from tierctl.errors import Locked, LocksUnsupported
 from tierctl.filesystem import FileSystem, LockTimeout, LockUnavailable, exists
-from tierctl.layout import DEPLOYMENTS, Layout
+from tierctl.layout import DEPLOYMENTS, Layout, is_deployment_number
 
 
 @contextmanager
@@ -44,26 +45,29 @@ def remove_unfinished(fs: FileSystem, layout: Layout, *, lock_timeout: float) ->
 
 
 def abandoned(fs: FileSystem, layout: Layout) -> list[int]:
-    """Return the numbers of unfinished deployments that nobody is building."""
-    unfinished = tiers.deployments(fs, layout, finished=False)
-    return [number for number in unfinished if not _is_being_built(fs, layout, number)]
+    """Return the numbers of builds that were interrupted, by what they hold a lock on.
+
+    A deployment that somebody made by hand, without a record, is none of them.
+    """
+    mark = paths.basename(layout.building(0)).removesuffix("0")
+    names = fs.names(layout.control) if exists(fs, layout.control) else []
+    begun = (name.removeprefix(mark) for name in names if name.startswith(mark))
+    numbers = sorted(int(number) for number in begun if is_deployment_number(number))
+    return [number for number in numbers if _is_abandoned(fs, layout, number)]
+
+
+def _is_abandoned(fs: FileSystem, layout: Layout, number: int) -> bool:
+    try:
+        return not fs.is_locked(layout.building(number))
+    except (FileNotFoundError, PermissionError):  # it has just ended; it is another user's
+        return False
 
 
 def _remove_unfinished(fs: FileSystem, layout: Layout) -> list[int]:
     left = abandoned(fs, layout)
     for number in left:
-        tree.remove(layout.within(f"{DEPLOYMENTS}/{number}"))
-        _forget(fs, layout, number)
+        _end(fs, layout, number)
     return left
-
-
-def _is_being_built(fs: FileSystem, layout: Layout, number: int) -> bool:
-    try:
-        return fs.is_locked(layout.building(number))
-    except FileNotFoundError:
-        return False
-    except PermissionError:  # another user's: who may not ask must not remove it
-        return True
 
 
 def _end(fs: FileSystem, layout: Layout, number: int) -> None:
