@@ -19,10 +19,11 @@ from typing import NamedTuple
 
 from reporters import Heard
 from targets import make_target
-from tierctl import changes, mounts, renameat2
+from tierctl import changes, mounts, packages, renameat2
 from tierctl.events import Author, EventKind, new_event, to_document
 from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout, temporary
+from tierctl.packages import Package
 from tierctl.past import Past
 from tierctl.request import Promotion
 from tierctl.rotation import Color, Content, State
@@ -80,6 +81,12 @@ def measurements(top: Path) -> Iterator[Measurement]:
     yield Measurement(
         "status --json / import click", 1.5, tierctl("status", short, "--json"), click
     )
+    yield Measurement(
+        "diff of two deployments / import click, rich",
+        2,
+        tierctl("diff", filled(top / "diff")),
+        process([sys.executable, "-c", "import click, rich"]),
+    )
     yield Measurement("completion of a tier / import click", 1.35, completion(short), click)
     yield Measurement(
         "the change / an exchange with as many fsyncs",
@@ -128,6 +135,23 @@ def process(command: list[str], **variables: str) -> Run:
 def tierctl(command: str, layout: Layout, *options: str) -> Run:
     """Return a run of the installed command, as from a loaded tier."""
     return process([str(BIN / "tierctl"), command, *options], IAC_TIER_DIR=layout.within("blue"))
+
+
+def filled(directory: Path) -> Layout:
+    """Return a target whose tiers differ in 40 of 401 packages, with 1,000 commands each."""
+    layout = make_target(directory, blue=42, green=41)
+    for number, version in ((41, "1.0"), (42, "1.1")):
+        listed = [
+            Package(f"p{i}", "1.0" if i % 10 else version, "0", "noarch", "channel", 64 * "a", 9)
+            for i in range(401)
+        ]
+        record = Path(layout.packages_record(f"deployments/{number}"))
+        record.write_text(json.dumps(packages.to_document({"python": tuple(listed)})))
+        commands = Path(layout.within(f"deployments/{number}"), "conda", "envs", "python", "bin")
+        commands.mkdir(parents=True)
+        for i in range(1000):
+            (commands / f"c{i}").touch(0o755)
+    return layout
 
 
 def completion(layout: Layout) -> Run:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @click.command("diff", short_help=COMMANDS["diff"])
-@click.argument("before", default=PRODUCTION, type=values.TierName(), metavar="[A]")
-@click.argument("after", default=STAGING, type=values.TierName(), metavar="[B]")
+@click.argument("before", default=PRODUCTION, type=values.TierOrDeployment(), metavar="[A]")
+@click.argument("after", default=STAGING, type=values.TierOrDeployment(), metavar="[B]")
 @options.target
 @click.option("--exit-code", is_flag=True, help="Exit with 3 if they differ.")
 @options.json

@@ -81,6 +81,20 @@ class TierName(Completed, StringParamType):
         return [(name, "") for name in tiers.names(OsFileSystem(), layout)]
 
 
+class TierOrDeployment(TierName):
+    """The name of a tier, or the number of a deployment."""
+
+    name = "tier or deployment"
+
+    def values(self, layout: Layout, incomplete: str) -> list[tuple[str, str]]:
+        """Return the tiers that exist, and the deployments that were finished."""
+        from tierctl import tiers
+        from tierctl.filesystem import OsFileSystem
+
+        numbers = tiers.deployments(OsFileSystem(), layout, finished=True)
+        return super().values(layout, incomplete) + [(str(number), "") for number in numbers]
+
+
 class WholeNumber(IntParamType):
     """A number from 1 on, of nine digits at most."""
 
