@@ -55,16 +55,17 @@ def read(fs: FileSystem, layout: Layout, names: Sequence[str] = ()) -> Status:
     ``NoSuchTier`` for a name that is no tier of this target.
     """
     found = [_read_tier(fs, layout, name) for name in names or (PRODUCTION, STAGING)]
-    problems = [*_problems(fs, layout, found), *_same_color(found)]
     unfinished = None
+    of_records = []
     try:
         found = _with_events(fs, layout, found)
         unfinished = intent.read(fs, layout)
     except TierctlError as error:
-        problems.append(error.message)
+        of_records.append(error.message)
     except OSError as error:
-        problems.append(cause_of(error))
-    return Status(tuple(found), _lock_status(fs, layout), unfinished, tuple(problems))
+        of_records.append(cause_of(error))
+    problems = (*_problems(fs, layout, found), *_same_color(found), *of_records)
+    return Status(tuple(found), _lock_status(fs, layout), unfinished, problems)
 
 
 def _read_tier(fs: FileSystem, layout: Layout, name: str) -> TierStatus:
@@ -118,6 +119,9 @@ def _with_events(fs: FileSystem, layout: Layout, found: Sequence[TierStatus]) ->
 
 
 def _with_event(tier: TierStatus, event: Event | None) -> TierStatus:
+    if event is not None and tier == TierStatus(PRODUCTION) and event.after.production is not None:
+        was = event.after.production
+        return tier._replace(problem=f"is missing, though history knows that it was {was}")
     if event is None or event.after.behind(tier.name) != tier.content:
         return tier  # moved without tierctl
     return tier._replace(event=event)

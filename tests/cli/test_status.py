@@ -65,6 +65,14 @@ def test_before_the_first_promotion_production_is_none(tierctl: Program, tmp_pat
     assert "not promoted yet" in done.out
 
 
+def test_a_production_that_was_taken_away_is_a_problem(tierctl: Program, promoted: Layout) -> None:
+    os.unlink(promoted.within("production"))
+    done = tierctl("status", "-t", promoted.target)
+    assert 0 == done.code
+    assert "not promoted yet" not in done.out
+    assert "production: is missing, though history knows that it was blue" in done.out
+
+
 def test_what_was_moved_by_hand_is_since_unknown(tierctl: Program, promoted: Layout) -> None:
     path = Path(promoted.within("blue"))
     path.unlink()
