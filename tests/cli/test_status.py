@@ -71,6 +71,8 @@ def test_a_production_that_was_taken_away_is_a_problem(tierctl: Program, promote
     assert 0 == done.code
     assert "not promoted yet" not in done.out
     assert "production: is missing, though history knows that it was blue" in done.out
+    (staging,) = (line for line in done.out.splitlines() if line.startswith("staging"))
+    assert staging.endswith("on a whim")
 
 
 def test_what_was_moved_by_hand_is_since_unknown(tierctl: Program, promoted: Layout) -> None:

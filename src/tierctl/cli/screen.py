@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -77,7 +78,7 @@ class StatusTable:
     def _table(self, room: int) -> Table:
         rows = [_row(tier) for tier in self._status.tiers]
         table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
-        columns = list(zip(_TITLES, *rows, strict=False))
+        columns = list(zip_longest(_TITLES, *rows, fillvalue=""))
         for column in columns:
             width = max(map(len, column))
             is_last = column is columns[-1]
