@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable
-from itertools import zip_longest
 from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -78,15 +77,14 @@ class StatusTable:
     def _table(self, room: int) -> Table:
         rows = [_row(tier) for tier in self._status.tiers]
         table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
-        columns = list(zip_longest(_TITLES, *rows, fillvalue=""))
-        for column in columns:
-            width = max(map(len, column))
-            is_last = column is columns[-1]
+        for number, title in enumerate(_TITLES):
+            width = max(len(title), *(len(row[number]) for row in rows if number < len(row)), 0)
+            is_last = title == _TITLES[-1]
             room -= _GAP  # rich sets aside the gap of the last column too
             if room < (_NARROWEST_LAST if is_last else width) and table.columns:
                 break
             given = min(width, room)
-            table.add_column(column[0], no_wrap=True, overflow="ellipsis", max_width=given)
+            table.add_column(title, no_wrap=True, overflow="ellipsis", max_width=given)
             room -= width
         for row in rows:
             table.add_row(*row[: len(table.columns)])
