@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reporters import Heard
 from samples import event
-from targets import make_target
+from targets import make_target, with_profiles
 from tierctl import bootstrap, history, intent
 from tierctl.doctor import Finding, Severity, diagnose
 from tierctl.doctor.repairs import Repair, repair
@@ -55,11 +55,7 @@ def bootstrapped(directory: Path, group: Group | None = None) -> Layout:
 
 def by_hand(directory: Path) -> Layout:
     """A target as older scripts made it, which can be loaded."""
-    layout = make_target(directory)
-    for color in ("blue", "green"):
-        (Path(layout.within(color)) / "etc").mkdir()
-        (Path(layout.within(color)) / "etc/profile.sh").touch()
-    return layout
+    return with_profiles(make_target(directory))
 
 
 def problems(layout: Layout, fs: FileSystem | None = None) -> list[Finding]:

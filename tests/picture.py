@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.terminal_theme import NIGHT_OWLISH
 
 from reporters import Heard
-from targets import make_target
+from targets import make_target, with_profiles
 from tierctl import changes, status
 from tierctl.cli import screen
 from tierctl.events import Author
@@ -24,7 +24,7 @@ COLUMNS = 100
 
 def draw(directory: Path) -> str:
     """Return the SVG of what ``status`` shows of a target with a little history."""
-    fs, layout = OsFileSystem(), make_target(directory, blue=42, green=41)
+    fs, layout = OsFileSystem(), with_profiles(make_target(directory, blue=42, green=41))
     author = Author("ada", "login1", "numpy 2, new plots")
     changes.carry_out(fs, layout, Promotion(), author, Heard(), lock_timeout=0)
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), highlight=False)

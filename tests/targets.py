@@ -40,6 +40,15 @@ def make_target(
     return layout
 
 
+def with_profiles(layout: Layout) -> Layout:
+    """Give both colors what one sources to load them."""
+    for color in ("blue", "green"):
+        profile = Path(layout.within(color), "etc", "profile.sh")
+        profile.parent.mkdir()
+        profile.touch()
+    return layout
+
+
 def make_deployment(
     layout: Layout, number: int, *, finished: bool = True, fs: FileSystem | None = None
 ) -> None:

@@ -56,7 +56,7 @@ class NotATarget(TierctlError):
 
     def __init__(self, source: str, path: str, reason: str, hint: str = "") -> None:
         super().__init__(
-            f"{source}: {shown(path)} {reason}",
+            f"{source}: {shown(path) or repr('')} {reason}",
             hint
             or "Give the directory that was given to bootstrap with --target DIR, "
             "or create one with: tierctl bootstrap DIR",

@@ -185,10 +185,13 @@ class FileSystem(Protocol):
 
 
 def exists(fs: FileSystem, path: str) -> bool:
-    """Say whether there is anything at a path, a dangling symlink included."""
+    """Say whether there is anything at a path, a dangling symlink included.
+
+    Below a file there is nothing.
+    """
     try:
         fs.entry(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return True
 

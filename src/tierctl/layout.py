@@ -14,6 +14,8 @@ STAGING = "staging"
 BLUE = "blue"
 GREEN = "green"
 LINKS = (PRODUCTION, STAGING, BLUE, GREEN)
+# What one sources to load a tier, below its directory.
+PROFILE = "etc/profile.sh"
 
 # An environment's name: what conda's prefix has room for below a target (validators.py).
 LONGEST_NAME = 24

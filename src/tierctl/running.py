@@ -10,7 +10,7 @@ from typing import NoReturn
 from tierctl import tiers, trust
 from tierctl.errors import CannotRun, InvalidLink, Untrusted
 from tierctl.filesystem import FileSystem
-from tierctl.layout import PRODUCTION, STAGING, Layout
+from tierctl.layout import PRODUCTION, PROFILE, STAGING, Layout
 from tierctl.text import typed
 from tierctl.validators import validate_color, validate_symlink_target
 
@@ -45,8 +45,8 @@ def _profile(fs: FileSystem, layout: Layout, tier: str) -> str:
     if tier in (PRODUCTION, STAGING):
         path = layout.within(validate_symlink_target(path, fs).value)
     directory = layout.within(validate_color(path, fs).directory)
-    _require_trusted(fs, layout, f"{directory}/etc/profile.sh")
-    return f"{layout.within(tier)}/etc/profile.sh"
+    _require_trusted(fs, layout, f"{directory}/{PROFILE}")
+    return f"{layout.within(tier)}/{PROFILE}"
 
 
 def _require_trusted(fs: FileSystem, layout: Layout, profile: str) -> None:

@@ -9,7 +9,7 @@ from tierctl import history, intent, tiers
 from tierctl.errors import TierctlError, cause_of
 from tierctl.events import Event
 from tierctl.filesystem import FileSystem, exists
-from tierctl.layout import LINKS, PRODUCTION, STAGING, Layout
+from tierctl.layout import LINKS, PRODUCTION, PROFILE, STAGING, Layout
 from tierctl.locking import Holder, read_holder
 from tierctl.rotation import Color, Content
 from tierctl.text import shown
@@ -70,13 +70,13 @@ def read(fs: FileSystem, layout: Layout, names: Sequence[str] = ()) -> Status:
 
 def _read_tier(fs: FileSystem, layout: Layout, name: str) -> TierStatus:
     path = layout.within(name)
-    if name != PRODUCTION:  # before the first promotion there is none, and that is its status
+    if name not in (PRODUCTION, STAGING):
         tiers.require(fs, layout, name)
     try:
         if name not in (PRODUCTION, STAGING):
             return TierStatus(name, content=validate_color(path, fs))
-        if not exists(fs, path):
-            return TierStatus(name)
+        if not exists(fs, path):  # before the first promotion there is no production
+            return TierStatus(name, problem="" if name == PRODUCTION else "is missing")
         color = validate_symlink_target(path, fs)
         return TierStatus(name, color, validate_color(layout.within(color.value), fs))
     except TierctlError as error:
@@ -87,16 +87,24 @@ def _problems(fs: FileSystem, layout: Layout, found: Sequence[TierStatus]) -> li
     return [
         f"{shown(tier.name)}: {problem}"
         for tier in found
-        for problem in ([tier.problem] if tier.problem else _unfinished(fs, layout, tier.content))
+        for problem in ([tier.problem] if tier.problem else _lacking(fs, layout, tier.content))
     ]
 
 
-def _unfinished(fs: FileSystem, layout: Layout, content: Content | None) -> list[str]:
-    """Return the problem that a tier shows half of a build, if it does."""
-    if content is None or content.deployment is None:
+def _lacking(fs: FileSystem, layout: Layout, content: Content | None) -> list[str]:
+    """Return what a tier is without: the record of a finished build, or its profile."""
+    if content is None:
         return []
-    finished = exists(fs, layout.deployment_record(content.directory))
-    return [] if finished else [f"{content} was never finished"]
+    lacking = []
+    try:
+        record = layout.deployment_record(content.directory)
+        if content.deployment is not None and not exists(fs, record):
+            lacking.append(f"{content} was never finished")
+        if not exists(fs, f"{layout.within(content.directory)}/{PROFILE}"):
+            lacking.append(f"{content} has no {PROFILE}")
+    except OSError as error:  # a directory that the caller may not look into
+        lacking.append(cause_of(error))
+    return lacking
 
 
 def _same_color(found: Sequence[TierStatus]) -> Sequence[str]:

@@ -59,7 +59,7 @@ def absolute(path: str, environment: Mapping[str, str]) -> str:
 def working_directory(environment: Mapping[str, str]) -> str:
     """Return the working directory as the shell spells it, symlinks and all.
 
-    Raises ``NotATarget`` if it has been removed.
+    Raises ``NotATarget`` if it has been removed, or cannot be told.
     """
     spelled = environment.get("PWD", "")
     with suppress(OSError):
@@ -67,10 +67,11 @@ def working_directory(environment: Mapping[str, str]) -> str:
             return spelled
     try:
         return os.getcwd()
-    except FileNotFoundError as error:
-        raise NotATarget(
-            "the working directory", spelled, "has been removed", "Change to another one: cd"
-        ) from error
+    except OSError as error:  # ENOENT; ESTALE on NFS; EACCES above it
+        gone = isinstance(error, FileNotFoundError)
+        reason = "has been removed" if gone else f"cannot be used: {error.strerror}"
+        hint = "Change to another one: cd"
+        raise NotATarget("the working directory", spelled, reason, hint) from error
 
 
 def _of_environment(environment: Mapping[str, str]) -> Layout | None:
@@ -96,8 +97,11 @@ def _of_target(source: str, target: str) -> Layout:
     if _is_infrastructure(layout.infrastructure):
         return layout
     if _is_infrastructure(target):
-        hint = f"Try: --target {typed(paths.dirname(target))}"
+        named = paths.basename(target) == INFRASTRUCTURE
+        hint = f"Try: --target {typed(paths.dirname(target if named else paths.realpath(target)))}"
         raise NotATarget(source, target, "is an infrastructure: its parent is the target", hint)
+    if not paths.lexists(target):
+        raise NotATarget(source, target, "does not exist")
     if not paths.isdir(target):
         raise NotATarget(source, target, "is not a directory")
     raise NotATarget(source, target, f"holds no {INFRASTRUCTURE}")
@@ -115,7 +119,7 @@ def _nearest_definitions(environment: Mapping[str, str]) -> str | None:
     """Return the nearest ``tierctl.toml`` upwards from the working directory."""
     try:
         directory = working_directory(environment)
-    except NotATarget:  # it has been removed, and with it what was in it
+    except NotATarget:  # there is none, and with it goes what was in it
         return None
     while True:
         file = paths.join(directory, DEFINITIONS)

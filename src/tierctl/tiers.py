@@ -18,7 +18,7 @@ def is_tier_name(name: str) -> bool:
 
 def require(fs: FileSystem, layout: Layout, name: str) -> None:
     """Raise ``NoSuchTier`` unless there is a tier of this name, be it a damaged one."""
-    if not is_tier_name(name) or not exists(fs, layout.within(name)):
+    if not is_tier_name(name) or not _is_there(fs, layout, name):
         raise NoSuchTier(
             f"there is no tier {shown(name)} in {shown(layout.infrastructure)}",
             f"There are: {', '.join(map(shown, names(fs, layout)))}",
@@ -28,13 +28,16 @@ def require(fs: FileSystem, layout: Layout, name: str) -> None:
 def names(fs: FileSystem, layout: Layout) -> list[str]:
     """Return the tiers that exist: production, staging, the colors, then private ones."""
     found = fs.names(layout.infrastructure)
-    private = [
-        name
-        for name in found
-        if name.startswith(PRIVATE)
-        and fs.entry(layout.within(name)).kind in (Kind.LINK, Kind.DIRECTORY)
-    ]
+    private = [name for name in found if name.startswith(PRIVATE) and _is_there(fs, layout, name)]
     return [name for name in LINKS if name in found] + private
+
+
+def _is_there(fs: FileSystem, layout: Layout, name: str) -> bool:
+    """Say whether a tier is there, damaged or not; a file named like a private one is none."""
+    path = layout.within(name)
+    if name in LINKS or not exists(fs, path):
+        return exists(fs, path)
+    return fs.entry(path).kind in (Kind.LINK, Kind.DIRECTORY)
 
 
 def deployments(fs: FileSystem, layout: Layout, *, finished: bool) -> list[int]:
@@ -47,5 +50,13 @@ def deployments(fs: FileSystem, layout: Layout, *, finished: bool) -> list[int]:
         number
         for number in sorted(map(int, found), reverse=True)
         if fs.entry(layout.within(f"{DEPLOYMENTS}/{number}")).kind is Kind.DIRECTORY
-        and exists(fs, layout.deployment_record(f"{DEPLOYMENTS}/{number}")) is finished
+        and _is_finished(fs, layout, number) is finished
     ]
+
+
+def _is_finished(fs: FileSystem, layout: Layout, number: int) -> bool:
+    """Say whether a build is known to be whole: one that cannot be looked into is not."""
+    try:
+        return exists(fs, layout.deployment_record(f"{DEPLOYMENTS}/{number}"))
+    except OSError:
+        return False

@@ -16,7 +16,16 @@ from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout, temporary
 from tools import as_user
 
-MEMBERS = {"schema", "command", "ok", "findings"}
+MEMBERS = {
+    "schema",
+    "command",
+    "ok",
+    "findings",
+    "repairs",
+    "recovered",
+    "warnings",
+    "dry_run",
+}
 
 
 @pytest.fixture
@@ -42,7 +51,7 @@ def test_a_healthy_target_exits_with_0(tierctl: Program, layout: Layout) -> None
     done = tierctl("doctor", "-t", layout.target)
     assert (0, "") == (done.code, done.err)
     *lines, summary = done.out.splitlines()
-    assert "no problems, no notes" == summary
+    assert "no problems" == summary
     assert lines[0].startswith("ok       links: production -> green, staging -> blue")
     assert {"ok"} == {line.split()[0] for line in lines}
 
@@ -72,7 +81,7 @@ def test_further_lines_of_a_text_are_indented(tierctl: Program, damaged: Layout)
     Path(damaged.within("production")).unlink()
     *lines, summary = tierctl("doctor", "-t", damaged.target).out.splitlines()
     assert {"ok", "problem", ""} == {line[:9].strip() for line in lines}
-    assert "4 problems, no notes" == summary
+    assert "4 problems" == summary
     assert any(line.startswith("           intended: production -> blue") for line in lines)
 
 
@@ -83,6 +92,32 @@ def test_without_a_target_it_exits_with_1(
     done = tierctl("doctor")
     assert (1, "") == (done.code, done.out)
     assert "--target" in done.err
+
+
+def test_the_worst_comes_first_and_the_count_last(tierctl: Program, layout: Layout) -> None:
+    Path(layout.infrastructure).chmod(0o777)
+    Path(layout.history).unlink()
+    *lines, summary = tierctl("doctor", "-t", layout.target).out.splitlines()
+    severities = [line.split()[0] for line in lines if not line.startswith(" ")]
+    order = ["problem", "note", "ok"]
+    assert sorted(severities, key=order.index) == severities
+    assert "1 problem, 1 note" == summary
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_problem_that_nobody_reads_exits_with_1(layout: Layout, options: list[str]) -> None:
+    Path(layout.infrastructure).chmod(0o777)
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [installed(), "doctor", "-t", layout.target, *options]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (1, "") == (done.returncode, done.stderr)
+
+
+def test_help_says_what_dry_run_leaves_out(tierctl: Program) -> None:
+    said = " ".join(tierctl("doctor", "--help").out.split())
+    assert "--dry-run Do not try out what the filesystem can do; with --fix, show what" in said
 
 
 class TestJson:
@@ -113,7 +148,7 @@ class TestJson:
     def test_a_fix_tells_what_it_did(self, tierctl: Program, damaged: Layout) -> None:
         done = tierctl("doctor", "-t", damaged.target, "--fix", "--json")
         document = done.document
-        assert MEMBERS | {"recovered", "repairs", "warnings", "dry_run"} == document.keys()
+        assert MEMBERS == document.keys()
         assert (0, True, False, []) == (
             done.code,
             document["ok"],
@@ -131,8 +166,21 @@ class TestJson:
         self, tierctl: Program, layout: Layout, dry: list[str]
     ) -> None:
         document = tierctl("doctor", "-t", layout.target, "--fix", "--json", *dry).document
-        assert MEMBERS | {"recovered", "repairs", "warnings", "dry_run"} == document.keys()
+        assert MEMBERS == document.keys()
         assert (True, [], bool(dry)) == (document["ok"], document["repairs"], document["dry_run"])
+
+    @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+    def test_without_fix_the_members_are_the_same(
+        self, tierctl: Program, damaged: Layout, dry: list[str]
+    ) -> None:
+        document = tierctl("doctor", "-t", damaged.target, "--json", *dry).document
+        assert MEMBERS == document.keys()
+        assert ([], None, [], bool(dry)) == (
+            document["repairs"],
+            document["recovered"],
+            document["warnings"],
+            document["dry_run"],
+        )
 
     def test_undecodable_names_are_escaped(self, tierctl: Program, layout: Layout) -> None:
         os.symlink(b"x", os.fsencode(layout.infrastructure) + b"/dev\xff")
@@ -153,7 +201,7 @@ class TestFix:
         assert f"removed {temporary(damaged.intent)}" in said
         *lines, summary = done.out.splitlines()
         assert {"ok"} == {line.split()[0] for line in lines}
-        assert "no problems, no notes" == summary
+        assert "no problems" == summary
         assert {"production": "blue", "staging": "green"} == links(damaged)
 
     def test_one_that_fails_is_a_warning_and_exit_code_1(
@@ -181,6 +229,20 @@ class TestFix:
         with OsFileSystem().lock(layout.lock, mode=0o600, timeout=0):
             done = tierctl("doctor", "-t", layout.target, "--fix", "--lock-timeout", 0, "--json")
         assert (1, "locked") == (done.code, done.document["error"]["code"])
+        assert (False, []) == (done.document["dry_run"], done.document["repairs"])
+        texts = [finding["text"] for finding in done.document["findings"]]
+        assert f"others may open {layout.lock}" in texts
+
+    def test_what_is_wrong_is_said_before_why_nothing_is_repaired(
+        self, tierctl: Program, layout: Layout
+    ) -> None:
+        Path(layout.lock).chmod(0o666)
+        with OsFileSystem().lock(layout.lock, mode=0o600, timeout=0):
+            done = tierctl("doctor", "-t", layout.target, "--fix", "--lock-timeout", 0)
+        assert 1 == done.code
+        assert f"problem  permissions: others may open {layout.lock}\n" in done.out
+        assert "1 problem, 1 note" == done.out.splitlines()[-1]
+        assert done.err.startswith("Error: the target is locked by somebody")
 
 
 class TestDryRun:

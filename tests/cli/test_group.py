@@ -44,6 +44,11 @@ def test_help_is_everywhere(tierctl: Program, name: str | None, option: str) -> 
     assert "-h, --help" in done.out
 
 
+@pytest.mark.parametrize("name", ["promote-staging", "rollback", "status", "history"])
+def test_help_shows_an_example(tierctl: Program, name: str) -> None:
+    assert f"Example: tierctl {name} " in tierctl(name, "--help").out
+
+
 def test_every_option_has_help() -> None:
     for command in commands():
         for param in command.params:
@@ -166,6 +171,8 @@ def test_every_name_can_be_printed_in_every_encoding(tmp_path: Path, encoding: s
         (["promote-staging", "x"], "See: tierctl promote-staging --help"),
         (["rollback", "--to", "x"], "See: tierctl rollback --help"),
         (["bootstrap"], "See: tierctl bootstrap --help"),
+        (["status", "-t"], "See: tierctl status --help"),
+        (["-x", "status"], "No such option '-x'.\nSee: tierctl --help"),
         (["completion", "tcsh"], "'SHELL': 'tcsh' is not one of 'bash', 'zsh', 'fish'."),
         (["rollback", "--lock-timeout", "abc"], "'abc' is not a number of seconds."),
         (["rollback", "--lock-timeout", "nan"], "'nan' is not a number of seconds."),
@@ -181,6 +188,11 @@ def test_a_usage_error_says_what_to_type(tierctl: Program, typed: list[str], sai
 def test_the_document_of_a_usage_error_names_the_command(tierctl: Program) -> None:
     done = tierctl("-t", "status.d", "promote-staging", "--json")
     assert (2, "promote-staging") == (done.code, done.document["command"])
+
+
+def test_of_a_misplaced_option_nothing_similar_is_proposed(tierctl: Program) -> None:
+    said = "No such option '--json'.\nOptions stand behind the command: tierctl status --json\n"
+    assert f"Error: {said}" == tierctl("--json", "status").err
 
 
 def test_a_shell_that_asks_wrongly_for_completions_hears_nothing() -> None:

@@ -1,11 +1,14 @@
 """``tierctl history``: what a user gets."""
 
+import os
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
-from program import Program
+from program import Program, installed
 from targets import make_target
+from terminal import Terminal
 from tierctl.layout import Layout
 
 
@@ -66,3 +69,31 @@ def test_undecodable_and_control_characters_come_out_escaped(
     assert "a\\x1b[2Jb\\xffc\\nd" in done.out
     document = tierctl("history", "-t", tmp_path, "--json").document
     assert "a\x1b[2Jb\\xffc\nd" == document["events"][0]["reason"]
+
+
+def test_an_empty_id_is_refused_and_not_every_event(tierctl: Program, changed: Layout) -> None:
+    done = tierctl("history", "-t", changed.target, "")
+    assert (1, "") == (done.code, done.out)
+    assert done.err.startswith("Error: an event's id cannot be empty\n")
+
+
+def test_those_that_may_be_meant_are_listed(tierctl: Program, changed: Layout) -> None:
+    events = tierctl("history", "-t", changed.target, "--json").document["events"]
+    done = tierctl("history", "-t", changed.target, "2")
+    assert all(event["id"] in done.err for event in events)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_on_a_terminal_an_event_is_one_line_that_fits(
+    tierctl: Program, tmp_path: Path, columns: int
+) -> None:
+    make_target(tmp_path, blue=42, green=41)
+    tierctl("promote-staging", "-t", tmp_path, "-m", "数 " * 100)
+    event = tierctl("history", "-t", tmp_path, "--json").document["events"][0]
+    command = [installed(), "history", "-t", str(tmp_path)]
+    with Terminal(*command, env=dict(os.environ), columns=columns) as terminal:
+        line = terminal.wait_for("\n").splitlines()[0]
+    assert line.startswith(event["id"])
+    assert "promotion  blue (deployment 42)" in line
+    assert line.endswith("…")
+    assert columns >= cell_len(line)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from program import Program, installed
 from reporters import Heard
-from targets import listing, make_target
+from targets import listing, make_target, with_profiles
 from terminal import Terminal
 from tierctl import changes, status
 from tierctl.cli import screen
@@ -26,7 +26,7 @@ from tierctl.request import Promotion
 @pytest.fixture
 def promoted(tierctl: Program, tmp_path: Path) -> Layout:
     """A target whose production has moved from deployment 41 to 42, on whim."""
-    layout = make_target(tmp_path, blue=42, green=41)
+    layout = with_profiles(make_target(tmp_path, blue=42, green=41))
     assert 0 == tierctl("promote-staging", "-t", tmp_path, "-m", "on a whim").code
     return layout
 
@@ -188,7 +188,7 @@ WHY = "numpy 2, and new plots for everybody who asked"
 def test_where_there_is_little_room_the_last_columns_are_cut_first(
     tmp_path: Path, columns: int, line: str
 ) -> None:
-    layout = make_target(tmp_path, blue=42, green=41)
+    layout = with_profiles(make_target(tmp_path, blue=42, green=41))
     ada = Author("ada", "lab", WHY)
     changes.carry_out(OsFileSystem(), layout, Promotion(), ada, Heard(), lock_timeout=0)
     console = Console(width=columns, file=io.StringIO(), highlight=False)
@@ -214,7 +214,7 @@ def test_on_a_terminal_watching_says_when_it_looked_and_how_it_ends(
 def test_half_of_a_build_is_said_to_be_one(
     tierctl: Program, tmp_path: Path, options: list[str]
 ) -> None:
-    layout = make_target(tmp_path, blue=42, green=41)
+    layout = with_profiles(make_target(tmp_path, blue=42, green=41))
     os.unlink(layout.deployment_record("deployments/42"))
     done = tierctl("status", "-t", tmp_path, *options)
     assert 0 == done.code
@@ -222,3 +222,56 @@ def test_half_of_a_build_is_said_to_be_one(
     assert problem in done.out
     if options:
         assert [problem] == done.document["problems"]
+
+
+def test_a_tier_that_nobody_can_load_is_a_problem(tierctl: Program, tmp_path: Path) -> None:
+    assert 0 == tierctl("bootstrap", tmp_path).code
+    assert [] == tierctl("status", "-t", tmp_path, "--json").document["problems"]
+    layout = Layout.of_target(str(tmp_path))
+    os.unlink(layout.within("blue/etc/profile.sh"))
+    document = tierctl("status", "-t", tmp_path, "--json").document
+    assert ["staging: plain directory blue has no etc/profile.sh"] == document["problems"]
+
+
+def test_where_a_program_reads_nothing_is_cut(tierctl: Program, tmp_path: Path) -> None:
+    make_target(tmp_path)
+    why = "x" * 1000
+    assert 0 == tierctl("promote-staging", "-t", tmp_path, "-m", why).code
+    assert why in tierctl("status", "-t", tmp_path).out
+
+
+@pytest.mark.parametrize("kind", ["file", "loop"])
+def test_a_tier_that_cannot_be_looked_into_does_not_hide_the_other(
+    tierctl: Program, promoted: Layout, kind: str
+) -> None:
+    meta = Path(promoted.within("blue/meta"))
+    meta.rename(meta.with_name("was-meta"))
+    if kind == "file":
+        meta.touch()
+    else:
+        meta.symlink_to("meta")
+    document = tierctl("status", "-t", promoted.target, "--json").document
+    assert 41 == document["tiers"]["staging"]["deployment"]
+    (problem,) = document["problems"]
+    assert problem.startswith("production: ")
+    assert {"file": "was never finished", "loop": "Too many levels"}[kind] in problem
+
+
+def test_wide_characters_are_given_their_room(tierctl: Program, tmp_path: Path) -> None:
+    make_target(tmp_path, blue=42, green=41)
+    assert 0 == tierctl("promote-staging", "-t", tmp_path, "-m", "安定版の更新").code
+    assert "安定版の更新" in tierctl("status", "-t", tmp_path).out
+    layout = Layout.of_target(str(tmp_path))
+    console = Console(width=90, file=io.StringIO(), highlight=False)
+    console.print(screen.StatusTable(layout, status.read(OsFileSystem(), layout)))
+    assert isinstance(console.file, io.StringIO)
+    assert "安定版の更新" in console.file.getvalue()
+
+
+def test_a_staging_that_is_gone_does_not_hide_production(
+    tierctl: Program, promoted: Layout
+) -> None:
+    os.unlink(promoted.within("staging"))
+    document = tierctl("status", "-t", promoted.target, "--json").document
+    assert 42 == document["tiers"]["production"]["deployment"]
+    assert ["staging: is missing"] == document["problems"]

@@ -196,9 +196,13 @@ class TestExists:
         assert not exists(place.fs, place.path("missing"))
 
     def test_what_cannot_be_looked_at_is_an_error_and_not_an_answer(self, place: Place) -> None:
+        link(place, "loop", "loop")
+        with refused(place, errno.ELOOP):
+            exists(place.fs, place.path("loop/x"))
+
+    def test_below_a_file_there_is_nothing(self, place: Place) -> None:
         write(place, "file")
-        with refused(place, errno.ENOTDIR):
-            exists(place.fs, place.path("file/x"))
+        assert not exists(place.fs, place.path("file/x"))
 
 
 class TestReadLink:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
 from targets import make_target
 from tierctl import target
@@ -41,6 +42,41 @@ def test_the_infrastructure_s_parent_is_proposed(tmp_path: Path) -> None:
     with pytest.raises(NotATarget) as raised:
         target.find(layout.infrastructure, {})
     assert f"Try: --target '{layout.target}'" == raised.value.hint
+
+
+def test_of_a_link_to_an_infrastructure_the_real_parent_is_proposed(tmp_path: Path) -> None:
+    layout = make_target(tmp_path / "my lab")
+    link = tmp_path / "software"
+    link.symlink_to(layout.infrastructure)
+    with pytest.raises(NotATarget, match="is an infrastructure") as raised:
+        target.find(str(link), {})
+    assert f"Try: --target '{layout.target}'" == raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("nothing", "does not exist"), ("file", "is not a directory"), ("my lab", "holds no infra")],
+)
+def test_what_is_wrong_with_a_directory_is_said(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "my lab").mkdir()
+    with pytest.raises(NotATarget, match=f"{name} {reason}"):
+        target.find(str(tmp_path / name), {})
+
+
+def test_an_empty_path_is_seen_to_be_one() -> None:
+    with pytest.raises(NotATarget, match=r"^--target: '' is empty$"):
+        target.find("", {})
+
+
+def test_a_working_directory_that_cannot_be_told_stops_only_who_needs_it(
+    tmp_path: Path, mocker: MockerFixture
+) -> None:
+    layout = make_target(tmp_path / "lab")
+    mocker.patch("os.getcwd", side_effect=OSError(116, "Stale file handle"))
+    assert layout == target.find(None, {"IAC_TIER_DIR": layout.within("blue")})
+    with pytest.raises(NotATarget, match="working directory"):
+        target.find("lab", {})
 
 
 def test_a_path_up_from_a_symlink_is_where_the_kernel_goes(tmp_path: Path) -> None:

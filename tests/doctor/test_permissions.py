@@ -9,6 +9,7 @@ from pytest_mock import MockerFixture
 
 from reporters import Heard
 from samples import event
+from targets import make_deployment
 from tierctl import bootstrap, intent, trust
 from tierctl.doctor import Finding, Remedy, Severity, diagnose
 from tierctl.doctor.repairs import Repair, repair
@@ -79,9 +80,8 @@ class TestExposure:
         assert [f"everybody may write to {path}"] == [f.text for f in problems(layout)]
 
     def test_private_tiers_are_looked_at_too(self, layout: Layout) -> None:
-        tier = Path(layout.deployments) / "7"
-        tier.mkdir()
-        tier.chmod(0o777)
+        make_deployment(layout, 7)
+        (Path(layout.deployments) / "7").chmod(0o777)
         Path(layout.within("dev1")).symlink_to("deployments/7")
         path = layout.within("dev1")
         assert [f"everybody may write to {path}"] == [f.text for f in problems(layout)]

@@ -14,6 +14,7 @@ from tierctl.cli.changing import Teller
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import EXIT_FAILED, Call, NobodyReads, result, say
 from tierctl.doctor import Finding, Severity, repairs
+from tierctl.errors import TierctlError
 from tierctl.filesystem import FileSystem, OsFileSystem
 from tierctl.text import shown
 
@@ -26,7 +27,12 @@ _ORDER = [Severity.PROBLEM, Severity.NOTE, Severity.OK]
 @click.command("doctor", short_help=COMMANDS["doctor"])
 @options.target
 @click.option("--fix", is_flag=True, help="Repair what is safe to repair, then look again.")
-@options.dry_run
+@click.option(
+    "-n",
+    "--dry-run",
+    is_flag=True,
+    help="Do not try out what the filesystem can do; with --fix, show what would be repaired.",
+)
 @options.lock_timeout
 @options.json
 @options.show_help
@@ -37,26 +43,58 @@ def command(call: Call, target: str | None, fix: bool, dry_run: bool, lock_timeo
     Exits with 1 if something is wrong. --fix finishes or drops an interrupted
     change, cuts off a torn line of history, removes leftovers, and mends modes
     and groups. It touches no link but those of the change that it finishes.
+
+    To find out what the filesystem can do, doctor tries it out in a directory
+    of its own. With --dry-run it does not, and writes not one byte.
+
+    Example: tierctl doctor --fix
     """
     layout, fs = values.find_target(target), OsFileSystem()
+    teller = Teller(call, dry_run=dry_run)
+    call.facts["repairs"] = []
     findings = doctor.diagnose(fs, layout, probe=not dry_run)
-    if fix and not dry_run:
-        findings = _repaired(call, fs, layout, findings, lock_timeout)
-    if fix and dry_run:
-        _preview(call, fs, layout, findings)
+    if fix:
+        try:
+            findings = _fixed(fs, layout, findings, teller, lock_timeout)
+        except (TierctlError, OSError):  # it says why nothing is repaired, and no more
+            with suppress(NobodyReads):
+                _tell_before_an_error(call, findings)
+            raise
     healthy = not any(_stays_wrong(finding, foretell=fix and dry_run) for finding in findings)
     with suppress(NobodyReads):  # the exit code tells all the same
         _tell(call, findings, healthy=healthy)
     return 0 if healthy else EXIT_FAILED
 
 
+def _fixed(
+    fs: FileSystem, layout: Layout, findings: list[Finding], teller: Teller, lock_timeout: float
+) -> list[Finding]:
+    """Repair what can be repaired, or say what would be, and return what is found then."""
+    if teller.dry_run:
+        _preview(teller.call, fs, layout, findings)
+        return findings
+    return _repaired(fs, layout, findings, teller, lock_timeout)
+
+
 def _tell(call: Call, findings: list[Finding], *, healthy: bool) -> None:
     if call.json:
-        call.document(ok=healthy, findings=[_members(call, finding) for finding in findings])
+        call.document(ok=healthy, findings=_documents(call, findings))
     else:
-        worst_first = sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
-        lines = [line for finding in worst_first for line in _lines(call, finding)]
-        result("\n".join([*lines, _summary(findings)]))
+        result(_text(call, findings))
+
+
+def _tell_before_an_error(call: Call, findings: list[Finding]) -> None:
+    if call.json:  # the error's document has them
+        call.facts["findings"] = _documents(call, findings)
+    else:
+        result(_text(call, findings))
+
+
+def _text(call: Call, findings: list[Finding]) -> str:
+    """Return findings as text, the worst first, and last how many there are."""
+    worst_first = sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
+    lines = [line for finding in worst_first for line in _lines(call, finding)]
+    return "\n".join([*lines, _summary(findings)])
 
 
 def _summary(findings: list[Finding]) -> str:
@@ -64,7 +102,8 @@ def _summary(findings: list[Finding]) -> str:
         sum(finding.severity is severity for finding in findings)
         for severity in (Severity.PROBLEM, Severity.NOTE)
     )
-    return f"{_counted(problems, 'problem')}, {_counted(notes, 'note')}"
+    counts = [_counted(problems, "problem"), *([_counted(notes, "note")] if notes else [])]
+    return ", ".join(counts)
 
 
 def _counted(number: int, word: str) -> str:
@@ -72,16 +111,14 @@ def _counted(number: int, word: str) -> str:
 
 
 def _repaired(
-    call: Call, fs: FileSystem, layout: Layout, findings: list[Finding], lock_timeout: float
+    fs: FileSystem, layout: Layout, findings: list[Finding], teller: Teller, lock_timeout: float
 ) -> list[Finding]:
-    """Repair what can be repaired, tell of it, and return what is found then."""
-    teller = Teller(call, dry_run=False)
-    call.facts["repairs"] = []
     if all(finding.remedy is None for finding in findings):
         return findings
     who = author.current(os.environ)
     done = repairs.repair(fs, layout, who, teller, lock_timeout=lock_timeout)
-    call.facts["repairs"] = [{"text": repair.text, "done": repair.done} for repair in done]
+    facts = [{"text": repair.text, "done": repair.done} for repair in done]
+    teller.call.facts["repairs"] = facts
     for repair in done:
         say(repair.text if repair.done else f"Warning: {repair.text}")
     return doctor.diagnose(fs, layout)
@@ -89,7 +126,6 @@ def _repaired(
 
 def _preview(call: Call, fs: FileSystem, layout: Layout, findings: list[Finding]) -> None:
     """Say what would be repaired, or raise ``NotWritable``."""
-    Teller(call, dry_run=True)
     would = [
         f"would {finding.remedy.value}: {shown(finding.path)}"
         for finding in findings
@@ -106,14 +142,17 @@ def _stays_wrong(finding: Finding, *, foretell: bool) -> bool:
     return finding.severity is Severity.PROBLEM and not (foretell and finding.remedy is not None)
 
 
-def _members(call: Call, finding: Finding) -> dict[str, Any]:
-    return {
-        "severity": finding.severity.value,
-        "subject": finding.subject,
-        "text": finding.text,
-        "meaning": finding.meaning or None,
-        "advice": call.advice(finding.advice, finding.command) or None,
-    }
+def _documents(call: Call, findings: list[Finding]) -> list[dict[str, Any]]:
+    return [
+        {
+            "severity": finding.severity.value,
+            "subject": finding.subject,
+            "text": finding.text,
+            "meaning": finding.meaning or None,
+            "advice": call.advice(finding.advice, finding.command) or None,
+        }
+        for finding in findings
+    ]
 
 
 def _lines(call: Call, finding: Finding) -> list[str]:

@@ -30,6 +30,8 @@ def command(call: Call, event: str | None, target: str | None, limit: int | None
     """List who changed what, when and why, newest first.
 
     With EVENT, an id or the beginning of one, show that one in full.
+
+    Example: tierctl history --limit 5
     """
     layout, fs = values.find_target(target), OsFileSystem()
     if event is not None:
@@ -39,14 +41,19 @@ def command(call: Call, event: str | None, target: str | None, limit: int | None
     if call.json:
         call.document(ok=True, events=[to_document(found) for found in events])
         return
-    line_of = wording.short_event_line if is_terminal() else wording.event_line
-    lines = map(line_of, events)
+    lines = map(_fitting_line if is_terminal() else wording.event_line, events)
     first = next(lines, None)
     if first is None:
         say("No events yet.")
         return
     for line in chain([first], lines):
         result(line)
+
+
+def _fitting_line(event: Event) -> str:
+    from tierctl.cli import screen
+
+    return screen.fitting(wording.short_event_line(event))
 
 
 def _show_one(call: Call, event: Event) -> None:

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
         say(error.format_message())
         return EXIT_USAGE
     except click.UsageError as error:
-        return _failed(call, EXIT_USAGE, "usage", error.format_message(), _help_hint(call, error))
+        return _failed(call, EXIT_USAGE, "usage", *_usage(call, error))
     except TierctlError as error:
         advice = call.advice(error.hint, error.command)
         return _failed(call, EXIT_FAILED, error.code, error.message, advice)
@@ -91,11 +91,16 @@ def _failed(call: Call, code: int, name: str, message: str, hint: str = "") -> i
     return code
 
 
-def _help_hint(call: Call, error: click.UsageError) -> str:
-    path = "tierctl" if error.ctx is None else error.ctx.command_path
-    if isinstance(error, click.NoSuchOption) and path == "tierctl" and call.command:
-        return f"Options stand behind the command: tierctl {call.command} {error.option_name}"
-    return f"See: {path} --help"
+def _usage(call: Call, error: click.UsageError) -> tuple[str, str]:
+    """Return what is wrong with a command line, and where to look."""
+    if error.ctx is None:  # the parser itself, which knows no command
+        return error.format_message(), f"See: {f'tierctl {call.command}'.rstrip()} --help"
+    if isinstance(error, click.NoSuchOption) and error.ctx.command is tierctl and call.command:
+        command = tierctl.get_command(error.ctx, call.command)
+        if command is not None and any(error.option_name in of.opts for of in command.params):
+            behind = f"tierctl {call.command} {error.option_name}"
+            return error.message, f"Options stand behind the command: {behind}"
+    return error.format_message(), f"See: {error.ctx.command_path} --help"
 
 
 def _place_and_text(error: Exception) -> str:

@@ -37,6 +37,8 @@ def command(
     Both links change in one atomic step where the filesystem can do that, and
     one right after the other where it cannot. Staging then shows what
     production served before: tierctl rollback goes back to it.
+
+    Example: tierctl promote-staging -m "numpy 2"
     """
     change(
         call,

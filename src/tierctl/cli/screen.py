@@ -23,7 +23,7 @@ _GAP = 2
 # Less of a reason than this says nothing.
 _NARROWEST_LAST = 8
 # Wide enough that nothing is folded where a program reads.
-_COLUMNS_OF_A_PIPE = 500
+_COLUMNS_OF_A_PIPE = 100_000
 
 
 def show(drawing: RenderableType) -> None:
@@ -32,6 +32,13 @@ def show(drawing: RenderableType) -> None:
     _console(drawn).print(drawing)
     lines = drawn.getvalue().rstrip("\n").split("\n")
     result("\n".join(line.rstrip() for line in lines))
+
+
+def fitting(line: str) -> str:
+    """Return a line, cut at its end to what one of the terminal has room for."""
+    text = Text(line)
+    text.truncate(_console().width, overflow="ellipsis")
+    return text.plain
 
 
 def watch(draw: Callable[[], RenderableType], every: float) -> None:
@@ -78,7 +85,7 @@ class StatusTable:
         rows = [_row(tier) for tier in self._status.tiers]
         table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
         for number, title in enumerate(_TITLES):
-            width = max(len(title), *(len(row[number]) for row in rows if number < len(row)), 0)
+            width = max(len(title), *(row[number].cell_len for row in rows if number < len(row)), 0)
             is_last = title == _TITLES[-1]
             room -= _GAP  # rich sets aside the gap of the last column too
             if room < (_NARROWEST_LAST if is_last else width) and table.columns:

@@ -32,6 +32,8 @@ def command(call: Call, tiers: tuple[str, ...], target: str | None, watch: bool)
     """Show what production and staging serve, since when and by whom.
 
     Or what each TIER serves: production, staging, a color, or a private one.
+
+    Example: tierctl status blue dev1
     """
     layout = values.find_target(target)
 
@@ -78,7 +80,7 @@ def _members(layout: Layout, found: status.Status) -> dict[str, Any]:
     return {
         "target": shown(layout.target),
         "infrastructure": shown(layout.infrastructure),
-        "tiers": {tier.name: _tier_members(tier) for tier in found.tiers},
+        "tiers": {shown(tier.name): _tier_members(tier) for tier in found.tiers},
         "lock": {
             "held": found.lock.held,
             "holder": None if holder is None else holder._asdict(),

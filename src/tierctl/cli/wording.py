@@ -48,18 +48,19 @@ def recovered(event: Event, *, dry_run: bool) -> str:
 
 def event_line(event: Event) -> str:
     """Return an event as one line of a list, with all that it changed."""
-    return _columns(event, when(event.time), what(event))
+    columns = (event.id, when(event.time), f"{event.kind!s:<9}", person(event.author))
+    return _joined(*columns, what(event), event.author.reason)
 
 
 def short_event_line(event: Event) -> str:
-    """Return an event as one line that fits on a terminal: of the links only production's."""
+    """Return an event as a short line: of the links only what production became.
+
+    What matters least comes last, since that is what a terminal has no room for.
+    """
     after = event.after
-    if event.before is None or event.before.production is after.production:
-        moved_to = str(after.production or "none")
-    else:
-        moved_to = f"{event.before.production or 'none'} -> {after.production}"
-        moved_to += _deployments(event.before.served, after.served)
-    return _columns(event, minute(event.time), f"production: {moved_to}")
+    became = f"{after.production or 'none'}{_deployments(None, after.served)}"
+    columns = (event.id, minute(event.time), f"{event.kind!s:<9}", became)
+    return _joined(*columns, event.author.reason, person(event.author))
 
 
 def event_in_full(event: Event) -> list[str]:
@@ -100,9 +101,8 @@ def minute(time: str) -> str:
     return shown(time.replace("T", " ")[:16])
 
 
-def _columns(event: Event, time: str, what: str) -> str:
-    columns = (event.id, time, f"{event.kind!s:<9}", person(event.author), what)
-    return shown("  ".join(filter(None, (*columns, event.author.reason))))
+def _joined(*columns: str) -> str:
+    return shown("  ".join(filter(None, columns)))
 
 
 def _already(state: State) -> str:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from os import path as paths
 
 from tierctl.deploy.problems import Place, Problems
+from tierctl.layout import PROFILE
 from tierctl.text import shown
 
 # What tierctl writes itself.
-_WRITTEN = {"etc/condarc", "etc/profile.csh", "etc/profile.fish", "etc/profile.sh"}
+_WRITTEN = {"etc/condarc", "etc/profile.csh", "etc/profile.fish", PROFILE}
 _KEPT = {"conda", "logs", "meta"}
 
 

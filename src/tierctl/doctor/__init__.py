@@ -30,7 +30,7 @@ def diagnose(fs: FileSystem, layout: Layout, *, probe: bool = True) -> list[Find
                 control.require_directory(fs, layout)
             findings.extend(examine(fs, layout))
         except (TierctlError, OSError) as error:
-            findings.append(_finding_of(subject, error))
+            findings.append(_finding_of(fs, layout, subject, error))
     return list(dict.fromkeys(findings))  # one thing can stand in the way of several
 
 
@@ -48,10 +48,12 @@ def _examinations(
     ]
 
 
-def _finding_of(subject: str, error: TierctlError | OSError) -> Finding:
+def _finding_of(
+    fs: FileSystem, layout: Layout, subject: str, error: TierctlError | OSError
+) -> Finding:
     match error:
         case Untrusted():  # its hint is to run doctor
-            return permissions.untrusted(error)
+            return permissions.untrusted(fs, layout, error)
         case TierctlError():
             advice = (error.hint, error.command) if error.hint else _LOOK_AGAIN
             return problem(subject, error.message, "", *advice)

@@ -27,7 +27,7 @@ def examine(fs: FileSystem, layout: Layout, *, probe: bool) -> Iterator[Finding]
         except InUse:  # another doctor is looking at the clock
             return
         except OSError as error:
-            yield trying_failed(error)
+            yield trying_failed(layout, error)
 
 
 def _filesystem_clock(fs: FileSystem, layout: Layout) -> Finding:

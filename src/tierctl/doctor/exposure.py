@@ -10,7 +10,7 @@ from tierctl.author import user_name
 from tierctl.doctor.finding import Finding, note, problem
 from tierctl.filesystem import Entry, FileSystem, Kind
 from tierctl.layout import BLUE, GREEN, PRODUCTION, STAGING, Layout
-from tierctl.text import shown
+from tierctl.text import shown, typed
 
 SUBJECT = "permissions"
 # What a login reads of a tier, or finds commands in.
@@ -46,7 +46,7 @@ def _open_to_everybody(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     loaded = [tier + below for tier in _loadable(fs, layout) for below in _LOADED]
     for path, entry in directories(fs, layout.target, *shared_paths(layout), *loaded):
         if entry.others_write:
-            yield _open(shown(path), shown(path))
+            yield _open(shown(path), typed(path))
         if path.endswith(("/etc", "/etc/profile.d")):
             yield from _open_files(fs, path)
 
@@ -65,7 +65,7 @@ def _open_files(fs: FileSystem, directory: str) -> Iterator[Finding]:
     if names:
         few = ", ".join(map(shown, names[:_MOST_NAMES]))
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-        yield _open(f"files in {shown(directory)}: {few}{more}", f"{shown(directory)}/*")
+        yield _open(f"files in {shown(directory)}: {few}{more}", f"{typed(directory)}/*")
 
 
 def _is_open(fs: FileSystem, path: str) -> bool:
@@ -93,7 +93,7 @@ def _of_strangers(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
         if entry.uid in owners or (top.group_writes and entry.gid == top.gid):
             continue
         text = f"{shown(path)} belongs to {user_name(entry.uid)}"
-        advice = f"If that is not meant: chown {user_name(top.uid)} {shown(path)}"
+        advice = f"If that is not meant: chown {user_name(top.uid)} {typed(path)}"
         if path == layout.control:
             meaning = "They can replace the records, which decide what a change does."
             yield problem(SUBJECT, text, meaning, advice)

@@ -44,7 +44,7 @@ def examine(fs: FileSystem, layout: Layout, *, probe: bool) -> Iterator[Finding]
                 command="doctor",
             )
         except OSError as error:
-            yield trying_failed(error)
+            yield trying_failed(layout, error)
 
 
 def _mount(layout: Layout) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from tierctl.doctor import records, scratch
 from tierctl.doctor.finding import Finding, Remedy, note, problem
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import LINKS, Layout, temporary
-from tierctl.text import shown
+from tierctl.text import shown, typed
 
 SUBJECT = "leftovers"
 
@@ -22,7 +22,7 @@ def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
             SUBJECT,
             f"an interrupted bootstrap left {shown(layout.half_built)}",
             "It is in nobody's way.",
-            f"If no bootstrap is running: rm -r {shown(layout.half_built)}",
+            f"If no bootstrap is running: rm -r {typed(layout.half_built)}",
         )
 
 

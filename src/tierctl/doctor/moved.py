@@ -4,32 +4,75 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from os import path as paths
 
 from tierctl import tiers
+from tierctl.doctor import deployments
 from tierctl.doctor.finding import Finding, problem
-from tierctl.filesystem import FileSystem
-from tierctl.layout import PRODUCTION, STAGING, Layout
-from tierctl.text import shown
+from tierctl.filesystem import FileSystem, exists
+from tierctl.layout import (
+    BLUE,
+    DEPLOYMENTS,
+    GREEN,
+    INFRASTRUCTURE,
+    PRODUCTION,
+    PROFILE,
+    STAGING,
+    Layout,
+)
+from tierctl.text import shown, typed
 
-SUBJECT = "links"
+SUBJECT = deployments.SUBJECT
 _MARK = "export IAC_TIER_DIR="
 # The line is near the beginning; who wrote more than that wrote another profile.
 _LONGEST_PROFILE_BYTES = 1 << 16
 
 
 def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
-    """Yield the finding that loading a tier leads somewhere else."""
-    for name in tiers.names(fs, layout):
-        if name in (PRODUCTION, STAGING):
+    """Yield the finding that loading a tier, or a deployment, leads somewhere else."""
+    names = [name for name in tiers.names(fs, layout) if name not in (PRODUCTION, STAGING)]
+    of_tiers = list(_led_away(fs, layout, names))
+    yield from of_tiers
+    if not of_tiers:  # else it is the same cause once more
+        finished = deployments.look(fs, layout).finished
+        yield from _led_away(fs, layout, [f"{DEPLOYMENTS}/{number}" for number in finished])
+
+
+def _led_away(fs: FileSystem, layout: Layout, names: list[str]) -> Iterator[Finding]:
+    for name in names:
+        written = _written_directory(fs, f"{layout.within(name)}/{PROFILE}")
+        if written is None or _is_same(fs, written, layout.within(name)):
             continue
-        written = _written_directory(fs, f"{layout.within(name)}/etc/profile.sh")
-        if written is not None and not _is_same(fs, written, layout.within(name)):
-            yield problem(
-                SUBJECT,
-                f"the profile of {shown(name)} leads to {shown(written)}",
-                "A target cannot be moved or copied: what is built in it holds its path.",
-                "Move it back; or bootstrap a new target here and build its tiers again.",
-            )
+        if name.startswith(f"{DEPLOYMENTS}/") and _was_a_color(fs, layout, written):
+            continue
+        yield problem(
+            SUBJECT,
+            f"the profile of {shown(name)} leads to {shown(written)}",
+            "A target cannot be moved or copied: what is built in it holds its path.",
+            _advice(fs, layout, written),
+        )
+
+
+def _advice(fs: FileSystem, layout: Layout, written: str) -> str:
+    new = "bootstrap a new target and build its tiers again"
+    old = _target_of(written)
+    if old is None or exists(fs, old):
+        return f"Load the one that it leads to; or {new}."
+    return f"{new.capitalize()}, or move it back: mv {typed(layout.target)} {typed(old)}"
+
+
+def _target_of(directory: str) -> str | None:
+    """Return the target that a tier's directory is in, by its spelling."""
+    infrastructure, _, _ = directory.rpartition(f"/{DEPLOYMENTS}/")
+    infrastructure = infrastructure or paths.dirname(directory)
+    target, name = paths.split(infrastructure)
+    return target if name == INFRASTRUCTURE else None
+
+
+def _was_a_color(fs: FileSystem, layout: Layout, written: str) -> bool:
+    """Say whether a directory has been a color here, before it became a deployment."""
+    head, name = paths.split(written)
+    return name in (BLUE, GREEN) and _is_same(fs, head, layout.infrastructure)
 
 
 def _written_directory(fs: FileSystem, profile: str) -> str | None:

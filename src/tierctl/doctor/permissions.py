@@ -6,16 +6,17 @@ import grp
 import os
 import pwd
 from collections.abc import Iterator
+from contextlib import suppress
 
 from tierctl import config, control, trust
 from tierctl.author import user_name
-from tierctl.doctor import exposure
+from tierctl.doctor import aside, exposure, writing
 from tierctl.doctor.finding import Finding, Remedy, fine, note, problem
 from tierctl.errors import Untrusted
 from tierctl.filesystem import Entry, FileSystem, Kind, exists
 from tierctl.groups import group_name
 from tierctl.layout import Layout
-from tierctl.text import shown
+from tierctl.text import shown, typed
 
 SUBJECT = exposure.SUBJECT
 _NOT_THE_OWNER = 0o077
@@ -28,18 +29,33 @@ def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     yield from exposure.examine(fs, layout)
     yield from _untrusted(fs, layout)
     yield from open_lock(fs, layout)
-    yield from unshared(fs, layout)
+    told_of = set()
+    for finding in unshared(fs, layout):
+        told_of.add(finding.path)
+        yield finding
+    for finding in writing.unwritable(fs, layout):
+        if finding.path not in told_of:
+            yield finding
 
 
-def untrusted(error: Untrusted) -> Finding:
+def untrusted(fs: FileSystem, layout: Layout, error: Untrusted) -> Finding:
     """Return the finding of something that is not trusted."""
-    path = shown(error.path)
-    return problem(
-        SUBJECT,
-        error.message,
-        "Changes are refused because of it.",
-        f"Look at it; then mend its owner and mode, or move it away: mv {path} {path}.old",
-    )
+    advice = "Look at its owner and mode."
+    with suppress(OSError):  # it is gone, or closed, meanwhile
+        advice = _how_to_trust(fs, layout, error.path)
+    return problem(SUBJECT, error.message, "Changes are refused because of it.", advice)
+
+
+def _how_to_trust(fs: FileSystem, layout: Layout, path: str) -> str:
+    entry = fs.entry(path)
+    if entry.kind is not (Kind.DIRECTORY if path == layout.control else Kind.FILE):
+        return f"Look at it; then move it away: {aside.move(fs, path)}"
+    owner = user_name(fs.entry(layout.infrastructure, follow=True).uid)
+    of_a_stranger = entry.uid not in trust.trusted_owners(fs, layout)
+    commands = [f"chown {owner} {typed(path)}"] if of_a_stranger else []
+    if entry.others_write:
+        commands.append(f"chmod o-w {typed(path)}")
+    return f"Look at it, others may have written it; then: {' && '.join(commands)}"
 
 
 def _who_may_change(fs: FileSystem, layout: Layout) -> Finding:
@@ -59,7 +75,7 @@ def _untrusted(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
         except FileNotFoundError:
             continue
         except Untrusted as error:
-            yield untrusted(error)
+            yield untrusted(fs, layout, error)
 
 
 def open_lock(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
@@ -68,7 +84,8 @@ def open_lock(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
         return
     entry = fs.entry(layout.lock)
     if entry.kind is not Kind.FILE:
-        yield untrusted(Untrusted(layout.lock, f"is a {entry.kind.value}, not a file"))
+        error = Untrusted(layout.lock, f"is a {entry.kind.value}, not a file")
+        yield untrusted(fs, layout, error)
     elif entry.mode & _NOT_THE_OWNER & ~control.lock_mode(fs, layout):
         yield _for_its_owner(
             entry,

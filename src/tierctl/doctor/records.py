@@ -6,16 +6,19 @@ import json
 from collections.abc import Iterator
 
 from tierctl import history, intent, recovery, trust
+from tierctl.doctor import aside
 from tierctl.doctor.finding import Finding, Remedy, fine, note, problem
 from tierctl.errors import BadFile, Interrupted, InvalidLink, TierctlError
-from tierctl.events import SCHEMA, Event, EventKind
+from tierctl.events import SCHEMA, Event, EventKind, MalformedEvent, from_document
 from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout
 from tierctl.locking import read_holder
 from tierctl.observe import observe
-from tierctl.text import shown
+from tierctl.text import shown, typed
 
 SUBJECT = "records"
+# So many lines that are no events are named.
+_MOST_NUMBERS = 5
 
 
 def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
@@ -58,7 +61,7 @@ def unfinished_change(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
         if error.path != layout.intent:
             raise  # of the config: that is nothing against the intent
         foreign = _is_of_another_version(fs, layout)
-        yield _foreign(layout, error) if foreign else _to_be_dropped(layout, error)
+        yield _foreign(fs, layout, error) if foreign else _to_be_dropped(layout, error)
     except InvalidLink:  # the links have their own finding
         event = intent.read(fs, layout)
         if event is not None:
@@ -101,13 +104,13 @@ def _to_be_dropped(layout: Layout, error: TierctlError) -> Finding:
     )
 
 
-def _foreign(layout: Layout, error: TierctlError) -> Finding:
-    path = shown(layout.intent)
+def _foreign(fs: FileSystem, layout: Layout, error: TierctlError) -> Finding:
     return problem(
         SUBJECT,
         error.message,
         "Another version of tierctl wrote it: only that one can finish it.",
-        f"Update tierctl here. If nobody uses that version any more: mv {path} {path}.old",
+        "Update tierctl here. If nobody uses that version any more: "
+        + aside.move(fs, layout.intent),
     )
 
 
@@ -142,31 +145,50 @@ def torn_history(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
 
 def _history(fs: FileSystem, layout: Layout, *, between: bool) -> Iterator[Finding]:
     """``between`` says that a change was interrupted: history lags behind the links."""
-    unreadable = history.unreadable_lines(fs, layout)
-    if unreadable:
-        yield problem(
-            SUBJECT,
-            f"{unreadable} lines of {shown(layout.history)} are no events",
-            "They are passed over: damaged, or written by a newer tierctl.",
-            "Update tierctl; what is damaged can be taken out with an editor.",
-        )
+    unreadable = list(_unreadable(fs, layout))
+    yield from unreadable
     newest = history.newest(fs, layout)
     if newest is None:
         yield note(SUBJECT, "no history yet", "Nothing to roll back to.")
-    elif between:
+    elif not between:
+        yield from _against_links(fs, layout, newest, whole=not unreadable)
+
+
+def _against_links(
+    fs: FileSystem, layout: Layout, newest: Event, *, whole: bool
+) -> Iterator[Finding]:
+    try:
+        state = observe(fs, layout)
+    except InvalidLink:  # the links have their own finding
         return
-    elif _moved_since(fs, layout, newest):
+    if state != newest.after:
         yield note(
             SUBJECT,
             "the links were moved without tierctl since the newest event",
             "Since when and by whom is not known; the next change takes it from here.",
         )
-    elif not unreadable:
+    elif whole:
         yield fine(SUBJECT, f"history agrees with the links; newest event: {shown(newest.id)}")
 
 
-def _moved_since(fs: FileSystem, layout: Layout, newest: Event) -> bool:
+def _unreadable(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+    if not history.unreadable_lines(fs, layout):
+        return
+    lines = trust.read(fs, layout, layout.history).split(b"\n")[:-1]
+    numbers = [number for number, line in enumerate(lines, 1) if not _is_event(line)]
+    are = "lines of {} are no events" if numbers[1:] else "line of {} is no event"
+    few = ", ".join(map(str, numbers[:_MOST_NUMBERS])) + (", ..." * bool(numbers[_MOST_NUMBERS:]))
+    yield problem(
+        SUBJECT,
+        f"{len(numbers)} {are.format(shown(layout.history))}: {few}",
+        "Passed over: damaged, or written by a newer tierctl.",
+        f"Update tierctl. To see the first: sed -n {numbers[0]}p {typed(layout.history)}",
+    )
+
+
+def _is_event(line: bytes) -> bool:
     try:
-        return observe(fs, layout) != newest.after
-    except InvalidLink:
-        return True
+        from_document(json.loads(line))
+    except (MalformedEvent, ValueError, RecursionError):
+        return False
+    return True

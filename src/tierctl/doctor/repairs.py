@@ -6,14 +6,13 @@ import grp
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
 
 from tierctl import config, control, ending, history, recovery
-from tierctl.doctor import leftovers, permissions, records, scratch
+from tierctl.doctor import aside, leftovers, permissions, records, scratch
 from tierctl.doctor.finding import Finding, Remedy
 from tierctl.errors import TierctlError, cause_of
 from tierctl.events import Author
-from tierctl.filesystem import FileSystem, Kind, exists
+from tierctl.filesystem import FileSystem, Kind
 from tierctl.layout import Layout
 from tierctl.locking import locked
 from tierctl.text import shown
@@ -114,11 +113,7 @@ def _apply(
 
 def _drop(fs: FileSystem, layout: Layout) -> str:
     """Have no intent, and return where it is kept."""
-    kept = f"{layout.intent}.dropped"
-    for number in count(2):
-        if not exists(fs, kept):
-            break
-        kept = f"{layout.intent}.dropped.{number}"
+    kept = aside.free_name(fs, f"{layout.intent}.dropped")
     fs.rename(layout.intent, kept)
     fs.sync(layout.control)
     return kept

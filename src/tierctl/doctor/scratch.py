@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from tierctl.doctor.finding import Finding, problem
-from tierctl.errors import cause_of
 from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, exists
 from tierctl.layout import Layout
+from tierctl.text import shown
 
 SUBJECT = "guarantee"
 # What is made in it, and the lock that whoever is at work there holds.
@@ -71,11 +71,12 @@ def is_left_over(fs: FileSystem, layout: Layout) -> bool:
     return all(_looks_left_over(fs, layout) for _ in range(2))  # one may begin or end in between
 
 
-def trying_failed(error: OSError) -> Finding:
+def trying_failed(layout: Layout, error: OSError) -> Finding:
     """Return the finding that an error stood in the way of trying something out."""
+    # All of it is tried in there; told by its files, a full disk would be several findings.
     return problem(
         SUBJECT,
-        f"trying it out failed: {cause_of(error)}",
+        f"trying it out failed: {shown(layout.scratch)}: {error.strerror or error}",
         "What fails here can fail in a change too.",
         "Mend that, then look again:",
         "doctor",

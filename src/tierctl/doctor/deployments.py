@@ -1,0 +1,64 @@
+"""What stands in ``deployments``: builds that were finished or were not, and what is none."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from typing import NamedTuple
+
+from tierctl.doctor.finding import Finding, note
+from tierctl.errors import cause_of
+from tierctl.filesystem import FileSystem, Kind, exists
+from tierctl.layout import DEPLOYMENTS, Layout, is_deployment_number
+from tierctl.text import shown, typed
+
+SUBJECT = "links"
+
+
+class Deployments(NamedTuple):
+    """The numbers in use, newest first; ``closed`` says why one cannot be looked into."""
+
+    finished: list[int]
+    unfinished: list[int]
+    closed: dict[int, str]
+    impostors: dict[int, Kind]
+
+
+def look(fs: FileSystem, layout: Layout) -> Deployments:
+    """Return the deployments; one that cannot be looked into hides none of the others."""
+    found = Deployments([], [], {}, {})
+    names = fs.names(layout.deployments) if exists(fs, layout.deployments) else []
+    for number in sorted(map(int, filter(is_deployment_number, names)), reverse=True):
+        directory = f"{DEPLOYMENTS}/{number}"
+        kind = fs.entry(layout.within(directory)).kind
+        if kind is not Kind.DIRECTORY:
+            found.impostors[number] = kind
+            continue
+        try:
+            whole = exists(fs, layout.deployment_record(directory))
+            (found.finished if whole else found.unfinished).append(number)
+        except OSError as error:
+            found.closed[number] = cause_of(error)
+    return found
+
+
+def examine(fs: FileSystem, layout: Layout, told_of: Container[int | None]) -> Iterator[Finding]:
+    """Yield what there is to say of those that no tier shows."""
+    found = look(fs, layout)
+    unfinished = [number for number in found.unfinished if number not in told_of]
+    if unfinished:
+        yield note(
+            SUBJECT,
+            f"unfinished deployments: {', '.join(map(str, unfinished))}",
+            "They are being built, or their build was interrupted.",
+        )
+    for number, cause in found.closed.items():
+        if number not in told_of:
+            yield note(SUBJECT, f"deployment {number} cannot be looked into: {cause}")
+    for number, kind in found.impostors.items():
+        path = layout.within(f"{DEPLOYMENTS}/{number}")
+        yield note(
+            SUBJECT,
+            f"{shown(path)} is a {kind.value}, not a directory",
+            "It is no deployment, and no color can show it.",
+            f"If nobody needs it: rm {typed(path)}",
+        )

@@ -1,0 +1,104 @@
+"""Whether what the tiers show was finished, and can be loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+
+from tierctl import tiers
+from tierctl.doctor import deployments, relink
+from tierctl.doctor.finding import Finding, note, problem
+from tierctl.errors import cause_of
+from tierctl.filesystem import FileSystem, Kind, exists
+from tierctl.layout import BLUE, GREEN, PRODUCTION, PROFILE, STAGING, Layout
+from tierctl.rotation import Content
+from tierctl.text import shown, typed
+from tierctl.validators import validate_color
+
+SUBJECT = deployments.SUBJECT
+
+
+def examine(fs: FileSystem, layout: Layout, damaged: Container[str]) -> Iterator[Finding]:
+    """Yield what there is to say of all that is whole as a link."""
+    contents = _contents(fs, layout, damaged)
+    for content, names in contents.items():
+        try:
+            yield from _of_content(fs, layout, content, names)
+        except OSError as error:  # a directory that the caller may not look into
+            text = f"{_joined(names)} cannot be looked into: {cause_of(error)}"
+            yield _unloadable(fs, layout, content, names, text)
+    yield from deployments.examine(fs, layout, {content.deployment for content in contents})
+
+
+def _contents(fs: FileSystem, layout: Layout, damaged: Container[str]) -> dict[Content, list[str]]:
+    """Return the colors and private tiers by what they show."""
+    contents: dict[Content, list[str]] = {}
+    for name in tiers.names(fs, layout):
+        if name not in (PRODUCTION, STAGING) and name not in damaged:
+            contents.setdefault(validate_color(layout.within(name), fs), []).append(name)
+    return contents
+
+
+def _of_content(
+    fs: FileSystem, layout: Layout, content: Content, names: list[str]
+) -> Iterator[Finding]:
+    record = layout.deployment_record(content.directory)
+    if content.deployment is not None and not exists(fs, record):
+        yield _unfinished(content, names, record)
+        return
+    trouble = _of_profile(fs, f"{layout.within(content.directory)}/{PROFILE}")
+    if trouble:
+        text = f"{_joined(names)} {'have' if names[1:] else 'has'} {trouble}"
+        yield _unloadable(fs, layout, content, names, text)
+
+
+def _unfinished(content: Content, names: list[str], record: str) -> Finding:
+    meaning = "It may be half of a build."
+    if BLUE in names or GREEN in names:
+        meaning = "It may be half of a build: promote-staging refuses it without --force."
+    by_hand = f"mkdir -p {typed(record.rpartition('/')[0])} && touch {typed(record)}"
+    return problem(
+        SUBJECT,
+        f"{_joined(names)} {'show' if names[1:] else 'shows'} {content}, which was never finished",
+        meaning,
+        f"Deploy it again; or, if it was made by hand and is whole: {by_hand}",
+    )
+
+
+def _of_profile(fs: FileSystem, path: str) -> str:
+    """Return what a tier has in the place of a profile that can be read."""
+    try:
+        kind = fs.entry(path, follow=True).kind
+        if kind is not Kind.FILE:
+            return f"an {PROFILE} that is a {kind.value}"
+        if fs.entry(path).kind is Kind.FILE:  # what a link leads to is not read
+            fs.read(path, 0, 1)
+    except FileNotFoundError:
+        return f"no {PROFILE}"
+    except OSError as error:
+        return f"an {PROFILE} that cannot be read: {cause_of(error)}"
+    return ""
+
+
+def _unloadable(
+    fs: FileSystem, layout: Layout, content: Content, names: list[str], text: str
+) -> Finding:
+    color = relink.color_of(fs, layout, PRODUCTION)
+    of_production = color is not None and color.value in names
+    if of_production and _is_to_be_loaded(fs, layout, content):
+        advice = "Put its profile back from a backup, or roll back:"
+        return problem(SUBJECT, text, "Nobody can load production.", advice, "rollback")
+    return note(SUBJECT, text, "It cannot be loaded.")
+
+
+def _is_to_be_loaded(fs: FileSystem, layout: Layout, content: Content) -> bool:
+    """Say whether a content was made to be loaded; a directory made by hand need not be."""
+    try:
+        return content.deployment is not None or exists(
+            fs, f"{layout.within(content.directory)}/etc"
+        )
+    except OSError:
+        return True
+
+
+def _joined(names: list[str]) -> str:
+    return " and ".join(map(shown, names))

@@ -1,0 +1,82 @@
+"""What to type to mend a tier or a color."""
+
+from __future__ import annotations
+
+from os import path as paths
+
+from tierctl import history
+from tierctl.doctor import aside, deployments
+from tierctl.errors import TierctlError
+from tierctl.events import Event
+from tierctl.filesystem import FileSystem, Kind, exists
+from tierctl.layout import BLUE, DEPLOYMENTS, GREEN, LINKS, PRODUCTION, STAGING, Layout
+from tierctl.rotation import Color
+from tierctl.text import shown, typed
+
+
+def advice(fs: FileSystem, layout: Layout, name: str) -> str:
+    """Return how to mend what has a tier's or a color's name."""
+    path = layout.within(name)
+    clear = f"{aside.move(fs, path)} && " if _is_in_the_way(fs, path) else ""
+    if name in (PRODUCTION, STAGING):
+        return _to_a_color(fs, layout, name, clear)
+    finished = deployments.look(fs, layout).finished
+    if not finished:
+        return _without_deployments(fs, layout, name)
+    others = f" (or {', '.join(map(str, finished[1:]))})" if finished[1:] else ""
+    command = f"{clear}ln -sfn {DEPLOYMENTS}/{finished[0]} {typed(path)}"
+    return f"To point it to the newest finished deployment{others}: {command}"
+
+
+def color_of(fs: FileSystem, layout: Layout, tier: str) -> Color | None:
+    """Return the color that a tier names, be that color whole or damaged."""
+    try:
+        head, name = paths.split(fs.read_link(layout.within(tier)).rstrip("/"))
+        if name not in (BLUE, GREEN):
+            return None
+        top = fs.entry(layout.infrastructure, follow=True)
+        holder = paths.join(layout.infrastructure, head) if head else layout.infrastructure
+        return Color(name) if fs.entry(holder, follow=True).is_same(top) else None
+    except OSError:
+        return None
+
+
+def free_color(fs: FileSystem, layout: Layout, tier: str) -> Color | None:
+    """Return the color that is a tier's, by what the other shows or what history knows."""
+    other = color_of(fs, layout, STAGING if tier == PRODUCTION else PRODUCTION)
+    if other is not None:
+        return other.opposite
+    event = newest(fs, layout)
+    if event is None:
+        return None
+    return event.after.production if tier == PRODUCTION else event.after.staging
+
+
+def newest(fs: FileSystem, layout: Layout) -> Event | None:
+    """Return the newest event; None too where history cannot be read, which has its finding."""
+    try:
+        return history.newest(fs, layout)
+    except (TierctlError, OSError):
+        return None
+
+
+def _to_a_color(fs: FileSystem, layout: Layout, tier: str, clear: str) -> str:
+    color = free_color(fs, layout, tier)
+    why = "To point it to the color that is free"
+    if color is None:
+        color = Color.GREEN if tier == PRODUCTION else Color.BLUE
+        why = "Nothing tells which color it showed; look into both, then type, or with the other"
+    return f"{why}: {clear}ln -sfn {color} {typed(layout.within(tier))}"
+
+
+def _without_deployments(fs: FileSystem, layout: Layout, name: str) -> str:
+    path = layout.within(name)
+    if name not in LINKS:
+        return f"There is no finished deployment to point it to. To be rid of it: rm {typed(path)}"
+    clear = f"{aside.move(fs, path)} && " if exists(fs, path) else ""
+    begin = f"{clear}mkdir {typed(path)}"
+    return f"Put its directory {shown(path)} back; or, to begin with an empty one: {begin}"
+
+
+def _is_in_the_way(fs: FileSystem, path: str) -> bool:
+    return exists(fs, path) and fs.entry(path).kind is not Kind.LINK
