@@ -36,6 +36,12 @@ STATES = st.builds(
     st.sampled_from(Color),
     DEPLOYMENTS | st.just(Content("blue")),
     DEPLOYMENTS | st.just(Content("green")),
+    st.lists(
+        st.tuples(st.sampled_from(["dev1", "test.x"]), st.none() | DEPLOYMENTS),
+        max_size=2,
+        unique_by=lambda item: item[0],
+    ).map(tuple),
+    st.none() | st.integers(1, 999_999),
 )
 EVENTS = st.builds(
     Event,

@@ -22,7 +22,7 @@ from tierctl.filesystem import FileSystem
 from tierctl.history import End
 from tierctl.layout import Layout
 from tierctl.locking import locked
-from tierctl.observe import observe
+from tierctl.observe import observe, observe_for, private_tier
 from tierctl.past import Past
 from tierctl.recovery import finish, interrupted_change, require_between
 from tierctl.request import Request
@@ -52,7 +52,7 @@ def carry_out(
             if request.is_met_by(interrupted):
                 return
         with _nothing_changed(request.kind):
-            before = observe(fs, layout)
+            before = observe(fs, layout, request.private)
             end = history.end(fs, layout)
             newest = interrupted or end.newest
             event = _decide(fs, layout, request, author, before, newest)
@@ -75,12 +75,21 @@ def preview(
             reporter.done(outcome_of(interrupted))
             return
     with _nothing_changed(request.kind):
-        before = observe(fs, layout) if interrupted is None else interrupted.after
+        before = _foreseen(fs, layout, request, interrupted)
         newest = interrupted or history.newest(fs, layout)
         event = _decide(fs, layout, request, author, before, newest)
         after = before if event is None else event.after
         steps = plan(before, after, exchange=fs.can_exchange(layout.infrastructure))
     reporter.done(Outcome(before, after, steps, event))
+
+
+def _foreseen(fs: FileSystem, layout: Layout, request: Request, interrupted: Event | None) -> State:
+    """Return the state that a change begins with, when an interrupted one has been finished."""
+    if interrupted is None:
+        return observe(fs, layout, request.private)
+    private = {name: private_tier(fs, layout, name) for name in request.private}
+    moved = {name: content for name, content in interrupted.after.private if name in private}
+    return interrupted.after._replace(private=tuple((private | moved).items()), adopted=None)
 
 
 def _decide(
@@ -157,7 +166,7 @@ def _switch_or_go_back(
 def _go_back(fs: FileSystem, layout: Layout, event: Event, before: State, cause: OSError) -> None:
     """Have the links as they were and no intent, or raise ``ChangeUnfinished``."""
     try:
-        now = observe(fs, layout)
+        now = observe_for(fs, layout, event.after)
         require_between(now, event)
         if now == event.after:  # it got there, only looking failed: there is no way back from that
             raise cause

@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 from typing import NamedTuple, Protocol
 
-from tierctl import history, intent
+from tierctl import adoption, history, intent
 from tierctl.errors import ChangeUnfinished, Interrupted, TierctlError, cause_of
 from tierctl.events import Event, EventKind
 from tierctl.filesystem import FileSystem
 from tierctl.history import End
 from tierctl.layout import Layout
-from tierctl.observe import observe
+from tierctl.observe import observe_for
 from tierctl.rotation import Plan, State
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -49,10 +49,11 @@ class Reporter(Protocol):
 def make_durable(
     fs: FileSystem, layout: Layout, event: Event, no_room: OSError | None = None
 ) -> None:
-    """Flush the links and read them back."""
+    """Flush the links, complete what was adopted, and read the links back."""
     try:
         fs.sync(layout.infrastructure)
-        found = observe(fs, layout)
+        adoption.complete(fs, layout, event)
+        found = observe_for(fs, layout, event.after)
     except OSError as error:
         if no_room is not None:  # without an intent the command, typed again, is a new one
             raise TierctlError(

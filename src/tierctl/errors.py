@@ -158,6 +158,12 @@ class NothingToRollBackTo(TierctlError):
     code = "nothing-to-roll-back-to"
 
 
+class Refused(TierctlError):
+    """What was asked for is never done, whatever the options."""
+
+    code = "refused"
+
+
 class NoSuchEvent(TierctlError):
     """No event has this id, or several begin with it."""
 
@@ -177,7 +183,7 @@ class CannotRun(TierctlError):
 
 
 class Exists(TierctlError):
-    """Bootstrap was pointed at something that is already there."""
+    """Something is there already, in the place of what was to be made."""
 
     code = "exists"
 

@@ -7,7 +7,7 @@ import time
 from enum import Enum
 from typing import Any, NamedTuple
 
-from tierctl.layout import DEPLOYMENTS, is_deployment_number
+from tierctl.layout import DEPLOYMENTS, is_deployment_number, is_private_name
 from tierctl.past import Past
 from tierctl.rotation import Color, Content, State
 
@@ -20,6 +20,7 @@ class EventKind(Enum):
     BOOTSTRAP = "bootstrap"
     PROMOTION = "promotion"
     ROLLBACK = "rollback"
+    DEPLOY = "deploy"
 
     def __str__(self) -> str:
         return self.value
@@ -49,8 +50,9 @@ class Event(NamedTuple):
     past: Past
 
     def moves(self, tier: str) -> bool:
-        """Say whether production, staging or a color showed something else after this event."""
-        return self.before is None or self.before.behind(tier) != self.after.behind(tier)
+        """Say whether a tier showed something else after this event."""
+        before = None if self.before is None else self.before.behind(tier)
+        return before != self.after.behind(tier)
 
 
 class MalformedEvent(ValueError):
@@ -94,7 +96,7 @@ def from_document(document: object) -> Event:
     """Return the event that JSON values tell of, or raise ``MalformedEvent``."""
     try:
         return _event(document)
-    except (LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise MalformedEvent(f"no event of schema {SCHEMA}: {error}") from error
 
 
@@ -120,30 +122,50 @@ def _event(document: Any) -> Event:  # noqa: ANN401 (whatever a file holds; chec
     )
 
 
-def state_to_document(state: State) -> dict[str, str | None]:
-    """Return a state as JSON values."""
-    return {
+def state_to_document(state: State) -> dict[str, Any]:
+    """Return a state as JSON values; private tiers and an adoption only where there are any."""
+    document: dict[str, Any] = {
         "production": None if state.production is None else state.production.value,
         "staging": state.staging.value,
         "blue": state.blue.directory,
         "green": state.green.directory,
     }
+    if state.private:
+        document["private"] = {
+            name: None if content is None else content.directory for name, content in state.private
+        }
+    if state.adopted is not None:
+        document["adopted"] = state.adopted
+    return document
 
 
 def state_from_document(document: Any) -> State:  # noqa: ANN401 (as above)
     """Return the state that JSON values tell of; raises KeyError, TypeError or ValueError."""
-    production = document["production"]
+    production, adopted = document["production"], document.get("adopted")
     state = State(
         None if production is None else Color(production),
         Color(document["staging"]),
         _content(document["blue"]),
         _content(document["green"]),
+        tuple(map(_private, document.get("private", {}).items())),
+        None if adopted is None else _number(adopted),
     )
     for color in Color:
         content = state.content(color)
         if content.deployment is None and content.directory != color.value:
             raise ValueError(f"{content.directory!r} is no content of {color}")
     return state
+
+
+def _private(item: tuple[str, Any]) -> tuple[str, Content | None]:
+    """Return a private tier and what it shows: always a deployment."""
+    name, directory = item
+    if not is_private_name(name):
+        raise ValueError(f"{name!r} is no private tier")
+    content = None if directory is None else _content(directory)
+    if content is not None and content.deployment is None:
+        raise ValueError(f"{directory!r} is no deployment")
+    return name, content
 
 
 def _content(directory: Any) -> Content:  # noqa: ANN401 (as above)

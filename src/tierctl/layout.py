@@ -14,6 +14,8 @@ STAGING = "staging"
 BLUE = "blue"
 GREEN = "green"
 LINKS = (PRODUCTION, STAGING, BLUE, GREEN)
+# Private tiers: their names begin so.
+PRIVATE = ("dev", "test")
 # What one sources to load a tier, below its directory.
 PROFILE = "etc/profile.sh"
 
@@ -114,6 +116,11 @@ class Layout(NamedTuple):
 def is_deployment_number(name: str) -> bool:
     """Say whether a name is a deployment's number, as tierctl writes it."""
     return name.isascii() and name.isdigit() and name[0] != "0" and len(name) < 10
+
+
+def is_private_name(name: object) -> bool:
+    """Say whether a name is one that a private tier can be given."""
+    return is_plain_name(name) and str(name).startswith(PRIVATE)
 
 
 def is_plain_name(name: object) -> bool:

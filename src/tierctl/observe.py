@@ -3,25 +3,56 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 
-from tierctl.filesystem import FileSystem
-from tierctl.layout import BLUE, GREEN, PRODUCTION, STAGING, Layout
-from tierctl.rotation import Color, State
+from tierctl.filesystem import FileSystem, Kind, exists
+from tierctl.layout import BLUE, DEPLOYMENTS, GREEN, PRODUCTION, STAGING, Layout
+from tierctl.rotation import Color, Content, State
 from tierctl.validators import validate_color, validate_symlink_target
 
 
-def observe(fs: FileSystem, layout: Layout) -> State:
-    """Return where the links point to now; both tiers may show one color.
+def observe(
+    fs: FileSystem, layout: Layout, private: Iterable[str] = (), *, adopting: int | None = None
+) -> State:
+    """Return where the links point to now, those of ``private`` tiers too.
 
-    Raises ``InvalidLink`` where a tier or color is not what it has to be.
+    Both tiers may show one color. ``adopting`` is the number that a color's
+    plain directory is to get, if a change to that end may have begun. Raises
+    ``InvalidLink`` where a tier or color is not what it has to be.
     """
     staging = _color(fs, layout.within(STAGING))
+    adopted = adopting if _is_adopted(fs, layout, adopting) else None
     return State(
         production=_color(fs, layout.within(PRODUCTION)),
         staging=staging or validate_symlink_target(layout.within(STAGING), fs),
-        blue=validate_color(layout.within(BLUE), fs),
-        green=validate_color(layout.within(GREEN), fs),
+        blue=_content(fs, layout, BLUE, adopted),
+        green=_content(fs, layout, GREEN, adopted),
+        private=tuple((name, private_tier(fs, layout, name)) for name in private),
+        adopted=adopted,
     )
+
+
+def observe_for(fs: FileSystem, layout: Layout, state: State) -> State:
+    """Return where the links point to now, those that a state speaks of."""
+    return observe(fs, layout, dict(state.private), adopting=state.adopted)
+
+
+def _is_adopted(fs: FileSystem, layout: Layout, number: int | None) -> bool:
+    path = layout.within(f"{DEPLOYMENTS}/{number}")
+    return number is not None and exists(fs, path) and fs.entry(path).kind is Kind.DIRECTORY
+
+
+def _content(fs: FileSystem, layout: Layout, color: str, adopted: int | None) -> Content:
+    path = layout.within(color)
+    if adopted is not None and not exists(fs, path):
+        return Content.of_deployment(adopted)
+    return validate_color(path, fs)
+
+
+def private_tier(fs: FileSystem, layout: Layout, name: str) -> Content | None:
+    """Return what a private tier shows, or None where there is none; raises ``InvalidLink``."""
+    path = layout.within(name)
+    return validate_color(path, fs) if exists(fs, path) else None
 
 
 def _color(fs: FileSystem, path: str) -> Color | None:

@@ -61,6 +61,11 @@ class Past(NamedTuple):
             tuple(rolled_back[-MOST_MARKS:]),
         )
 
+    def after_adoption(self, plain: Content, adopted: Content) -> Past:
+        """Return the past after a plain directory has become a deployment."""
+        trail = (adopted if content == plain else content for content in self.trail)
+        return self._replace(trail=tuple(trail))
+
     def reconciled(self, recorded: Content | None, found: Content | None) -> Past:
         """Return the past where production is not what the newest event says.
 

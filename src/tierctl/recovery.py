@@ -12,9 +12,9 @@ from tierctl.errors import Interrupted, TierctlError
 from tierctl.events import Event
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import Layout
-from tierctl.observe import observe
+from tierctl.observe import observe_for
 from tierctl.request import Request
-from tierctl.rotation import Color, State, lies_between, plan
+from tierctl.rotation import State, lies_between, plan
 from tierctl.switching import drop_temporary_links, switch
 
 
@@ -25,7 +25,7 @@ def interrupted_change(fs: FileSystem, layout: Layout) -> Event | None:
     """
     event = intent.read(fs, layout)
     if event is not None:
-        now = observe(fs, layout)
+        now = observe_for(fs, layout, event.after)
         require_between(now, event)
         _require_contents(fs, layout, now, event)
     return event
@@ -33,8 +33,8 @@ def interrupted_change(fs: FileSystem, layout: Layout) -> Event | None:
 
 def _require_contents(fs: FileSystem, layout: Layout, now: State, event: Event) -> None:
     """Raise ``Interrupted`` if what a color is to show has been removed since."""
-    for color in Color:
-        content = event.after.content(color)
+    private = (content for _, content in event.after.private)
+    for content in (event.after.blue, event.after.green, *filter(None, private)):
         if not exists(fs, layout.within(content.directory)):
             intended = f"{event.after}; but {content} is gone"
             raise Interrupted(f"a {event.kind}", intended, str(now))
@@ -78,8 +78,8 @@ def _is_in_the_way_back(
 def _complete(fs: FileSystem, layout: Layout, event: Event) -> None:
     try:
         intent.flush(fs, layout)
-        drop_temporary_links(fs, layout)
-        switch(fs, layout, observe(fs, layout), event.after)
+        drop_temporary_links(fs, layout, event.after)
+        switch(fs, layout, observe_for(fs, layout, event.after), event.after)
     except OSError as error:
         raise unfinished(event.kind, "still unfinished", error) from error
     make_durable(fs, layout, event)

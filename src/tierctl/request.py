@@ -22,6 +22,11 @@ class Request(Protocol):
         """The kind of event that the change makes."""
         ...
 
+    @property
+    def private(self) -> tuple[str, ...]:
+        """The private tiers that the change is about."""
+        ...
+
     def aim(self, fs: FileSystem, layout: Layout, state: State, past: Past) -> State:
         """Return the state to end in, or raise the reason against it.
 
@@ -48,6 +53,7 @@ class Promotion(NamedTuple):
     to: Color | None = None
     force: bool = False
     kind: EventKind = EventKind.PROMOTION
+    private: tuple[str, ...] = ()
 
     def aim(self, fs: FileSystem, layout: Layout, state: State, past: Past) -> State:
         """See ``Request.aim``."""
@@ -82,6 +88,7 @@ class Rollback(NamedTuple):
 
     to: int | None = None
     kind: EventKind = EventKind.ROLLBACK
+    private: tuple[str, ...] = ()
 
     def aim(self, fs: FileSystem, layout: Layout, state: State, past: Past) -> State:
         """See ``Request.aim``."""

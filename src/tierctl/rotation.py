@@ -57,13 +57,19 @@ class State(NamedTuple):
     """Where the links of an infrastructure point to.
 
     ``production`` is None before the first promotion. Both tiers may show one
-    color: between two renames that is what a reader finds.
+    color: between two renames that is what a reader finds. ``private`` holds
+    the private tiers that are spoken of, by name. ``adopted`` is the number of
+    the deployment that a color's plain directory has become on the way here;
+    while the color has lost it and has nothing else yet, its content is that
+    deployment already.
     """
 
     production: Color | None
     staging: Color
     blue: Content
     green: Content
+    private: tuple[tuple[str, Content | None], ...] = ()
+    adopted: int | None = None
 
     def content(self, color: Color) -> Content:
         """Return what is behind a color."""
@@ -84,20 +90,26 @@ class State(NamedTuple):
         return self.content(self.staging)
 
     def behind(self, tier: str) -> Content | None:
-        """Return what one of the four links shows; None for production before it exists."""
+        """Return what a tier shows; None if it does not exist, or is not spoken of."""
         match tier:
             case "production":
                 return self.served
             case "staging":
                 return self.staged
-            case _:
+            case "blue" | "green":
                 return self.content(Color(tier))
+            case _:
+                return dict(self.private).get(tier)
 
     def __str__(self) -> str:
         production = "missing" if self.production is None else str(self.production)
-        return (
-            f"production -> {production}, staging -> {self.staging}, "
-            f"blue: {self.blue}, green: {self.green}"
+        private = [f"{name}: {content or 'missing'}" for name, content in self.private]
+        return ", ".join(
+            (
+                f"production -> {production}, staging -> {self.staging}",
+                f"blue: {self.blue}, green: {self.green}",
+                *private,
+            )
         )
 
 
@@ -111,9 +123,15 @@ def rolled_back(state: State, content: Content) -> State:
     return promoted(state.with_content(state.staging, content))
 
 
-def deployed(state: State, color: Color, content: Content) -> State:
-    """Return the state in which a color shows another content."""
-    return state.with_content(color, content)
+def deployed(state: State, tier: str, content: Content, *, spare: int | None = None) -> State:
+    """Return the state in which a color or a private tier shows another content.
+
+    ``spare`` is the number that the plain directory gets which a color shows.
+    """
+    after = _pointed(state, tier, content)
+    shown = state.behind(tier)
+    is_plain = shown is not None and shown.deployment is None
+    return after._replace(adopted=spare if is_plain else None)
 
 
 class Exchange(NamedTuple):
@@ -136,7 +154,40 @@ class Replace(NamedTuple):
         return f"point {self.name} to {self.target}"
 
 
-Step = Exchange | Replace
+class Adopt(NamedTuple):
+    """A color's plain directory becomes a deployment, and a link takes its place, in one step."""
+
+    name: str
+    number: int
+    target: str
+
+    def __str__(self) -> str:
+        return (
+            f"keep {self.name} as {DEPLOYMENTS}/{self.number}, point {self.name} to {self.target}"
+        )
+
+
+class SetAside(NamedTuple):
+    """A color's plain directory becomes a deployment; for an instant the color has no name."""
+
+    name: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"keep {self.name} as {DEPLOYMENTS}/{self.number}"
+
+
+class PutBack(NamedTuple):
+    """What was set aside gets its name back."""
+
+    name: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"put {DEPLOYMENTS}/{self.number} back as {self.name}"
+
+
+Step = Exchange | Replace | Adopt | SetAside | PutBack
 Plan = tuple[Step, ...]
 
 
@@ -148,18 +199,45 @@ def plan(before: State, after: State, *, exchange: bool) -> Plan:
     renames finds the new version. When production is created, staging moves
     away first: at no moment do both show a color that one of them is leaving.
     """
-    return (*_color_steps(before, after), *_tier_steps(before, after, exchange=exchange))
+    if after.production is None and before.production is not None:
+        raise ValueError("no change takes production away")
+    return (
+        *_color_steps(before, after, exchange=exchange),
+        *_private_steps(before, after),
+        *_tier_steps(before, after, exchange=exchange),
+    )
 
 
-def _color_steps(before: State, after: State) -> Iterator[Step]:
+def _color_steps(before: State, after: State, *, exchange: bool) -> Iterator[Step]:
     for color in Color:
         if before.content(color) != after.content(color):
-            yield Replace(color.value, after.content(color).directory)
+            yield from _steps_of_color(color, before, after, exchange=exchange)
+
+
+def _steps_of_color(color: Color, before: State, after: State, *, exchange: bool) -> Iterator[Step]:
+    name, directory = color.value, after.content(color).directory
+    if after.content(color).deployment is None:
+        if before.adopted is None:
+            raise ValueError(f"nothing makes {color} a plain directory")
+        yield PutBack(name, before.adopted)
+    elif before.content(color).deployment is not None:
+        yield Replace(name, directory)
+    elif after.adopted is None:
+        raise ValueError(f"the plain directory {color} has no number to go to")
+    elif exchange:
+        yield Adopt(name, after.adopted, directory)
+    else:
+        yield SetAside(name, after.adopted)
+        yield Replace(name, directory)
+
+
+def _private_steps(before: State, after: State) -> Iterator[Step]:
+    for name, content in after.private:
+        if content is not None and content != before.behind(name):
+            yield Replace(name, content.directory)
 
 
 def _tier_steps(before: State, after: State, *, exchange: bool) -> list[Step]:
-    if after.production is None and before.production is not None:
-        raise ValueError("no change takes production away")
     swapped = (before.production, before.staging) == (after.staging, after.production)
     if exchange and swapped and before.production is not before.staging:
         return [Exchange(PRODUCTION, STAGING)]
@@ -188,8 +266,22 @@ def _after_step(state: State, step: Step) -> State:
             return state._replace(production=Color(target))
         case Replace("staging", target):
             return state._replace(staging=Color(target))
+        case Adopt(name, number, target):
+            return state.with_content(Color(name), Content(target))._replace(adopted=number)
+        case SetAside(name, number):
+            return state.with_content(Color(name), Content.of_deployment(number))._replace(
+                adopted=number
+            )
+        case PutBack(name):
+            return state.with_content(Color(name), Content(name))._replace(adopted=None)
         case Replace(name, target):
-            return state.with_content(Color(name), Content(target))
+            return _pointed(state, name, Content(target))
+
+
+def _pointed(state: State, name: str, content: Content) -> State:
+    if name in dict(state.private):
+        return state._replace(private=tuple({**dict(state.private), name: content}.items()))
+    return state.with_content(Color(name), content)
 
 
 def lies_between(now: State, before: State, after: State) -> bool:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from tierctl.filesystem import ExchangeUnsupported, FileSystem, exists
-from tierctl.layout import LINKS, Layout, temporary
-from tierctl.observe import observe
-from tierctl.rotation import Exchange, Plan, Replace, State, plan, states_along
+from tierctl.filesystem import ExchangeUnsupported, FileSystem, Kind, exists
+from tierctl.layout import DEPLOYMENTS, LINKS, Layout, temporary
+from tierctl.observe import observe_for
+from tierctl.rotation import (
+    Adopt,
+    Exchange,
+    Plan,
+    PutBack,
+    Replace,
+    SetAside,
+    State,
+    plan,
+    states_along,
+)
 
 
 def switch(
@@ -24,7 +34,7 @@ def switch(
         if not fall_back:
             raise
         steps = plan(before, after, exchange=False)
-        _take(fs, layout, plan(observe(fs, layout), after, exchange=False), after)
+        _take(fs, layout, plan(observe_for(fs, layout, after), after, exchange=False), after)
     return steps
 
 
@@ -35,7 +45,7 @@ def go_back(fs: FileSystem, layout: Layout, now: State, before: State, after: St
     old content again before production has left it. Raises ``OSError`` where
     the links did not get back. Flushes nothing.
     """
-    drop_temporary_links(fs, layout)
+    drop_temporary_links(fs, layout, after)
     for state in _way_back(now, before, after):
         switch(fs, layout, now, state)
         now = state
@@ -49,12 +59,14 @@ def _way_back(now: State, before: State, after: State) -> list[State]:
     return []
 
 
-def drop_temporary_links(fs: FileSystem, layout: Layout) -> None:
-    """Remove what an interrupted change had prepared."""
-    for name in LINKS:
+def drop_temporary_links(fs: FileSystem, layout: Layout, after: State) -> None:
+    """Remove what an interrupted change to ``after`` had prepared."""
+    for name in (*LINKS, *dict(after.private)):
         path = temporary(layout.within(name))
         if exists(fs, path):
             fs.remove(path)
+    if after.adopted is not None:
+        _drop_link(fs, _adopted(layout, after.adopted))
 
 
 def _take(fs: FileSystem, layout: Layout, steps: Plan, after: State) -> None:
@@ -65,14 +77,19 @@ def _take(fs: FileSystem, layout: Layout, steps: Plan, after: State) -> None:
         raise
     except OSError:
         # The kernel may have done what it reports as failed: only the links know.
-        if observe(fs, layout) != after:
+        if observe_for(fs, layout, after) != after:
             raise
 
 
 def _prepare(fs: FileSystem, layout: Layout, steps: Plan) -> None:
     for step in steps:
-        if isinstance(step, Replace):
-            _make_link(fs, temporary(layout.within(step.name)), step.target)
+        match step:
+            case Replace(name, target):
+                _make_link(fs, temporary(layout.within(name)), target)
+            case Adopt(_, number, target):
+                _make_link(fs, _adopted(layout, number), target)
+            case SetAside(_, number):
+                _drop_link(fs, _adopted(layout, number))
 
 
 def _make_link(fs: FileSystem, path: str, target: str) -> None:
@@ -80,8 +97,13 @@ def _make_link(fs: FileSystem, path: str, target: str) -> None:
     try:
         fs.make_link(path, target)
     except FileExistsError:
-        fs.remove(path)
+        _drop_link(fs, path)
         fs.make_link(path, target)
+
+
+def _drop_link(fs: FileSystem, path: str) -> None:
+    if exists(fs, path) and fs.entry(path).kind is Kind.LINK:
+        fs.remove(path)
 
 
 def _execute(fs: FileSystem, layout: Layout, steps: Plan) -> None:
@@ -92,3 +114,18 @@ def _execute(fs: FileSystem, layout: Layout, steps: Plan) -> None:
                 fs.exchange(layout.within(first), layout.within(second))
             case Replace(name):
                 fs.rename(temporary(layout.within(name)), layout.within(name))
+            case Adopt(name, number):
+                fs.exchange(layout.within(name), _adopted(layout, number))
+            case SetAside(name, number):
+                fs.rename(layout.within(name), _adopted(layout, number))
+            case PutBack(name, number):
+                fs.rename(_adopted(layout, number), layout.within(name))
+
+
+def _adopted(layout: Layout, number: int) -> str:
+    """Return where a plain directory is kept, and before that the link that takes its place.
+
+    Exchanged, both are where they belong in one step. The link's text is
+    relative to the color's place: until then it leads nowhere.
+    """
+    return layout.within(f"{DEPLOYMENTS}/{number}")

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from tierctl.errors import NoSuchTier
 from tierctl.filesystem import FileSystem, Kind, exists
-from tierctl.layout import DEPLOYMENTS, LINKS, Layout, is_deployment_number
+from tierctl.layout import DEPLOYMENTS, LINKS, PRIVATE, Layout, is_deployment_number
 from tierctl.text import shown
-
-# Private tiers: their names begin so.
-PRIVATE = ("dev", "test")
 
 
 def is_tier_name(name: str) -> bool:

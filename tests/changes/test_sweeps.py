@@ -18,18 +18,22 @@ import pytest
 from reporters import Heard
 from targets import make_deployment, make_target
 from tierctl import changes, history, switching
+from tierctl.deploy.switch import Deployment
 from tierctl.errors import ChangeFailed, ChangeUnfinished, InvalidLink, TierctlError
 from tierctl.events import Author, Event, to_document
 from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import LINKS, Layout, temporary
 from tierctl.observe import observe
 from tierctl.request import Promotion, Request, Rollback
-from tierctl.rotation import Exchange, Plan, State, states_along
+from tierctl.rotation import Adopt, Exchange, Plan, State, states_along
 from tierctl.testing import Effect, Fault, FaultyFileSystem, Killed, MemoryFileSystem, Operation
 
 AUTHOR = Author("ada", "lab")
 LAYOUT = Layout.of_target("/target")
 NEVER = Fault(at=0)
+# What only some of the scenarios have: a private tier, and a number for a plain directory.
+DEV, SPARE = "dev1", 2
+KEPT = LAYOUT.within(f"deployments/{SPARE}")
 
 NEEDING_ROOM = ("write", "make_directory", "make_link", "rename", "lock")
 CHANGING = (*NEEDING_ROOM, "exchange", "remove", "sync")
@@ -40,6 +44,16 @@ Harm = Callable[[FileSystem], FileSystem]
 
 def unharmed(fs: FileSystem) -> FileSystem:
     return fs
+
+
+def look_at(fs: FileSystem) -> State:
+    """Return where the links point to, with what any of the scenarios speaks of."""
+    return observe(fs, LAYOUT, [DEV], adopting=SPARE)
+
+
+def as_seen(state: State) -> State:
+    """Return a state as ``look_at`` sees it."""
+    return state._replace(private=state.private or ((DEV, None),))
 
 
 def is_unrecorded(heard: Heard) -> bool:
@@ -81,9 +95,9 @@ class Watched(Passing):
         self._look_at(path)
 
     def _look_at(self, path: str) -> None:
-        if path in map(LAYOUT.within, LINKS):
+        if path in map(LAYOUT.within, (*LINKS, DEV)):
             try:
-                self.found.append(observe(self.inner, LAYOUT))
+                self.found.append(look_at(self.inner))
             except InvalidLink as error:
                 self.found.append(error)
 
@@ -112,16 +126,17 @@ class Disk:
     def seen(self) -> Seen:
         """What readers find: each link has to be there and lead somewhere."""
         fs = self.thawed()
-        names = [LAYOUT.intent, *map(LAYOUT.within, LINKS)]
+        names = [LAYOUT.intent, *map(LAYOUT.within, (*LINKS, DEV))]
         try:
-            state = observe(fs, LAYOUT)
+            state = look_at(fs)
         except InvalidLink as error:
             raise AssertionError(f"a reader finds that {error}") from error
         return Seen(
             state,
             list(history.newest_first(fs, LAYOUT)),
             exists(fs, LAYOUT.intent),
-            [path for path in map(temporary, names) if exists(fs, path)],
+            [path for path in map(temporary, names) if exists(fs, path)]
+            + [KEPT for _ in (1,) if exists(fs, KEPT) and fs.entry(KEPT).kind is Kind.LINK],
         )
 
     @cached_property
@@ -142,8 +157,8 @@ class Disk:
         fs = self.thawed()
         paths = [
             f"{directory}/{name}"
-            for directory in (LAYOUT.infrastructure, LAYOUT.control)
-            if exists(fs, directory)
+            for directory in (LAYOUT.infrastructure, LAYOUT.control, LAYOUT.deployments, KEPT)
+            if exists(fs, directory) and fs.entry(directory).kind is Kind.DIRECTORY
             for name in fs.names(directory)
         ]
         # Who holds the lock is written down for messages only.
@@ -235,6 +250,28 @@ def rollback_of_color(fs: MemoryFileSystem) -> Request:
     return Rollback()
 
 
+def deploy(fs: MemoryFileSystem) -> Request:
+    """Staging's color shows a new deployment."""
+    make_target("/target", blue=42, green=41, fs=fs)
+    make_deployment(LAYOUT, 43, fs=fs)
+    return Deployment("staging", 43)
+
+
+def deploy_of_private_tier(fs: MemoryFileSystem) -> Request:
+    """A private tier is made; there is no ``.tierctl``."""
+    make_target("/target", fs=fs)
+    make_deployment(LAYOUT, 43, fs=fs)
+    return Deployment(DEV, 43)
+
+
+def adoption(fs: MemoryFileSystem) -> Request:
+    """Staging's color is a plain directory, which is kept as a deployment."""
+    make_target("/target", green=1, fs=fs)
+    fs.write(f"{LAYOUT.within('blue')}/mark", b"plain")
+    make_deployment(LAYOUT, 3, fs=fs)
+    return Deployment("staging", 3, spare=SPARE)
+
+
 Build = Callable[[MemoryFileSystem], Request]
 
 
@@ -247,7 +284,8 @@ def scenario(build: Build, *, exchanges: bool) -> Scenario:
     disk, heard = Disk(fs), Heard()
     changes.preview(fs, LAYOUT, request, AUTHOR, heard)
     before, after, steps, _ = heard.outcomes[0]
-    assert before == observe(fs, LAYOUT) != after
+    before, after = as_seen(before), as_seen(after)
+    assert before == look_at(fs) != after
     return Scenario(disk, request, before, after, steps, len(recorded))
 
 
@@ -391,7 +429,7 @@ class Sweep:
 
     def _check_success(self, tried: Attempt, fault: Fault) -> None:
         (outcome,) = tried.heard.outcomes
-        assert self.scenario.after == outcome.after
+        assert self.scenario.after == as_seen(outcome.after)
         if is_unrecorded(tried.heard):
             assert fault.number == errno.ENOSPC
             assert self.scenario.is_one_exchange
@@ -411,6 +449,10 @@ class Sweep:
             assert len(found.events) == self.scenario.events + 1, "the event is not there once"
             assert not found.intent_stands, "the intent stands"
             assert [] == found.leftovers, "something is left over"
+            if found.state.adopted:
+                kept = disk.thawed()
+                assert b"plain" == kept.read(f"{KEPT}/mark"), "what was adopted is lost"
+                assert exists(kept, f"{KEPT}/meta/deployment.json"), "it is not finished"
 
     def _check_renamings(self, trace: list[Operation]) -> None:
         tiers = [temporary(LAYOUT.within(tier)) for tier in ("production", "staging")]
@@ -452,6 +494,10 @@ FEWEST_POINTS = {
     (rollback, TWO_RENAMES): 5000,
     (rollback_of_color, EXCHANGE): 3500,
     (rollback_of_color, TWO_RENAMES): 7000,
+    (deploy, EXCHANGE): 1000,
+    (deploy_of_private_tier, EXCHANGE): 1000,
+    (adoption, EXCHANGE): 1000,
+    (adoption, TWO_RENAMES): 1000,
 }
 
 
@@ -469,7 +515,10 @@ def test_whatever_stops_it_and_stops_it_again_the_next_command_ends_it(
 def test_the_scenarios_are_what_they_are_called(build: Build, exchanges: bool) -> None:
     played = scenario(build, exchanges=exchanges)
     is_exchange = [isinstance(step, Exchange) for step in played.steps]
-    assert any(is_exchange) is (exchanges and build is not first_promotion)
+    swaps = build not in (first_promotion, deploy, deploy_of_private_tier, adoption)
+    assert any(is_exchange) is (exchanges and swaps)
+    adopts = [isinstance(step, Adopt) for step in played.steps]
+    assert any(adopts) is (exchanges and build is adoption)
     assert (played.before.production is None) is (build is first_promotion)
     assert (len(played.steps) > len(is_exchange) - sum(is_exchange)) is any(is_exchange)
 
@@ -561,6 +610,12 @@ HARMS: dict[str, tuple[Harm, Build, bool, str]] = {
         "the intent stands|something is left over",
     ),
     "files not flushed": (UnflushingFiles, promotion, EXCHANGE, "the event is not there once"),
+    "an adopted directory not flushed": (
+        partial(Unflushing, directory=KEPT),
+        adoption,
+        EXCHANGE,
+        "it is not finished",
+    ),
     "flushed between": (FlushingBetween, promotion, TWO_RENAMES, "between the two renamings"),
 }
 
@@ -588,7 +643,7 @@ def go_back_colors_first(
     fs: FileSystem, layout: Layout, now: State, before: State, after: State
 ) -> None:
     """Go back by the plan from here to there."""
-    switching.drop_temporary_links(fs, layout)
+    switching.drop_temporary_links(fs, layout, after)
     switching.switch(fs, layout, now, before)
 
 

@@ -5,11 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tierctl.rotation import (
+    Adopt,
     Color,
     Content,
     Exchange,
     Plan,
+    PutBack,
     Replace,
+    SetAside,
     State,
     deployed,
     lies_between,
@@ -30,36 +33,63 @@ def contents(color: Color) -> st.SearchStrategy[Content]:
     return st.just(Content(color.value)) | DEPLOYMENTS
 
 
+DEV = st.none() | DEPLOYMENTS
+# So no color shows it, and only one of two changes gives it.
+SPARE = 9
+
 # production and staging never on one color, production perhaps missing
 STATES = st.builds(
-    lambda production, staging, blue, green: State(
-        staging.opposite if production else None, staging, blue, green
+    lambda production, staging, blue, green, dev: State(
+        staging.opposite if production else None, staging, blue, green, (("dev1", dev),)
     ),
     st.booleans(),
     COLORS,
     contents(BLUE),
     contents(GREEN),
+    DEV,
 )
 SERVING = STATES.filter(lambda state: state.production is not None)
 FIRST = STATES.filter(lambda state: state.production is None)
 CHANGES = st.one_of(
     STATES.map(lambda state: (state, promoted(state))),
-    st.builds(lambda state, content: (state, rolled_back(state, content)), SERVING, DEPLOYMENTS),
+    st.builds(
+        lambda state, content: (state, rolled_back(state, content)),
+        SERVING.filter(lambda state: state.staged.deployment is not None),
+        DEPLOYMENTS,
+    ),
     SERVING.map(lambda state: (state, rolled_back(state, state.staged))),
     st.builds(
-        lambda state, color, content: (state, deployed(state, color, content)),
+        lambda state, staging, content: (
+            state,
+            deployed(state, state.staging.value if staging else "dev1", content, spare=SPARE),
+        ),
         STATES,
-        COLORS,
+        st.booleans(),
         DEPLOYMENTS,
     ),
 )
+
+
+def can_follow(before: State, after: State) -> bool:
+    """Say whether any changes lead from one state to another, none of which adopts a color."""
+    kept = before.production is None or after.production is not None
+    kept = kept and (before.behind("dev1") is None or after.behind("dev1") is not None)
+    plain = [
+        [state.content(color).deployment is None for color in Color] for state in (before, after)
+    ]
+    return kept and plain[0] == plain[1]
+
+
 # any two states that can follow each other, a single change or not
-PAIRS = st.tuples(STATES, STATES).filter(
-    lambda pair: pair[0].production is None or pair[1].production is not None
-)
+PAIRS = CHANGES | st.tuples(STATES, STATES).filter(lambda pair: can_follow(*pair))
 
 PLAIN = State(GREEN, BLUE, Content("blue"), Content("green"))
 BUILT = State(GREEN, BLUE, Content.of_deployment(42), Content.of_deployment(41))
+
+
+def kept_as(state: State) -> Content | None:
+    """Return what a plain directory has become."""
+    return None if state.adopted is None else Content.of_deployment(state.adopted)
 
 
 def end(before: State, steps: Plan) -> State:
@@ -183,7 +213,7 @@ class TestPlan:
     ) -> None:
         before, after = pair
         for now in states_along(before, plan(before, after, exchange=exchange)):
-            if before.production is not None or now.production is None:
+            if now != after and can_follow(now, before._replace(adopted=now.adopted)):
                 assert before == end(now, plan(now, before, exchange=exchange))
 
     @given(PAIRS, st.booleans())
@@ -222,7 +252,8 @@ class TestPlan:
         before, after = change
         for now in states_along(before, plan(before, after, exchange=exchange)):
             for color in Color:
-                assert now.content(color) in (before.content(color), after.content(color))
+                seen = (before.content(color), after.content(color), kept_as(after))
+                assert now.content(color) in seen
 
     @given(SERVING)
     def test_with_exchange_a_promotion_is_one_step(self, state: State) -> None:
@@ -247,8 +278,33 @@ class TestPlan:
         )
 
     def test_a_deploy_moves_its_color_and_nothing_else(self) -> None:
-        after = deployed(BUILT, BLUE, Content.of_deployment(43))
+        after = deployed(BUILT, "blue", Content.of_deployment(43))
         assert (Replace("blue", "deployments/43"),) == plan(BUILT, after, exchange=True)
+
+    def test_a_private_tier_moves_alone(self) -> None:
+        before = BUILT._replace(private=(("dev1", None),))
+        after = deployed(before, "dev1", Content.of_deployment(43))
+        assert (Replace("dev1", "deployments/43"),) == plan(before, after, exchange=True)
+
+    def test_a_plain_directory_is_adopted_in_one_step_where_names_can_be_exchanged(self) -> None:
+        after = deployed(PLAIN, "blue", Content.of_deployment(2), spare=1)
+        assert (Adopt("blue", 1, "deployments/2"),) == plan(PLAIN, after, exchange=True)
+
+    def test_a_plain_directory_is_set_aside_where_they_cannot(self) -> None:
+        after = deployed(PLAIN, "blue", Content.of_deployment(2), spare=1)
+        steps = plan(PLAIN, after, exchange=False)
+        assert (SetAside("blue", 1), Replace("blue", "deployments/2")) == steps
+        _, between, _ = states_along(PLAIN, steps)
+        assert (PutBack("blue", 1),) == plan(between, PLAIN, exchange=False)
+
+    def test_a_plain_directory_without_a_number_to_go_to_stays(self) -> None:
+        after = deployed(PLAIN, "blue", Content.of_deployment(2))
+        with pytest.raises(ValueError, match="no number"):
+            plan(PLAIN, after, exchange=True)
+
+    def test_nothing_makes_a_deployment_a_plain_directory(self) -> None:
+        with pytest.raises(ValueError, match="plain directory"):
+            plan(BUILT, PLAIN, exchange=True)
 
     def test_two_links_on_one_color_are_not_exchanged_but_pointed(self) -> None:
         between = BUILT._replace(staging=GREEN)
@@ -304,6 +360,15 @@ def test_steps_are_shown_as_a_person_would_say_them() -> None:
         str(step)
         for step in plan(BUILT, rolled_back(BUILT, Content.of_deployment(7)), exchange=True)
     ]
+    adopting = deployed(PLAIN, "blue", Content.of_deployment(2), spare=1)
+    assert [
+        "keep blue as deployments/1, point blue to deployments/2",
+        "keep blue as deployments/1",
+        "point blue to deployments/2",
+    ] == [
+        str(step) for exchange in (True, False) for step in plan(PLAIN, adopting, exchange=exchange)
+    ]
+    assert "put deployments/1 back as blue" == str(PutBack("blue", 1))
 
 
 @given(PAIRS, st.booleans())

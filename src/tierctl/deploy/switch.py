@@ -1,0 +1,94 @@
+"""The change that a deploy ends in: a color, or a private tier, shows a new deployment."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tierctl import adoption
+from tierctl.errors import Exists, InvalidLink, NoSuchTier, Refused
+from tierctl.events import Event, EventKind
+from tierctl.filesystem import FileSystem, exists
+from tierctl.layout import LINKS, PRODUCTION, STAGING, Layout
+from tierctl.past import Past
+from tierctl.rotation import Color, Content, Plan, State, deployed
+from tierctl.text import shown
+
+
+class Deployment(NamedTuple):
+    """A color, or a private tier, shows a new deployment.
+
+    ``spare`` is the number that a color's plain directory gets which gives way.
+    """
+
+    tier: str
+    number: int
+    spare: int | None = None
+    kind: EventKind = EventKind.DEPLOY
+
+    @property
+    def private(self) -> tuple[str, ...]:
+        """See ``Request.private``."""
+        return () if self.tier in LINKS else (self.tier,)
+
+    def aim(self, fs: FileSystem, layout: Layout, state: State, past: Past) -> State:
+        """See ``Request.aim``."""
+        tier = link_to_deploy(self.tier, state)
+        content = Content.of_deployment(self.number)
+        if not exists(fs, layout.deployment_record(content.directory)):
+            raise NoSuchTier(f"{content} is gone, or was never finished", "Deploy again.")
+        if state.behind(tier) == Content(tier):
+            self._require_adoptable(fs, layout, tier)
+        return deployed(state, tier, content, spare=self.spare)
+
+    def _require_adoptable(self, fs: FileSystem, layout: Layout, tier: str) -> None:
+        if self.private:
+            raise InvalidLink(
+                layout.within(tier), "is a plain directory, not a symlink to a deployment"
+            )
+        if self.spare is None:
+            raise InvalidLink(
+                layout.within(tier), "has become a plain directory meanwhile", "Deploy again."
+            )
+        kept = layout.within(Content.of_deployment(self.spare).directory)
+        if exists(fs, kept):
+            raise Exists(f"there is something already: {shown(kept)}", "Deploy again.")
+        adoption.require_possible(fs, layout, Color(tier))
+
+    def past_after(self, past: Past, before: State, after: State) -> Past:
+        """See ``Request.past_after``."""
+        if after.adopted is None:
+            return past
+        color = link_to_deploy(self.tier, before)
+        return past.after_adoption(Content(color), Content.of_deployment(after.adopted))
+
+    def is_met_by(self, event: Event) -> bool:
+        """See ``Request.is_met_by``."""
+        if event.kind is not self.kind:
+            return False
+        shown = event.after.behind(link_to_deploy(self.tier, event.after))
+        return shown == Content.of_deployment(self.number)
+
+    def may_go_unrecorded(self, steps: Plan) -> bool:
+        """See ``Request.may_go_unrecorded``."""
+        return False
+
+
+def link_to_deploy(tier: str, state: State) -> str:
+    """Return the link that a deploy into a tier moves: a color, or a private tier itself.
+
+    Raises ``Refused`` for what production serves.
+    """
+    if tier == PRODUCTION:
+        raise Refused(
+            "nothing is deployed into production: deploy into staging, test it, and promote it",
+            "To do so:",
+            "deploy staging",
+        )
+    name = state.staging.value if tier == STAGING else tier
+    if state.production is not None and name == state.production.value:
+        raise Refused(
+            f"{tier} is what production serves ({name}): nothing is deployed into that",
+            f"Deploy into staging, which is {state.staging}:",
+            "deploy staging",
+        )
+    return name
