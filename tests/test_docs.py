@@ -14,6 +14,7 @@ import tierctl
 from program import Program, installed
 from targets import make_target
 from tierctl.cli.commands import COMMANDS
+from tierctl.demo.channel import NOARCH, write_package
 from tierctl.errors import TierctlError
 
 ROOT = Path(__file__).parent.parent
@@ -28,6 +29,7 @@ VARYING = [
     (r"\S+ on \S+", "SOMEBODY"),
     (r"\S+( and the group \S+)? may change", "SOMEBODY may change"),
     (r"filesystem: \S+, mounted", "filesystem: TYPE, mounted"),
+    (r"\(\d+ B\)", "(SIZE)"),
     (r" +", " "),
     (r"\t", " "),
 ]
@@ -65,6 +67,18 @@ def run(commands: list[str], directory: Path) -> list[str]:
     return done.stdout.replace(str(directory), PLACE).split(f"{mark}\n")[:-1]
 
 
+def prepare(directory: Path) -> None:
+    """Have what the examples presuppose: definitions, and a channel to build them from."""
+    channel = directory / "channel"
+    write_package(channel, "libblas", "3.9", {"lib/blas": "blas"}, subdir=NOARCH)
+    write_package(channel, "numpy", "2.1", {"numpy": "2"}, depends=["libblas"], subdir=NOARCH)
+    environments = directory / "definitions" / "environments"
+    environments.mkdir(parents=True)
+    (environments / "python.yaml").write_text(
+        f"channels: [{channel.as_uri()}]\ndependencies: [numpy=2]\n"
+    )
+
+
 def steady(text: str) -> str:
     for pattern, instead in VARYING:
         text = re.sub(pattern, instead, text)
@@ -74,6 +88,7 @@ def steady(text: str) -> str:
 @pytest.mark.parametrize("page", PAGES)
 def test_the_examples_print_what_the_page_shows(page: str, tmp_path: Path) -> None:
     commands, outputs = zip(*examples(page), strict=True) if examples(page) else ((), ())
+    prepare(tmp_path)
     printed = run(list(commands), tmp_path)
     assert [steady(text) for text in outputs] == [steady(text) for text in printed]
 

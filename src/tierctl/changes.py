@@ -18,7 +18,7 @@ from tierctl.ending import (
 )
 from tierctl.errors import ChangeFailed, cause_of
 from tierctl.events import Author, Event, EventKind, new_event
-from tierctl.filesystem import FileSystem
+from tierctl.filesystem import FileSystem, exists
 from tierctl.history import End
 from tierctl.layout import Layout
 from tierctl.locking import locked
@@ -60,6 +60,27 @@ def carry_out(
             reporter.done(Outcome(before, before, (), None))
         else:
             _perform(fs, layout, request, event, before, end, reporter)
+
+
+def finish_interrupted(
+    fs: FileSystem,
+    layout: Layout,
+    kind: EventKind,
+    author: Author,
+    reporter: Reporter,
+    *,
+    lock_timeout: float,
+) -> None:
+    """Finish an interrupted change, if there is one, before work of a kind begins."""
+    with ExitStack() as held:
+        with _nothing_changed(kind):
+            control.require_writable(fs, layout)
+            if not exists(fs, layout.intent):
+                return
+            held.enter_context(locked(fs, layout, author, str(kind), lock_timeout))
+            interrupted = interrupted_change(fs, layout)
+        if interrupted is not None:
+            finish(fs, layout, interrupted, reporter)
 
 
 def preview(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from tierctl.errors import NotWritable, Untrusted
 from tierctl.filesystem import FileSystem, Kind, exists
@@ -50,6 +51,19 @@ def ensure(fs: FileSystem, layout: Layout) -> None:
     except FileExistsError:  # somebody else was first
         return
     fs.sync(layout.infrastructure)
+
+
+def make_shared_directory(fs: FileSystem, layout: Layout, path: str) -> None:
+    """Make a directory that is shared as ``.tierctl`` is; one that is there stays as it is."""
+    parent = fs.entry(layout.control)
+    shared = parent.group_writes
+    with suppress(FileExistsError):
+        fs.make_directory(
+            path,
+            directory_mode(shared=shared),
+            group=parent.gid if shared else None,
+            owner=parent.uid if os.geteuid() == 0 else None,
+        )
 
 
 def directory_mode(*, shared: bool) -> int:

@@ -77,6 +77,19 @@ class AmbiguousTarget(TierctlError):
         )
 
 
+class NoDefinitions(TierctlError):
+    """There are no definitions where deploy was called."""
+
+    code = "no-definitions"
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(
+            f"no definitions in {shown(directory)}: neither tierctl.toml, here or above, "
+            "nor environments/ or tier/",
+            "Change to the directory that holds them, or name it with --definitions DIR.",
+        )
+
+
 class BadFile(TierctlError):
     """A file that tierctl reads does not hold what it should."""
 

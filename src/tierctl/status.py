@@ -9,7 +9,7 @@ from tierctl import history, intent, tiers
 from tierctl.errors import TierctlError, cause_of
 from tierctl.events import Event
 from tierctl.filesystem import FileSystem, exists
-from tierctl.layout import LINKS, PRODUCTION, PROFILE, STAGING, Layout
+from tierctl.layout import PRODUCTION, PROFILE, STAGING, Layout
 from tierctl.locking import Holder, read_holder
 from tierctl.rotation import Color, Content
 from tierctl.text import shown
@@ -116,7 +116,7 @@ def _same_color(found: Sequence[TierStatus]) -> Sequence[str]:
 
 def _with_events(fs: FileSystem, layout: Layout, found: Sequence[TierStatus]) -> list[TierStatus]:
     """Add to each tier the newest event that moved it, if that made it show what it shows."""
-    wanted = {tier.name for tier in found if tier.name in LINKS}
+    wanted = {tier.name for tier in found}
     movers: dict[str, Event] = {}
     events = history.newest_first(fs, layout)
     while wanted and (event := next(events, None)) is not None:

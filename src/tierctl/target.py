@@ -16,8 +16,13 @@ TIER_DIR = "IAC_TIER_DIR"
 DEFINITIONS = "tierctl.toml"
 
 
-def find(given: str | None, environment: Mapping[str, str]) -> Layout:
+def find(
+    given: str | None, environment: Mapping[str, str], definitions: str | None = None
+) -> Layout:
     """Return the layout of the target that is meant.
+
+    ``tierctl.toml`` is looked for from the absolute path ``definitions``
+    upwards, by default from the working directory.
 
     Raises ``NoTarget``, ``NotATarget`` or ``AmbiguousTarget`` where nothing
     says which, where there is none, and where two are named; ``BadFile`` or
@@ -28,7 +33,7 @@ def find(given: str | None, environment: Mapping[str, str]) -> Layout:
     if given is not None:
         return _of_target("--target", absolute(given, environment))
     loaded = _of_environment(environment)
-    file = _nearest_definitions(environment)
+    file = nearest_definitions(environment, definitions)
     configured = None if file is None else _of_definitions(file)
     if loaded is not None and configured is not None and not _same(loaded, configured):
         raise AmbiguousTarget(loaded.target, configured.target)
@@ -115,10 +120,10 @@ def _same(one: Layout, other: Layout) -> bool:
     return paths.samefile(one.infrastructure, other.infrastructure)
 
 
-def _nearest_definitions(environment: Mapping[str, str]) -> str | None:
-    """Return the nearest ``tierctl.toml`` upwards from the working directory."""
+def nearest_definitions(environment: Mapping[str, str], start: str | None = None) -> str | None:
+    """Return the nearest ``tierctl.toml`` upwards, by default from the working directory."""
     try:
-        directory = working_directory(environment)
+        directory = start or working_directory(environment)
     except NotATarget:  # there is none, and with it goes what was in it
         return None
     while True:

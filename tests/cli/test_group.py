@@ -62,9 +62,9 @@ def test_the_same_options_are_everywhere_they_belong() -> None:
         for command in commands()
     }
     for name, has in options.items():
-        if name not in ("bootstrap", "completion"):
+        if name not in ("bootstrap", "completion", "demo"):
             assert {"-t", "--target"} <= has, name
-        if name not in ("completion", "run"):  # they print what others read
+        if name not in ("completion", "demo", "run"):  # they print what others read
             assert "--json" in has, name
     for name in ("bootstrap", "promote-staging", "rollback"):
         assert {"-n", "--dry-run", "-m", "--message"} <= options[name], name

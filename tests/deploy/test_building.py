@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from channel import SUBDIR, write_package
 from targets import make_deployment, make_target
 from tierctl import history, packages
+from tierctl.demo.channel import SUBDIR, write_package
 from tierctl.deploy import building, definitions, engine, numbering
-from tierctl.deploy.building import Build
 from tierctl.deploy.engine import Engine, EngineFailed
 from tierctl.deploy.verify import Incomplete, environment
+from tierctl.deploy.wanted import Build
 from tierctl.errors import Locked
 from tierctl.events import Author, EventKind, new_event
 from tierctl.filesystem import OsFileSystem
@@ -68,7 +68,7 @@ def prepared(repository: Path, running: Engine) -> Build:
 
 def deploy(layout: Layout, repository: Path, running: Engine) -> int:
     wanted = prepared(repository, running)
-    with numbering.reserved(FS, layout, lock_timeout=5) as number:
+    with numbering.reserved(FS, layout, lock_timeout=5) as (number, _):
         building.build(FS, layout, number, wanted, running)
     return number
 
@@ -94,7 +94,7 @@ class TestBuilding:
         assert ("ada", "lab", "numpy 2") == (record["user"], record["host"], record["reason"])
         assert (1, str(repository), {"tools": 2}) == (
             record["number"],
-            record["definitions"],
+            record["definitions"]["path"],
             record["environments"],
         )
         found = packages.read(FS, layout, directory)
@@ -125,7 +125,10 @@ class TestFailing:
         wanted = prepared(repository, started)
         for archive in (repository.parent / "channel" / SUBDIR).glob("hello*"):
             archive.write_bytes(b"rubbish")
-        with numbering.reserved(FS, layout, lock_timeout=5) as number, pytest.raises(EngineFailed):
+        with (
+            numbering.reserved(FS, layout, lock_timeout=5) as (number, _),
+            pytest.raises(EngineFailed),
+        ):
             building.build(FS, layout, number, wanted, started)
         assert [] == os.listdir(layout.deployments)
         assert not any(name.startswith("building") for name in os.listdir(layout.control))
@@ -139,7 +142,7 @@ class TestFailing:
             "from tierctl.filesystem import OsFileSystem\n"
             "from tierctl.layout import Layout\n"
             "layout = Layout(sys.argv[1])\n"
-            "with numbering.reserved(OsFileSystem(), layout, lock_timeout=5) as number:\n"
+            "with numbering.reserved(OsFileSystem(), layout, lock_timeout=5) as (number, _):\n"
             "    top = layout.within(f'deployments/{number}')\n"
             "    os.mkdir(top + '/conda')\n"
             "    tree.seal(top)\n"
@@ -151,9 +154,9 @@ class TestFailing:
         assert 1 == deploy(layout, repository, started)
 
     def test_one_that_is_being_built_is_left_alone(self, layout: Layout) -> None:
-        with numbering.reserved(FS, layout, lock_timeout=5) as one:
+        with numbering.reserved(FS, layout, lock_timeout=5) as (one, _):
             assert [] == numbering.remove_unfinished(FS, layout, lock_timeout=5)
-            with numbering.reserved(FS, layout, lock_timeout=5) as two:
+            with numbering.reserved(FS, layout, lock_timeout=5) as (two, _):
                 assert (1, 2) == (one, two)
                 assert [] == numbering.abandoned(FS, layout)
         assert [] == os.listdir(layout.deployments)
@@ -161,7 +164,7 @@ class TestFailing:
     def test_one_that_was_made_by_hand_is_left_alone(self, layout: Layout) -> None:
         make_deployment(layout, 7, finished=False)
         assert [] == numbering.remove_unfinished(FS, layout, lock_timeout=5)
-        with numbering.reserved(FS, layout, lock_timeout=5) as number:
+        with numbering.reserved(FS, layout, lock_timeout=5) as (number, _):
             assert 8 == number
         assert ["7"] == os.listdir(layout.deployments)
 
@@ -188,7 +191,7 @@ class TestFailing:
 
     def test_ctrl_c_leaves_nothing(self, layout: Layout) -> None:
         def interrupted() -> None:
-            with numbering.reserved(FS, layout, lock_timeout=5) as number:
+            with numbering.reserved(FS, layout, lock_timeout=5) as (number, _):
                 Path(layout.within(f"deployments/{number}/half")).touch()
                 raise KeyboardInterrupt
 
@@ -200,7 +203,7 @@ class TestFailing:
 class TestNumbers:
     def test_the_next_one_follows_the_highest(self, layout: Layout) -> None:
         make_deployment(layout, 41)
-        with numbering.reserved(FS, layout, lock_timeout=5) as number:
+        with numbering.reserved(FS, layout, lock_timeout=5) as (number, _):
             assert 42 == number
 
     def test_one_that_was_removed_is_not_given_again(self, layout: Layout) -> None:
@@ -208,8 +211,21 @@ class TestNumbers:
         past = Past((Content("deployments/49"),), (51,))
         os.mkdir(layout.control)
         history.append(FS, layout, new_event(EventKind.ROLLBACK, ADA, state, state, past))
-        with numbering.reserved(FS, layout, lock_timeout=5) as number:
+        with numbering.reserved(FS, layout, lock_timeout=5) as (number, _):
             assert 52 == number
+
+    def test_one_before_it_is_kept_for_a_plain_directory_that_may_give_way(
+        self, layout: Layout
+    ) -> None:
+        with numbering.reserved(FS, layout, lock_timeout=5, spare=True) as one:
+            with numbering.reserved(FS, layout, lock_timeout=5, spare=True) as two:
+                assert ((2, 1), (4, 3)) == (one, two)
+            assert ["2"] == os.listdir(layout.deployments)
+
+    def test_none_is_kept_where_colors_are_deployments(self, tmp_path: Path) -> None:
+        layout = make_target(tmp_path / "lab", blue=41, green=42)
+        with numbering.reserved(FS, layout, lock_timeout=5, spare=True) as reserved:
+            assert (43, None) == reserved
 
     def test_whoever_takes_one_excludes_others(self, layout: Layout) -> None:
         os.mkdir(layout.control)
@@ -234,7 +250,7 @@ class TestNumbers:
                 "from tierctl.filesystem import OsFileSystem\n"
                 "from tierctl.layout import Layout\n"
                 "fs, layout = OsFileSystem(), Layout(sys.argv[1])\n"
-                "with numbering.reserved(fs, layout, lock_timeout=5) as number:\n"
+                "with numbering.reserved(fs, layout, lock_timeout=5) as (number, _):\n"
                 "    print(number)\n"
             )
             command = [*as_user(uid, 10053), sys.executable, "-c", script, layout.infrastructure]

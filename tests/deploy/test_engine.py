@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from channel import SUBDIR, write_package
+from tierctl.demo.channel import SUBDIR, write_package
 from tierctl.deploy import engine
 from tierctl.deploy.engine import Engine, EngineFailed, EngineMissing
 from tierctl.deploy.environments import Environment

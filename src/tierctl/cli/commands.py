@@ -8,6 +8,7 @@ import click
 
 COMMANDS = {
     "bootstrap": "Create a target.",
+    "deploy": "Build definitions, and point a tier to the result.",
     "promote-staging": "Make staging's color production.",
     "rollback": "Let production serve what it served before.",
     "diff": "Compare the packages of two tiers.",
@@ -15,6 +16,7 @@ COMMANDS = {
     "status": "Show what production and staging serve.",
     "history": "List who changed what, when and why.",
     "doctor": "Say what is wrong with a target.",
+    "demo": "Play the whole story on a throw-away target.",
     "completion": "Print a shell's completion script.",
 }
 

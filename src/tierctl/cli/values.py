@@ -10,6 +10,7 @@ import click
 from click.types import FloatParamType, IntParamType, StringParamType
 
 from tierctl import target as targets
+from tierctl.errors import NoDefinitions
 from tierctl.layout import is_deployment_number
 from tierctl.rotation import Color
 
@@ -22,9 +23,25 @@ _LONGEST_REASON = 1000
 COLOR = click.Choice([color.value for color in Color])
 
 
-def find_target(given: str | None) -> Layout:
-    """Return the layout of the target at hand; raises a ``TierctlError`` without one."""
-    return targets.find(given, os.environ)
+def find_target(given: str | None, definitions: str | None = None) -> Layout:
+    """Return the layout of the target at hand; raises a ``TierctlError`` without one.
+
+    ``definitions`` are the ones that may name it, if some were given.
+    """
+    return targets.find(given, os.environ, definitions)
+
+
+def find_definitions(given: str | None) -> str:
+    """Return the absolute path of the definitions at hand; raises ``NoDefinitions``."""
+    if given is not None:
+        return targets.absolute(given, os.environ)
+    file = targets.nearest_definitions(os.environ)
+    if file is not None:
+        return os.path.dirname(file)
+    here = targets.working_directory(os.environ)
+    if any(os.path.isdir(os.path.join(here, name)) for name in ("environments", "tier")):
+        return here
+    raise NoDefinitions(here)
 
 
 class Directory(StringParamType):

@@ -32,7 +32,12 @@ def moved(before: State, after: State) -> list[str]:
     for color in Color:
         old, new = before.content(color), after.content(color)
         if old != new:
-            lines.append(f"{color}: {old} -> {new}")
+            staging = " (staging)" if color is before.staging is after.staging else ""
+            kept = "" if after.adopted is None else f", kept as deployment {after.adopted}"
+            lines.append(f"{color}{staging}: {old}{kept} -> {new}")
+    for name, content in after.private:
+        if content != before.behind(name):
+            lines.append(f"{name}: {before.behind(name) or 'none'} -> {content}")
     return lines
 
 

@@ -5,27 +5,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from importlib.metadata import version
 from os import path as paths
-from typing import Any, NamedTuple
+from typing import Any
 
 from tierctl import __version__, packages, profiles
-from tierctl.deploy import tree, verify
+from tierctl.deploy import git, tree, verify
 from tierctl.deploy.definitions import Definitions
 from tierctl.deploy.engine import Engine
-from tierctl.events import Author
+from tierctl.deploy.wanted import Build, digest
 from tierctl.filesystem import FileSystem
 from tierctl.layout import DEPLOYMENTS, TIER_DIRECTORIES, Layout
-from tierctl.packages import Packages
+from tierctl.text import shown
 
 SCHEMA = 1
-
-
-class Build(NamedTuple):
-    """What is to be built: definitions, and the packages that the engine has found for them."""
-
-    definitions: Definitions
-    packages: Packages
-    author: Author
 
 
 def build(fs: FileSystem, layout: Layout, number: int, wanted: Build, engine: Engine) -> None:
@@ -37,10 +30,12 @@ def build(fs: FileSystem, layout: Layout, number: int, wanted: Build, engine: En
     directory = f"{DEPLOYMENTS}/{number}"
     top = layout.within(directory)
     _lay_out(layout, directory, wanted.definitions)
+    _write_logs(top, wanted)
     prefixes = {name: f"{top}/conda/envs/{name}" for name in wanted.packages}
     engine.install(prefixes)
     for name, prefix in prefixes.items():
         verify.environment(prefix, len(wanted.packages[name]))
+    verify.profiles_load(top)
     listed = packages.to_document(wanted.packages)
     tree.write_new(layout.packages_record(directory), _encoded(listed))
     tree.seal(top, open_below="meta")
@@ -55,6 +50,23 @@ def _lay_out(layout: Layout, directory: str, definitions: Definitions) -> None:
     tree.copy(definitions.overlay, top)
     for name, text in profiles.files(layout, directory).items():
         tree.write_new(paths.join(top, "etc", name), text.encode("utf-8", "surrogateescape"))
+
+
+def _write_logs(top: str, wanted: Build) -> None:
+    """Say for each environment what was asked for, and what is installed."""
+    for environment in wanted.definitions.environments:
+        lines = [
+            f"environment {environment.name}, from {environment.place}",
+            *(f"channel {channel}" for channel in environment.channels),
+            *(f"wanted {spec}" for spec in environment.specs),
+            *(
+                f"install {package.name} {package.version} {package.build} "
+                f"from {package.channel}/{package.subdir}, sha256 {package.sha256}"
+                for package in sorted(wanted.packages[environment.name])
+            ),
+        ]
+        text = "".join(f"{shown(line)}\n" for line in lines)
+        tree.write_new(f"{top}/logs/{environment.name}.log", text.encode())
 
 
 def _finish(fs: FileSystem, layout: Layout, directory: str, record: Mapping[str, Any]) -> None:
@@ -73,9 +85,14 @@ def _record(number: int, wanted: Build) -> dict[str, Any]:
         "user": author.user,
         "host": author.host,
         "reason": author.reason,
-        "definitions": wanted.definitions.directory,
+        "definitions": {
+            "path": wanted.definitions.directory,
+            "git": git.state(wanted.definitions.directory),
+        },
+        "digest": digest(wanted),
         "environments": {name: len(found) for name, found in wanted.packages.items()},
         "tierctl": __version__,
+        "engine": f"py-rattler {version('py-rattler')}",
     }
 
 

@@ -57,6 +57,16 @@ def read(directory: str, subdir: str, wrong_spec: WrongSpec) -> Definitions:
     return Definitions(directory, ordered, items)
 
 
+def require_supported(found: Definitions) -> None:
+    """Raise ``BadDefinitions`` for what cannot be built yet: pip sections."""
+    problems = Problems(found.directory)
+    for environment in found.environments:
+        if environment.pip:
+            problems.add(environment.place, "has a pip section, which deploy cannot install yet")
+    if problems:
+        raise BadDefinitions(found.directory, tuple(problems))
+
+
 def _files(directory: str, subdir: str, problems: Problems) -> Iterator[str]:
     """Yield the environment files that count on a platform, by name."""
     top = paths.join(directory, ENVIRONMENTS)

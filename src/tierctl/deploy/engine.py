@@ -60,14 +60,29 @@ def is_installed() -> bool:
     return find_spec("rattler") is not None and find_spec("yaml") is not None
 
 
-@contextmanager
-def started(cache: str, *, offline: bool = False) -> Iterator[Engine]:
-    """Have an engine that keeps what it fetches in the directory ``cache``.
-
-    ``offline``: it asks nobody, and takes what is there. Raises ``EngineMissing``.
-    """
+def require_installed() -> None:
+    """Raise ``EngineMissing`` unless the engine is installed."""
     if not is_installed():
         raise EngineMissing
+
+
+def platform() -> str:
+    """Return conda's word for this host: ``linux-64``."""
+    machine = os.uname().machine
+    if sys.platform == "darwin":
+        return "osx-arm64" if machine == "arm64" else "osx-64"
+    return {"x86_64": "linux-64"}.get(machine, f"linux-{machine}")
+
+
+@contextmanager
+def started(cache: str, *, offline: bool = False, shared: bool = False) -> Iterator[Engine]:
+    """Have an engine that keeps what it fetches in the directory ``cache``.
+
+    ``offline``: it asks nobody, and takes what is there. ``shared``: the group
+    writes to what it fetches; without that right the kernel would not let the
+    next member link to it. Raises ``EngineMissing``.
+    """
+    require_installed()
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     worker = subprocess.Popen(
         [sys.executable, "-I", "-m", "tierctl.deploy.worker"],
@@ -75,6 +90,7 @@ def started(cache: str, *, offline: bool = False) -> Iterator[Engine]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # what goes wrong it answers
         env={**environment, "HOME": _NO_HOME},
+        umask=0o002 if shared else 0o022,
     )
     try:
         assert worker.stdin is not None  # noqa: S101 (pipes, as asked for above)
@@ -124,7 +140,7 @@ class Engine:
 
         Raises ``EngineFailed``; what is in the prefixes is then good for nothing.
         """
-        self._ask("install", prefixes=prefixes, specs=self._specs)
+        self._ask("install", prefixes=prefixes, specs=self._specs, offline=self._offline)
 
     def _ask(self, verb: str, **members: Any) -> dict[str, Any]:  # noqa: ANN401
         asked = {"verb": verb, "cache": self._cache, **members}

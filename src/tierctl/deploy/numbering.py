@@ -7,22 +7,33 @@ however it ends. So a build whose lock is there and free was interrupted.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from os import path as paths
+from typing import NamedTuple
 
 from tierctl import control, history, tiers
 from tierctl.deploy import tree
 from tierctl.errors import Locked, LocksUnsupported
-from tierctl.filesystem import FileSystem, LockTimeout, LockUnavailable, exists
+from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, exists
 from tierctl.layout import DEPLOYMENTS, Layout, is_deployment_number
+from tierctl.rotation import Color
+
+
+class Reserved(NamedTuple):
+    """The number of a build, and one for a color's plain directory that may give way to it."""
+
+    number: int
+    spare: int | None
 
 
 @contextmanager
-def reserved(fs: FileSystem, layout: Layout, *, lock_timeout: float) -> Iterator[int]:
+def reserved(
+    fs: FileSystem, layout: Layout, *, lock_timeout: float, spare: bool = False
+) -> Iterator[Reserved]:
     """Have the next number and an empty directory of that name.
 
+    With ``spare`` also one before it, if a color is still a plain directory.
     What is in there afterwards stays if it was finished, and is removed
     otherwise. Raises ``Locked`` or ``LocksUnsupported``.
     """
@@ -30,10 +41,12 @@ def reserved(fs: FileSystem, layout: Layout, *, lock_timeout: float) -> Iterator
         with _numbers(fs, layout, lock_timeout):
             _remove_unfinished(fs, layout)
             number = _next(fs, layout)
+            kept = number if spare and _any_plain_color(fs, layout) else None
+            number += kept is not None
             held.enter_context(fs.lock(layout.building(number), timeout=0))
-            _make_directory(fs, layout, layout.within(f"{DEPLOYMENTS}/{number}"))
+            control.make_shared_directory(fs, layout, layout.within(f"{DEPLOYMENTS}/{number}"))
         try:
-            yield number
+            yield Reserved(number, kept)
         finally:
             _end(fs, layout, number)
 
@@ -83,13 +96,19 @@ def _forget(fs: FileSystem, layout: Layout, number: int) -> None:
 
 
 def _next(fs: FileSystem, layout: Layout) -> int:
-    _make_directory(fs, layout, layout.deployments)
+    control.make_shared_directory(fs, layout, layout.deployments)
     taken = [
         *tiers.deployments(fs, layout, finished=True),
         *tiers.deployments(fs, layout, finished=False),
         *_in_history(fs, layout),
     ]
     return max(taken, default=0) + 1
+
+
+def _any_plain_color(fs: FileSystem, layout: Layout) -> bool:
+    """Say whether the switch may have to keep a plain directory: as what came before the build."""
+    colors = [layout.within(color.value) for color in Color]
+    return any(exists(fs, path) and fs.entry(path).kind is Kind.DIRECTORY for path in colors)
 
 
 def _in_history(fs: FileSystem, layout: Layout) -> Iterator[int]:
@@ -99,19 +118,6 @@ def _in_history(fs: FileSystem, layout: Layout) -> Iterator[int]:
         contents = (newest.after.blue, newest.after.green, *newest.past.trail)
         yield from (c.deployment for c in contents if c.deployment is not None)
         yield from newest.past.rolled_back
-
-
-def _make_directory(fs: FileSystem, layout: Layout, path: str) -> None:
-    """Make a directory that is shared as ``.tierctl`` is; one that is there stays as it is."""
-    parent = fs.entry(layout.control)
-    shared = parent.group_writes
-    with suppress(FileExistsError):
-        fs.make_directory(
-            path,
-            control.directory_mode(shared=shared),
-            group=parent.gid if shared else None,
-            owner=parent.uid if os.geteuid() == 0 else None,
-        )
 
 
 @contextmanager

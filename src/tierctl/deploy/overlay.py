@@ -31,6 +31,11 @@ class Item:
         """Whether it is a directory."""
         return stat.S_ISDIR(self.mode)
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file."""
+        return stat.S_ISREG(self.mode)
+
 
 def read(directory: str, problems: Problems) -> Iterator[Item]:
     """Yield what an overlay holds, each directory before what is in it; note what cannot be."""

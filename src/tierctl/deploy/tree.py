@@ -10,7 +10,9 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from os import path as paths
 
 from tierctl.deploy.overlay import Item
@@ -94,6 +96,16 @@ def remove(top: str) -> None:
     for _, _, _, directory in os.fwalk(going):
         os.fchmod(directory, _OWNER_CHANGES)
     shutil.rmtree(going)
+
+
+@contextmanager
+def scratch() -> Iterator[str]:
+    """Have a directory of one's own that is removed afterwards, whatever is in it."""
+    directory = tempfile.mkdtemp(prefix="tierctl-")
+    try:
+        yield directory
+    finally:
+        remove(directory)
 
 
 def flush(path: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Iterator
 from os import path as paths
 from typing import Any
@@ -28,6 +29,61 @@ class Incomplete(TierctlError):
             "No tier was changed. Is the disk full, or the package cache damaged?",
         )
         self.problems = problems
+
+
+# How each shell sources $0 and then compares what that set: without its user's own settings.
+_SHELLS = {
+    "bash": ("profile.sh", ["--noprofile", "--norc", "-c"], '. "$0"; [ "$IAC_TIER_DIR" = "$1" ]'),
+    "zsh": ("profile.sh", ["-f", "-c"], '. "$0"; [ "$IAC_TIER_DIR" = "$1" ]'),
+    "fish": (
+        "profile.fish",
+        ["--no-config", "-c"],
+        'source $argv[1]; test "$IAC_TIER_DIR" = $argv[2]',
+    ),
+    "tcsh": (
+        "profile.csh",
+        ["-f", "-c"],
+        'source $argv[1]:q; if ( "$IAC_TIER_DIR:q" != "$argv[2]:q" ) exit 1',
+    ),
+}
+_LONGEST_LOAD_S = 60
+
+
+def profiles_load(top: str) -> None:
+    """Raise ``Incomplete`` unless each shell that is installed can load the tier at ``top``."""
+    problems = [
+        f"{shell} cannot load etc/{profile}: {wrong}"
+        for shell, (profile, options, script) in _SHELLS.items()
+        if (wrong := _why_not([shell, *options, script, f"{top}/etc/{profile}", top]))
+    ]
+    if problems:
+        raise Incomplete(top, problems)
+
+
+def _why_not(command: list[str]) -> str:
+    # Nothing of the caller's is to make the difference, and nothing of it is read.
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": "/nonexistent",
+        "TERM": "dumb",
+    }
+    try:
+        done = subprocess.run(  # noqa: S603 (a shell of this host, and paths as parameters)
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=environment,
+            timeout=_LONGEST_LOAD_S,
+            check=False,
+        )
+    except FileNotFoundError:  # this shell is not installed
+        return ""
+    except subprocess.TimeoutExpired:
+        return f"it did not end within {_LONGEST_LOAD_S} s"
+    last = shown(done.stderr.strip().rpartition("\n")[2])
+    return "" if done.returncode == 0 else f"exit code {done.returncode}, {last or 'no message'}"
 
 
 def environment(prefix: str, packages: int) -> None:

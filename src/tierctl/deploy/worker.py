@@ -95,6 +95,10 @@ async def _solve_one(gateway: Gateway, wanted: dict[str, Any], subdir: str) -> l
 async def _install(asked: dict[str, Any], records: Records) -> None:
     """Fetch and link all environments at once, each into its prefix."""
     wrong = [text for found in records.values() for text in _wrong_archives(found)]
+    if asked["offline"]:
+        wrong += [
+            text for found in records.values() for text in _out_of_reach(found, asked["cache"])
+        ]
     if wrong:
         _answer(failed={"archives": "\n".join(wrong)})
         return
@@ -126,6 +130,16 @@ def _wrong_archives(records: Iterable[RepoDataRecord]) -> list[str]:
         for record in records
         if (path := _local_path(record.url)) and record.sha256
         if _sha256(path) != record.sha256
+    ]
+
+
+def _out_of_reach(records: Iterable[RepoDataRecord], cache: str) -> list[str]:
+    """Say which packages are neither local nor in the cache: installing would ask the network."""
+    return [
+        f"{record.file_name} is not in the cache {cache}, and deploy is offline"
+        for record in records
+        if not _local_path(record.url)
+        if not Path(cache, f"{record.name.normalized}-{record.version}-{record.build}").is_dir()
     ]
 
 

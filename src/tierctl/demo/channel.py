@@ -1,5 +1,7 @@
 """Small conda channels, written with the standard library."""
 
+from __future__ import annotations
+
 import bz2
 import hashlib
 import io
@@ -8,6 +10,7 @@ import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+NOARCH = "noarch"
 SUBDIR = "linux-64"
 
 
@@ -20,10 +23,11 @@ def write_package(
     depends: Iterable[str] = (),
     build: str = "0",
     sha256: str = "",
+    subdir: str = SUBDIR,
 ) -> Path:
     """Add a package to a channel and list it there, with another ``sha256`` if one is given.
 
-    Files below ``bin/`` can be executed.
+    Files below ``bin/`` can be executed. Returns the archive.
     """
     index = {
         "name": name,
@@ -31,9 +35,11 @@ def write_package(
         "build": build,
         "build_number": 0,
         "depends": list(depends),
-        "subdir": SUBDIR,
+        "subdir": subdir,
         "timestamp": 1_700_000_000_000,
     }
+    if subdir == NOARCH:
+        index["noarch"] = "generic"
     paths = [
         {
             "_path": path,
@@ -48,7 +54,7 @@ def write_package(
         "info/paths.json": json.dumps({"paths_version": 1, "paths": paths}),
         "info/files": "\n".join(files),
     }
-    archive = channel / SUBDIR / f"{name}-{version}-{build}.tar.bz2"
+    archive = channel / subdir / f"{name}-{version}-{build}.tar.bz2"
     archive.parent.mkdir(parents=True, exist_ok=True)
     archive.write_bytes(_archive({**info, **files}))
     _list(channel, archive, index, sha256)
@@ -68,19 +74,19 @@ def _archive(files: Mapping[str, str]) -> bytes:
 
 def _list(channel: Path, archive: Path, index: dict[str, object], sha256: str) -> None:
     data = archive.read_bytes()
-    for subdir in (SUBDIR, "noarch"):
+    for subdir in {archive.parent.name, NOARCH}:
         repodata = channel / subdir / "repodata.json"
         repodata.parent.mkdir(exist_ok=True)
         if not repodata.exists():
             repodata.write_text(
                 json.dumps({"info": {"subdir": subdir}, "packages": {}, "packages.conda": {}})
             )
-    repodata = channel / SUBDIR / "repodata.json"
+    repodata = archive.parent / "repodata.json"
     listed = json.loads(repodata.read_text())
     listed["packages"][archive.name] = {
         **index,
         "sha256": sha256 or hashlib.sha256(data).hexdigest(),
-        "md5": hashlib.md5(data).hexdigest(),
+        "md5": hashlib.md5(data, usedforsecurity=False).hexdigest(),
         "size": len(data),
     }
     repodata.write_text(json.dumps(listed))

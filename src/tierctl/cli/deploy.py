@@ -1,0 +1,60 @@
+"""``tierctl deploy``."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from tierctl import author
+from tierctl.cli import options, values
+from tierctl.cli.commands import COMMANDS
+from tierctl.cli.deploying import Teller
+from tierctl.cli.output import Call
+from tierctl.filesystem import OsFileSystem
+
+
+@click.command("deploy", short_help=COMMANDS["deploy"])
+@click.argument("tier", type=values.TierName())
+@click.option(
+    "--definitions",
+    type=values.Directory(),
+    metavar="DIR",
+    help="The directory that says what the tier contains; by default that of tierctl.toml.",
+)
+@click.option("--offline", is_flag=True, help="Ask nobody: take what is in the package cache.")
+@click.option("--rebuild", is_flag=True, help="Build also what the tier shows already.")
+@options.of_a_change
+@click.pass_obj
+def command(
+    call: Call,
+    tier: str,
+    definitions: str | None,
+    offline: bool,
+    rebuild: bool,
+    target: str | None,
+    dry_run: bool,
+    message: str,
+    lock_timeout: float,
+) -> None:
+    """Build the definitions, and point a tier to the result.
+
+    TIER is staging, a color that production does not serve, or a private tier
+    of your own: dev1, test-numpy. What is built is a new deployment; nothing
+    that is there is changed, and the tier moves when all of it is whole.
+
+    Example: tierctl deploy staging -m "numpy 2"
+    """
+    from tierctl.deploy import deploying, engine, tree
+
+    engine.require_installed()
+    directory = values.find_definitions(definitions)
+    layout = values.find_target(target, None if definitions is None else directory)
+    wish = deploying.Wish(tier, directory, engine.platform(), offline, rebuild)
+    fs, who = OsFileSystem(), author.current(os.environ, message)
+    teller = Teller(call, tier, dry_run=dry_run)
+    if not dry_run:
+        deploying.deploy(fs, layout, wish, who, teller, lock_timeout=lock_timeout)
+        return
+    with tree.scratch() as scratch:
+        deploying.preview(fs, layout, wish, who, teller, scratch)

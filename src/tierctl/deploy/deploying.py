@@ -1,0 +1,192 @@
+"""A deploy, from definitions to a tier that shows them: all of it, or nothing.
+
+The build does not hold the target's lock, only its own number; the tier is
+looked at again when the lock is taken for the switch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from tierctl import changes, control, ending
+from tierctl.deploy import building, definitions, engine, numbering, room, unchanged
+from tierctl.deploy.switch import Deployment, link_to_deploy
+from tierctl.deploy.wanted import Build
+from tierctl.difference import Change, between
+from tierctl.errors import NoSuchTier, NotWritable
+from tierctl.events import Author, Event, EventKind
+from tierctl.filesystem import FileSystem, exists
+from tierctl.layout import Layout, is_private_name
+from tierctl.observe import observe
+from tierctl.rotation import Content, State
+from tierctl.text import shown
+from tierctl.tiers import is_tier_name
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be deployed, and how.
+
+    ``directory`` holds the definitions; ``subdir`` is conda's word for the
+    platform; ``rebuild`` builds also what the tier shows already.
+    """
+
+    tier: str
+    directory: str
+    subdir: str
+    offline: bool = False
+    rebuild: bool = False
+
+
+class Reporter(ending.Reporter, Protocol):
+    """Who is told how a deploy goes."""
+
+    def begun(self, step: str) -> None:
+        """Hear which step begins."""
+        ...
+
+    def unchanged(self, state: State, content: Content) -> None:
+        """Hear that the tier shows just that already, so that nothing is built."""
+        ...
+
+    def planned(self, number: int | None, changed: tuple[Change, ...]) -> None:
+        """Hear what will be built, against what the tier shows now."""
+        ...
+
+
+def deploy(
+    fs: FileSystem,
+    layout: Layout,
+    wish: Wish,
+    author: Author,
+    reporter: Reporter,
+    *,
+    lock_timeout: float,
+) -> None:
+    """Build a deployment and point a tier to it; raises a ``TierctlError`` with the reason."""
+    changes.finish_interrupted(
+        fs, layout, EventKind.DEPLOY, author, reporter, lock_timeout=lock_timeout
+    )
+    seen = shown_by(fs, layout, wish.tier)
+    control.ensure(fs, layout)
+    _require_cache(fs, layout)
+    with engine.started(layout.cache, offline=wish.offline, shared=_is_shared(fs, layout)) as run:
+        wanted = _prepare(wish, author, run, reporter)
+        if not wish.rebuild and _is_there_already(fs, layout, wish, wanted, seen, reporter):
+            return
+        room.require(layout, wanted.packages)
+        with numbering.reserved(
+            fs, layout, lock_timeout=lock_timeout, spare=not is_private_name(wish.tier)
+        ) as (number, spare):
+            reporter.planned(number, changes_against(fs, layout, seen, wanted))
+            reporter.begun(f"Building deployment {number}")
+            building.build(fs, layout, number, wanted, run)
+            request = Deployment(wish.tier, number, spare)
+            watching = _Watching(reporter, wish.tier, number, seen)
+            changes.carry_out(fs, layout, request, author, watching, lock_timeout=lock_timeout)
+
+
+def preview(
+    fs: FileSystem, layout: Layout, wish: Wish, author: Author, reporter: Reporter, cache: str
+) -> None:
+    """Report what ``deploy`` would do, or raise as it would; writes nothing but to ``cache``."""
+    control.require_writable(fs, layout)
+    seen = shown_by(fs, layout, wish.tier)
+    with engine.started(cache, offline=wish.offline) as run:
+        wanted = _prepare(wish, author, run, reporter)
+        if not wish.rebuild and _is_there_already(fs, layout, wish, wanted, seen, reporter):
+            return
+        room.require(layout, wanted.packages)
+        reporter.planned(None, changes_against(fs, layout, seen, wanted))
+
+
+def shown_by(fs: FileSystem, layout: Layout, tier: str) -> Content | None:
+    """Return what a tier shows now, None for a private one that is new.
+
+    Raises ``NoSuchTier`` for a name that none can have, and ``Refused`` for
+    what production serves.
+    """
+    if not is_tier_name(tier) or (not _is_there(fs, layout, tier) and not is_private_name(tier)):
+        raise NoSuchTier(
+            f"{shown(tier)} is no tier to deploy into",
+            "There are staging, blue and green; private ones have names like dev1 or test-numpy.",
+        )
+    private = [tier] if is_private_name(tier) else []
+    state = observe(fs, layout, private)
+    return state.behind(link_to_deploy(tier, state))
+
+
+def _is_there(fs: FileSystem, layout: Layout, tier: str) -> bool:
+    return exists(fs, layout.within(tier))
+
+
+def changes_against(
+    fs: FileSystem, layout: Layout, seen: Content | None, wanted: Build
+) -> tuple[Change, ...]:
+    """Return the packages that differ from what a tier shows."""
+    before = {} if seen is None else unchanged.packages_of(fs, layout, seen)
+    return tuple(between(before, wanted.packages))
+
+
+def _prepare(wish: Wish, author: Author, run: engine.Engine, reporter: Reporter) -> Build:
+    """Read the definitions and have them solved."""
+    found = definitions.read(wish.directory, wish.subdir, run.wrong_spec)
+    definitions.require_supported(found)
+    if found.environments:
+        reporter.begun("Solving " + ", ".join(wanted.name for wanted in found.environments))
+    return Build(found, run.solve(found.environments, wish.subdir), author)
+
+
+def _is_there_already(
+    fs: FileSystem,
+    layout: Layout,
+    wish: Wish,
+    wanted: Build,
+    seen: Content | None,
+    reporter: Reporter,
+) -> bool:
+    if seen is None or not unchanged.is_built_from(fs, layout, seen, wanted):
+        return False
+    private = [wish.tier] if is_private_name(wish.tier) else []
+    reporter.unchanged(observe(fs, layout, private), seen)
+    return True
+
+
+class _Watching:
+    """Tells in addition what the switch took the place of, if nobody can have meant that."""
+
+    def __init__(self, reporter: Reporter, tier: str, number: int, seen: Content | None) -> None:
+        self._reporter = reporter
+        self._tier = tier
+        self._number = number
+        self._seen = seen
+
+    def recovered(self, event: Event) -> None:
+        """See ``ending.Reporter.recovered``."""
+        self._reporter.recovered(event)
+
+    def warn(self, text: str) -> None:
+        """See ``ending.Reporter.warn``."""
+        self._reporter.warn(text)
+
+    def done(self, outcome: ending.Outcome) -> None:
+        """See ``ending.Reporter.done``."""
+        replaced = outcome.before.behind(link_to_deploy(self._tier, outcome.before))
+        if replaced is not None and replaced != self._seen and replaced.deployment is not None:
+            self._reporter.warn(
+                f"{self._tier} showed {replaced}, which somebody else has deployed since this "
+                f"deploy began; it shows deployment {self._number} now"
+            )
+        self._reporter.done(outcome)
+
+
+def _is_shared(fs: FileSystem, layout: Layout) -> bool:
+    return fs.entry(layout.control).group_writes
+
+
+def _require_cache(fs: FileSystem, layout: Layout) -> None:
+    """Have the package cache; raise ``NotWritable`` if only others can write to it."""
+    control.make_shared_directory(fs, layout, layout.cache)
+    if not fs.is_writable(layout.cache):  # the engine writes there even where it only reads
+        raise NotWritable(layout.cache, control.why_not_writable(fs, layout.cache))

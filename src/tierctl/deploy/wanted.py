@@ -1,0 +1,42 @@
+"""What is to be built, and what it is known by."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import NamedTuple
+
+from tierctl import profiles
+from tierctl.deploy.definitions import Definitions
+from tierctl.events import Author
+from tierctl.layout import Layout
+from tierctl.packages import Packages
+
+
+class Build(NamedTuple):
+    """What is to be built: definitions, and the packages that the engine has found for them."""
+
+    definitions: Definitions
+    packages: Packages
+    author: Author
+
+
+def digest(wanted: Build) -> str:
+    """Return what is different as soon as anything but a package is."""
+    found = wanted.definitions
+    overlay = [
+        [item.path, item.link, bool(item.mode & 0o100), _content(item.source, item.is_file)]
+        for item in found.overlay
+    ]
+    environments = [[each.name, each.channels, each.specs, each.pip] for each in found.environments]
+    # What a tierctl of another version would write is another deployment.
+    written = profiles.files(Layout("/infrastructure"), "deployments/0")
+    values = json.dumps([environments, overlay, written]).encode()
+    return hashlib.sha256(values).hexdigest()
+
+
+def _content(path: str, is_file: bool) -> str:
+    if not is_file:
+        return ""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
