@@ -214,6 +214,12 @@ class TestNumbers:
         with numbering.reserved(FS, layout, lock_timeout=5) as (number, _):
             assert 52 == number
 
+    def test_whatever_has_one_keeps_it(self, layout: Layout) -> None:
+        os.mkdir(layout.deployments)
+        os.symlink("deployments/8", f"{layout.deployments}/7")
+        with numbering.reserved(FS, layout, lock_timeout=5) as (number, _):
+            assert 8 == number
+
     def test_one_before_it_is_kept_for_a_plain_directory_that_may_give_way(
         self, layout: Layout
     ) -> None:

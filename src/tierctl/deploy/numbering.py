@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from os import path as paths
 from typing import NamedTuple
 
-from tierctl import control, history, tiers
+from tierctl import control, history
 from tierctl.deploy import tree
 from tierctl.errors import Locked, LocksUnsupported
 from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, exists
@@ -97,12 +97,8 @@ def _forget(fs: FileSystem, layout: Layout, number: int) -> None:
 
 def _next(fs: FileSystem, layout: Layout) -> int:
     control.make_shared_directory(fs, layout, layout.deployments)
-    taken = [
-        *tiers.deployments(fs, layout, finished=True),
-        *tiers.deployments(fs, layout, finished=False),
-        *_in_history(fs, layout),
-    ]
-    return max(taken, default=0) + 1
+    there = map(int, filter(is_deployment_number, fs.names(layout.deployments)))
+    return max((*there, *_in_history(fs, layout)), default=0) + 1
 
 
 def _any_plain_color(fs: FileSystem, layout: Layout) -> bool:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tierctl import adoption
 from tierctl.errors import Exists, InvalidLink, NoSuchTier, Refused
 from tierctl.events import Event, EventKind
-from tierctl.filesystem import FileSystem, exists
+from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import LINKS, PRODUCTION, STAGING, Layout
 from tierctl.past import Past
 from tierctl.rotation import Color, Content, Plan, State, deployed
@@ -50,7 +50,8 @@ class Deployment(NamedTuple):
                 layout.within(tier), "has become a plain directory meanwhile", "Deploy again."
             )
         kept = layout.within(Content.of_deployment(self.spare).directory)
-        if exists(fs, kept):
+        # The link that an interrupted change had prepared there may go.
+        if exists(fs, kept) and fs.entry(kept).kind is not Kind.LINK:
             raise Exists(f"there is something already: {shown(kept)}", "Deploy again.")
         adoption.require_possible(fs, layout, Color(tier))
 
