@@ -129,7 +129,7 @@ def _wrong_archives(records: Iterable[RepoDataRecord]) -> list[str]:
         f"{path}: the archive is not the one that its channel lists (sha256 differs)"
         for record in records
         if (path := _local_path(record.url)) and record.sha256
-        if _sha256(path) != record.sha256
+        if _sha256(path) not in (None, record.sha256)
     ]
 
 
@@ -148,14 +148,15 @@ def _local_path(url: str) -> str:
     return unquote(parts.path) if parts.scheme == "file" else ""
 
 
-def _sha256(path: str) -> bytes:
+def _sha256(path: str) -> bytes | None:
+    """Return a file's digest, None without one: then it may be in the cache."""
     digest = hashlib.sha256()
     try:
         with open(path, "rb") as archive:
             while block := archive.read(_BLOCK_BYTES):
                 digest.update(block)
-    except FileNotFoundError:  # it may be in the cache; if not, installing says so
-        return b""
+    except FileNotFoundError:
+        return None
     return digest.digest()
 
 

@@ -1,0 +1,273 @@
+"""``tierctl deploy``, through the installed command."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from program import Ended, installed, run_installed
+from targets import links, listing, make_target
+from tierctl.demo.channel import NOARCH, write_package
+from tierctl.layout import Layout
+
+pytest.importorskip("rattler")
+
+
+class Lab:
+    """A target, and definitions of one environment from a channel of its own."""
+
+    def __init__(self, place: Path) -> None:
+        self.layout: Layout = make_target(place / "lab")
+        self.channel = place / "channel"
+        self.definitions = place / "definitions"
+        for version in ("1.0", "2.0"):
+            files = {"bin/hello": f"#!/bin/sh\necho hello {version}\n"}
+            write_package(self.channel, "hello", version, files, subdir=NOARCH)
+        (self.definitions / "environments").mkdir(parents=True)
+        (self.definitions / "tierctl.toml").write_text('target = "../lab"\n')
+        self.want("hello=1.0")
+
+    def want(self, spec: str) -> None:
+        (self.definitions / "environments" / "tools.yaml").write_text(
+            f"channels: [{self.channel.as_uri()}]\ndependencies: [{spec}]\n"
+        )
+
+    def command(self, *words: str) -> list[str]:
+        return [installed(), "deploy", *words, "--definitions", str(self.definitions)]
+
+    def deploy(self, *words: str) -> Ended:
+        return run_installed("deploy", *words, "--definitions", str(self.definitions))
+
+    def runs(self, tier: str) -> str:
+        return run_installed("run", "-t", self.layout.target, tier, "hello").out
+
+    @property
+    def deployments(self) -> list[str]:
+        return sorted(os.listdir(self.layout.deployments))
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+class TestBuilding:
+    def test_the_tier_shows_what_was_built_and_production_stays(self, lab: Lab) -> None:
+        done = lab.deploy("staging", "-m", "first")
+        assert (0, "hello 1.0\n") == (done.code, lab.runs("staging"))
+        expected = {"production": "green", "staging": "blue", "blue": "deployments/2"}
+        assert expected == links(lab.layout)
+        assert ["1", "2"] == lab.deployments
+
+    def test_a_promotion_and_a_rollback_after_it_serve_what_they_should(self, lab: Lab) -> None:
+        target = lab.layout.target
+        for version in ("1.0", "2.0"):
+            lab.want(f"hello={version}")
+            lab.deploy("staging")
+            run_installed("promote-staging", "-t", target)
+            assert f"hello {version}\n" == lab.runs("production")
+        run_installed("rollback", "-t", target)
+        assert "hello 1.0\n" == lab.runs("production")
+
+    def test_what_is_there_already_is_not_built_again_unless_asked_for(self, lab: Lab) -> None:
+        lab.deploy("staging")
+        again = lab.deploy("staging")
+        assert "nothing to do: staging shows just that already (deployment 2)\n" == again.out
+        assert ["1", "2"] == lab.deployments
+        lab.deploy("staging", "--rebuild")
+        assert "deployments/4" == links(lab.layout)["blue"]
+
+    def test_a_changed_overlay_is_built_though_the_packages_are_the_same(self, lab: Lab) -> None:
+        lab.deploy("staging")
+        (lab.definitions / "tier" / "etc" / "profile.d").mkdir(parents=True)
+        (lab.definitions / "tier" / "etc" / "profile.d" / "own.sh").write_text("OWN=1\n")
+        lab.deploy("staging")
+        assert "deployments/4" == links(lab.layout)["blue"]
+
+    def test_a_private_tier_is_made_and_moved(self, lab: Lab) -> None:
+        for version, number in (("1.0", 1), ("2.0", 2)):
+            lab.want(f"hello={version}")
+            assert 0 == lab.deploy("dev1").code
+            assert f"deployments/{number}" == links(lab.layout)["dev1"]
+            assert f"hello {version}\n" == lab.runs("dev1")
+
+    def test_its_record_says_which_commit_it_was_built_from(self, lab: Lab) -> None:
+        git = ["git", "-C", str(lab.definitions), "-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run([*git, "init", "-q"], check=True)
+        subprocess.run([*git, "add", "."], check=True)
+        subprocess.run([*git, "commit", "-q", "-m", "x"], check=True)
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+        lab.deploy("staging")
+        record = json.loads(Path(lab.layout.deployment_record("deployments/2")).read_text())
+        assert head.stdout.strip() == record["definitions"]["git"]["commit"]
+        assert record["definitions"]["git"]["dirty"] is False
+
+    def test_offline_what_is_in_the_cache_is_enough(self, lab: Lab) -> None:
+        lab.deploy("staging")
+        for archive in lab.channel.rglob("*.tar.bz2"):
+            archive.unlink()
+        assert 0 == lab.deploy("dev1", "--offline").code
+        assert "hello 1.0\n" == lab.runs("dev1")
+
+
+class TestRefusing:
+    @pytest.mark.parametrize(
+        ("tier", "reason"),
+        [
+            ("production", "nothing is deployed into production"),
+            ("green", "green is what production serves (green)"),
+            ("../x", "is no tier to deploy into"),
+            ("other", "is no tier to deploy into"),
+            ("dev/x", "is no tier to deploy into"),
+        ],
+    )
+    def test_what_cannot_be_deployed_into(self, lab: Lab, tier: str, reason: str) -> None:
+        before = listing(lab.layout.target)
+        done = lab.deploy(tier)
+        assert (1, "") == (done.code, done.out)
+        assert reason in done.err
+        assert before == listing(lab.layout.target)
+
+    def test_wrong_definitions_are_told_with_file_and_line(self, lab: Lab) -> None:
+        lab.want("'hello >>1'")
+        done = lab.deploy("staging")
+        assert 1 == done.code
+        assert "environments/tools.yaml:2: 'hello >>1' is no match spec" in done.err
+
+    def test_what_cannot_be_solved_moves_nothing(self, lab: Lab) -> None:
+        lab.want("hello=3.0")
+        done = lab.deploy("staging")
+        assert 1 == done.code
+        assert "hello" in done.err
+        assert "blue" not in links(lab.layout)
+
+    def test_a_pip_section_is_not_passed_over(self, lab: Lab) -> None:
+        write_package(lab.channel, "python", "3.11", {"bin/python": ""}, subdir=NOARCH)
+        lab.want("python, pip: [x]")
+        (lab.definitions / "environments" / "tools.yaml").write_text(
+            f"channels: [{lab.channel.as_uri()}]\ndependencies:\n- python\n- pip:\n  - x\n"
+        )
+        done = lab.deploy("staging")
+        assert (1, True) == (done.code, "has a pip section" in done.err)
+
+    def test_without_definitions_it_says_what_they_are(self, lab: Lab, tmp_path: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        done = run_installed("deploy", "staging", "-t", lab.layout.target, cwd=tmp_path / "empty")
+        assert (1, True) == (done.code, "no definitions in" in done.err)
+
+
+class TestDryRun:
+    def test_it_shows_the_packages_and_writes_nothing(self, lab: Lab) -> None:
+        before = listing(lab.layout.target)
+        done = lab.deploy("staging", "-n")
+        assert 0 == done.code
+        assert "tools: added hello 1.0" in done.out
+        assert before == listing(lab.layout.target)
+
+    def test_it_fails_as_the_deploy_would(self, lab: Lab) -> None:
+        lab.want("hello=3.0")
+        dry, real = lab.deploy("staging", "-n"), lab.deploy("staging")
+        assert (1, real.err) == (dry.code, dry.err)
+
+
+class TestJson:
+    def test_a_deploy_is_one_document(self, lab: Lab) -> None:
+        document = lab.deploy("staging", "--json").document
+        assert (True, 2, {"added": 1}) == (
+            document["changed"],
+            document["deployment"],
+            document["packages"],
+        )
+        assert ("deploy", 1) == (document["event"]["kind"], document["after"]["adopted"])
+
+    def test_so_is_one_that_finds_nothing_to_do_and_a_dry_run(self, lab: Lab) -> None:
+        plan = lab.deploy("staging", "--json", "-n").document["plan"]
+        assert [("tools", "added", "hello")] == [
+            (each["environment"], each["kind"], each["name"]) for each in plan
+        ]
+        lab.deploy("staging")
+        document = lab.deploy("staging", "--json").document
+        assert (False, 2) == (document["changed"], document["deployment"])
+
+
+class TestInterrupted:
+    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+    def test_whenever_it_is_stopped_the_tiers_are_whole_and_the_next_deploy_works(
+        self, lab: Lab, number: signal.Signals
+    ) -> None:
+        lab.deploy("staging")
+        version = 0
+        for pause in [0.05 * n for n in range(1, 12)]:
+            version = 1 + version % 2
+            lab.want(f"hello={version}.0")
+            running = subprocess.Popen(
+                lab.command("staging", "--rebuild"),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            time.sleep(pause)
+            running.send_signal(number)
+            running.wait()
+            assert lab.runs("staging") in ("hello 1.0\n", "hello 2.0\n")
+        lab.want("hello=1.0")
+        assert 0 == lab.deploy("staging", "--rebuild").code
+        assert "hello 1.0\n" == lab.runs("staging")
+        left = [name for name in os.listdir(lab.layout.control) if name.startswith("building")]
+        assert [] == left
+        for name in lab.deployments:
+            assert name.isdigit()
+            assert Path(lab.layout.deployment_record(f"deployments/{name}")).exists()
+
+    def test_two_at_once_both_build_and_end_one_after_the_other(self, lab: Lab) -> None:
+        running = [
+            subprocess.Popen(lab.command("staging", "--rebuild"), stdout=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        assert [0, 0] == [each.wait() for each in running]
+        for each in running:
+            each.communicate()
+        history = run_installed("history", "-t", lab.layout.target, "--json").document["events"]
+        assert ["deploy", "deploy"] == [event["kind"] for event in history]
+        assert links(lab.layout)["blue"] == history[0]["after"]["blue"]
+
+    def test_promotions_meanwhile_never_lead_into_production(self, lab: Lab) -> None:
+        target = lab.layout.target
+        running = subprocess.Popen(lab.command("blue"), stderr=subprocess.PIPE, text=True)
+        assert running.stderr is not None
+        while "Building" not in (line := running.stderr.readline()):
+            assert line
+        assert 0 == run_installed("promote-staging", "-t", target).code
+        rest = running.stderr.read()
+        if running.wait():  # the promotion was first
+            assert "blue is what production serves" in rest
+            assert "blue" not in links(lab.layout)
+        else:
+            assert "hello 1.0\n" == lab.runs("production")
+        running.stderr.close()
+
+
+def test_without_the_engine_it_says_what_to_install(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nsys.modules['rattler'] = None\n"
+        "import importlib.util as util\nfind = util.find_spec\n"
+        "util.find_spec = lambda name, *rest: None if name == 'rattler' else find(name, *rest)\n"
+    )
+    done = subprocess.run(
+        lab.command("staging"),
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (1, True) == (done.returncode, "pip install 'tierctl[deploy]'" in done.stderr)
+
+
+def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
+    done = run_installed("demo", tmp_path / "demo")
+    assert 0 == done.code
+    assert "HELLO! (greet 2.0)\n" in done.out
+    assert done.out.count("hello (greet 1.0)\n") == 2
+    assert 1 == run_installed("demo", tmp_path / "demo").code
