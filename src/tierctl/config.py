@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tierctl import trust
 from tierctl.errors import BadFile
@@ -12,9 +12,15 @@ from tierctl.text import shown
 
 
 class Config(NamedTuple):
-    """What holds for everybody who works on a target."""
+    """What holds for everybody who works on a target.
+
+    A prune keeps the newest ``keep`` deployments, and what is younger than
+    ``days``.
+    """
 
     group: str | None = None
+    keep: int = 5
+    days: int = 30
 
 
 def load(fs: FileSystem, layout: Layout) -> Config:
@@ -33,13 +39,24 @@ def load(fs: FileSystem, layout: Layout) -> Config:
         values = tomllib.loads(fs.read(layout.config).decode())
     except (ValueError, RecursionError) as error:
         raise BadFile(layout.config, f"no valid TOML: {error}") from error
-    unknown = sorted(values.keys() - {"group"})
+    unknown = sorted(values.keys() - {"group", "keep", "days"})
     if unknown:
         raise BadFile(layout.config, f"unknown setting: {', '.join(map(shown, unknown))}")
     group = values.get("group")
     if group is not None and not isinstance(group, str):
         raise BadFile(layout.config, "group has to be a name in quotes")
-    return Config(group)
+    keep, days = (_count(layout, values, name, default) for name, default in _COUNTS.items())
+    return Config(group, keep, days)
+
+
+_COUNTS = {"keep": Config().keep, "days": Config().days}
+
+
+def _count(layout: Layout, values: dict[str, Any], name: str, default: int) -> int:
+    count = values.get(name, default)
+    if type(count) is not int or count < 0:
+        raise BadFile(layout.config, f"{name} has to be a whole number")
+    return count
 
 
 def render(config: Config) -> str:

@@ -15,6 +15,7 @@ COMMANDS = {
     "run": "Run a command inside a tier.",
     "status": "Show what production and staging serve.",
     "history": "List who changed what, when and why.",
+    "prune": "Remove deployments and cached packages that nobody needs.",
     "doctor": "Say what is wrong with a target.",
     "demo": "Play the whole story on a throw-away target.",
     "completion": "Print a shell's completion script.",

@@ -181,6 +181,24 @@ class Reason(StringParamType):
         return reason
 
 
+class Age(StringParamType):
+    """An age in days: ``30d``, or ``30``."""
+
+    name = "age in days, such as 30d"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 (as click declares it)
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:  # noqa: ANN401 (as above)
+        """Convert to days."""
+        text = str(value).removesuffix("d")
+        if not (text.isascii() and text.isdecimal() and len(text) < 6):
+            self.fail(f"{value!r} is not an {self.name}.", param, ctx)
+        return int(text)
+
+
 class Seconds(FloatParamType):
     """A length of time that ends."""
 

@@ -37,13 +37,13 @@ def reserved(
     What is in there afterwards stays if it was finished, and is removed
     otherwise. Raises ``Locked`` or ``LocksUnsupported``.
     """
-    with ExitStack() as held:
-        with _numbers(fs, layout, lock_timeout):
+    with ExitStack() as stack:
+        with held(fs, layout, lock_timeout):
             _remove_unfinished(fs, layout)
             number = _next(fs, layout)
             kept = number if spare and _any_plain_color(fs, layout) else None
             number += kept is not None
-            held.enter_context(fs.lock(layout.building(number), timeout=0))
+            stack.enter_context(fs.lock(layout.building(number), timeout=0))
             control.make_shared_directory(fs, layout, layout.within(f"{DEPLOYMENTS}/{number}"))
         try:
             yield Reserved(number, kept)
@@ -53,7 +53,7 @@ def reserved(
 
 def remove_unfinished(fs: FileSystem, layout: Layout, *, lock_timeout: float) -> list[int]:
     """Remove what interrupted builds left, and return the numbers."""
-    with _numbers(fs, layout, lock_timeout):
+    with held(fs, layout, lock_timeout):
         return _remove_unfinished(fs, layout)
 
 
@@ -117,7 +117,8 @@ def _in_history(fs: FileSystem, layout: Layout) -> Iterator[int]:
 
 
 @contextmanager
-def _numbers(fs: FileSystem, layout: Layout, timeout: float) -> Iterator[None]:
+def held(fs: FileSystem, layout: Layout, timeout: float) -> Iterator[None]:
+    """Have nobody else take a number, or remove what was built."""
     control.require_writable(fs, layout)
     control.ensure(fs, layout)
     try:

@@ -12,7 +12,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import path as paths
 
 from tierctl.deploy.overlay import Item
@@ -22,6 +22,9 @@ _EVERYONE_ENTERS = 0o555
 _OWNER_WRITES = 0o755
 _EXECUTABLE = 0o111
 _OWNER_CHANGES = 0o700
+_GOING = ".going"
+# The unit of st_blocks, whatever the filesystem's own.
+_BLOCK_BYTES = 512
 
 
 def make_directories(top: str, names: Iterable[str]) -> None:
@@ -87,15 +90,58 @@ def remove(top: str) -> None:
 
     It loses its name first, so that nobody loads what is being taken apart.
     """
-    going = paths.join(paths.dirname(top), f".{paths.basename(top)}.going")
+    retire(top)
+    take_apart(_going(top))
+
+
+def retire(top: str) -> None:
+    """Take a tree its name, in one step."""
+    with suppress(FileNotFoundError):
+        os.rename(top, _going(top))
+
+
+def is_going(name: str) -> bool:
+    """Say whether a name is one that ``retire`` gives."""
+    return name.startswith(".") and name.endswith(_GOING)
+
+
+def name_before(name: str) -> str:
+    """Return the name that was taken."""
+    return name.removeprefix(".").removesuffix(_GOING)
+
+
+def take_apart(path: str) -> int:
+    """Remove a file or a tree, whatever its modes; return how many bytes that frees."""
+    freed = own_bytes(path)
+    if paths.isdir(path) and not paths.islink(path):
+        for _, _, _, directory in os.fwalk(path):
+            os.fchmod(directory, _OWNER_CHANGES)
+        shutil.rmtree(path)
+    else:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+    return freed
+
+
+def own_bytes(path: str) -> int:
+    """Return how many bytes a tree, or a file, shares with nothing else; 0 if it is missing."""
+    entries = [path]
+    for place, directories, files in [] if paths.islink(path) else os.walk(path):
+        entries += (paths.join(place, name) for name in (*directories, *files))
+    return sum(map(_own_bytes_of_entry, entries))
+
+
+def _own_bytes_of_entry(path: str) -> int:
     try:
-        os.rename(top, going)
+        found = os.lstat(path)
     except FileNotFoundError:
-        if not paths.lexists(going):
-            return
-    for _, _, _, directory in os.fwalk(going):
-        os.fchmod(directory, _OWNER_CHANGES)
-    shutil.rmtree(going)
+        return 0
+    is_shared = not stat.S_ISDIR(found.st_mode) and found.st_nlink > 1
+    return 0 if is_shared else found.st_blocks * _BLOCK_BYTES
+
+
+def _going(top: str) -> str:
+    return paths.join(paths.dirname(top), f".{paths.basename(top)}{_GOING}")
 
 
 @contextmanager

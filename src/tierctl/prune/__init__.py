@@ -1,0 +1,1 @@
+"""Removing deployments and cached packages that nobody needs."""
