@@ -65,7 +65,7 @@ def compare(fs: FileSystem, layout: Layout, one: str, other: str) -> Comparison:
 
 
 def _side(fs: FileSystem, layout: Layout, name: str) -> Side:
-    content = _content(fs, layout, name)
+    content = content_of(fs, layout, name)
     try:
         listed = packages.read(fs, layout, content.directory)
     except FileNotFoundError:
@@ -73,7 +73,11 @@ def _side(fs: FileSystem, layout: Layout, name: str) -> Side:
     return Side(name, content, listed, _commands(fs, layout.within(content.directory)))
 
 
-def _content(fs: FileSystem, layout: Layout, name: str) -> Content:
+def content_of(fs: FileSystem, layout: Layout, name: str) -> Content:
+    """Return what a tier shows, or a deployment by its number.
+
+    Raises ``NoSuchTier`` or ``InvalidLink``.
+    """
     if is_deployment_number(name):
         directory = f"{DEPLOYMENTS}/{name}"
         if not exists(fs, layout.deployment_record(directory)):

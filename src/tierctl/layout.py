@@ -108,6 +108,10 @@ class Layout(NamedTuple):
         """Return the file whose presence says that a deployment is finished."""
         return f"{self.within(directory)}/meta/deployment.json"
 
+    def lock_record(self, directory: str, environment: str) -> str:
+        """Return the file that says what an environment of a deployment was installed from."""
+        return f"{self.within(directory)}/meta/locks/{environment}.lock"
+
     def packages_record(self, directory: str) -> str:
         """Return the file that lists the packages of a deployment."""
         return f"{self.within(directory)}/meta/packages.json"

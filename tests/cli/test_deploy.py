@@ -1,5 +1,6 @@
 """``tierctl deploy``, through the installed command."""
 
+import hashlib
 import json
 import os
 import signal
@@ -106,6 +107,24 @@ class TestBuilding:
         assert head.stdout.strip() == record["definitions"]["git"]["commit"]
         assert record["definitions"]["git"]["dirty"] is False
 
+    def test_like_another_takes_exactly_its_packages(self, lab: Lab) -> None:
+        lab.deploy("staging")
+        write_package(lab.channel, "hello", "1.0.1", {"bin/hello": "new"}, subdir=NOARCH)
+        lab.deploy("dev1", "--like", "staging")
+        assert "hello 1.0\n" == lab.runs("dev1")
+        lab.deploy("dev2", "--like", "2")
+        assert "hello 1.0\n" == lab.runs("dev2")
+        lab.deploy("dev3")
+        found = run_installed("diff", "-t", lab.layout.target, "dev1", "dev3", "--json").document
+        assert ["upgraded"] == [change["kind"] for change in found["packages"]]
+
+    def test_its_lock_names_every_archive_with_its_sha256(self, lab: Lab) -> None:
+        lab.deploy("staging")
+        lock = Path(lab.layout.lock_record("deployments/2", "tools")).read_text()
+        (archive,) = lab.channel.rglob("hello-1.0-0.tar.bz2")
+        assert str(archive) in lock
+        assert hashlib.sha256(archive.read_bytes()).hexdigest() in lock
+
     def test_offline_what_is_in_the_cache_is_enough(self, lab: Lab) -> None:
         lab.deploy("staging")
         for archive in lab.channel.rglob("*.tar.bz2"):
@@ -153,6 +172,10 @@ class TestRefusing:
         )
         done = lab.deploy("staging")
         assert (1, True) == (done.code, "has a pip section" in done.err)
+
+    def test_like_one_without_locks_is_told(self, lab: Lab) -> None:
+        done = lab.deploy("staging", "--like", "production")
+        assert (1, True) == (done.code, "has no lock of the environment tools" in done.err)
 
     def test_without_definitions_it_says_what_they_are(self, lab: Lab, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()

@@ -24,6 +24,12 @@ from tierctl.filesystem import OsFileSystem
 )
 @click.option("--offline", is_flag=True, help="Ask nobody: take what is in the package cache.")
 @click.option("--rebuild", is_flag=True, help="Build also what the tier shows already.")
+@click.option(
+    "--like",
+    type=values.TierOrDeployment(),
+    metavar="TIER|NUMBER",
+    help="Take exactly the packages of this tier or deployment, instead of solving.",
+)
 @options.of_a_change
 @click.pass_obj
 def command(
@@ -32,6 +38,7 @@ def command(
     definitions: str | None,
     offline: bool,
     rebuild: bool,
+    like: str | None,
     target: str | None,
     dry_run: bool,
     message: str,
@@ -50,7 +57,7 @@ def command(
     engine.require_installed()
     directory = values.find_definitions(definitions)
     layout = values.find_target(target, None if definitions is None else directory)
-    wish = deploying.Wish(tier, directory, engine.platform(), offline, rebuild)
+    wish = deploying.Wish(tier, directory, engine.platform(), offline, rebuild, like)
     fs, who = OsFileSystem(), author.current(os.environ, message)
     teller = Teller(call, tier, dry_run=dry_run)
     if not dry_run:

@@ -36,6 +36,7 @@ def build(fs: FileSystem, layout: Layout, number: int, wanted: Build, engine: En
     for name, prefix in prefixes.items():
         verify.environment(prefix, len(wanted.packages[name]))
     verify.profiles_load(top)
+    engine.lock({name: layout.lock_record(directory, name) for name in wanted.packages})
     listed = packages.to_document(wanted.packages)
     tree.write_new(layout.packages_record(directory), _encoded(listed))
     tree.seal(top, open_below="meta")
@@ -46,7 +47,7 @@ def build(fs: FileSystem, layout: Layout, number: int, wanted: Build, engine: En
 def _lay_out(layout: Layout, directory: str, definitions: Definitions) -> None:
     """Make what is not the engine's: the overlay, and the files that a shell reads."""
     top = layout.within(directory)
-    tree.make_directories(top, TIER_DIRECTORIES)
+    tree.make_directories(top, (*TIER_DIRECTORIES, "meta/locks"))
     tree.copy(definitions.overlay, top)
     for name, text in profiles.files(layout, directory).items():
         tree.write_new(paths.join(top, "etc", name), text.encode("utf-8", "surrogateescape"))

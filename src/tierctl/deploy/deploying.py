@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from tierctl import changes, control, ending
+from tierctl import changes, comparing, control, ending, trust
 from tierctl.deploy import building, definitions, engine, numbering, room, unchanged
+from tierctl.deploy.definitions import Definitions
 from tierctl.deploy.switch import Deployment, link_to_deploy
 from tierctl.deploy.wanted import Build
 from tierctl.difference import Change, between
@@ -29,7 +30,8 @@ class Wish:
     """What is to be deployed, and how.
 
     ``directory`` holds the definitions; ``subdir`` is conda's word for the
-    platform; ``rebuild`` builds also what the tier shows already.
+    platform; ``rebuild`` builds also what the tier shows already; ``like`` is a
+    tier or deployment whose locks are followed instead of solving.
     """
 
     tier: str
@@ -37,6 +39,7 @@ class Wish:
     subdir: str
     offline: bool = False
     rebuild: bool = False
+    like: str | None = None
 
 
 class Reporter(ending.Reporter, Protocol):
@@ -72,7 +75,7 @@ def deploy(
     control.ensure(fs, layout)
     _require_cache(fs, layout)
     with engine.started(layout.cache, offline=wish.offline, shared=_is_shared(fs, layout)) as run:
-        wanted = _prepare(wish, author, run, reporter)
+        wanted = _prepare(fs, layout, wish, author, run, reporter)
         if not wish.rebuild and _is_there_already(fs, layout, wish, wanted, seen, reporter):
             return
         room.require(layout, wanted.packages)
@@ -94,7 +97,7 @@ def preview(
     control.require_writable(fs, layout)
     seen = shown_by(fs, layout, wish.tier)
     with engine.started(cache, offline=wish.offline) as run:
-        wanted = _prepare(wish, author, run, reporter)
+        wanted = _prepare(fs, layout, wish, author, run, reporter)
         if not wish.rebuild and _is_there_already(fs, layout, wish, wanted, seen, reporter):
             return
         room.require(layout, wanted.packages)
@@ -129,13 +132,40 @@ def changes_against(
     return tuple(between(before, wanted.packages))
 
 
-def _prepare(wish: Wish, author: Author, run: engine.Engine, reporter: Reporter) -> Build:
-    """Read the definitions and have them solved."""
+def _prepare(
+    fs: FileSystem,
+    layout: Layout,
+    wish: Wish,
+    author: Author,
+    run: engine.Engine,
+    reporter: Reporter,
+) -> Build:
+    """Read the definitions, and have them solved or the locks of a deployment read."""
     found = definitions.read(wish.directory, wish.subdir, run.wrong_spec)
     definitions.require_supported(found)
+    if wish.like is not None:
+        locks = _locks(fs, layout, found, wish.like)
+        return Build(found, run.like(found.environments, wish.subdir, locks), author)
     if found.environments:
         reporter.begun("Solving " + ", ".join(wanted.name for wanted in found.environments))
     return Build(found, run.solve(found.environments, wish.subdir), author)
+
+
+def _locks(fs: FileSystem, layout: Layout, found: Definitions, like: str) -> dict[str, str]:
+    """Return the lock file of each environment; raises ``NoSuchTier`` where there is none."""
+    content = comparing.content_of(fs, layout, like)
+    locks = {}
+    for environment in found.environments:
+        path = layout.lock_record(content.directory, environment.name)
+        try:
+            trust.require(fs, layout, path)
+        except FileNotFoundError as error:
+            raise NoSuchTier(
+                f"{content} has no lock of the environment {environment.name}: {shown(path)}",
+                "Deploy without --like, or like one that has it.",
+            ) from error
+        locks[environment.name] = path
+    return locks
 
 
 def _is_there_already(

@@ -111,7 +111,9 @@ class Engine:
         self._answers = answers
         self._cache = cache
         self._offline = offline
+        self._subdir = ""
         self._specs: dict[str, Sequence[str]] = {}
+        self._channels: dict[str, Sequence[str]] = {}
 
     def wrong_spec(self, spec: str) -> str:
         """Say what is wrong with a match spec, or nothing."""
@@ -120,7 +122,7 @@ class Engine:
 
     def solve(self, environments: Sequence[Environment], subdir: str) -> Packages:
         """Return the packages that each environment is to hold; raises ``EngineFailed``."""
-        self._specs = {environment.name: environment.specs for environment in environments}
+        self._begin(environments, subdir)
         answer = self._ask(
             "solve",
             environments=[
@@ -130,10 +132,19 @@ class Engine:
             subdir=subdir,
             offline=self._offline,
         )
-        return {
-            name: tuple(Package(**package) for package in packages)
-            for name, packages in answer["packages"].items()
-        }
+        return _packages(answer)
+
+    def like(
+        self, environments: Sequence[Environment], subdir: str, locks: Mapping[str, str]
+    ) -> Packages:
+        """Return the packages that lock files record, instead of solving; raises as ``solve``."""
+        self._begin(environments, subdir)
+        return _packages(self._ask("like", locks=locks, subdir=subdir))
+
+    def _begin(self, environments: Sequence[Environment], subdir: str) -> None:
+        self._subdir = subdir
+        self._specs = {environment.name: environment.specs for environment in environments}
+        self._channels = {environment.name: environment.channels for environment in environments}
 
     def install(self, prefixes: Mapping[str, str]) -> None:
         """Fetch and link what was solved, each environment into its own prefix.
@@ -141,6 +152,10 @@ class Engine:
         Raises ``EngineFailed``; what is in the prefixes is then good for nothing.
         """
         self._ask("install", prefixes=prefixes, specs=self._specs, offline=self._offline)
+
+    def lock(self, locks: Mapping[str, str]) -> None:
+        """Write what was solved into lock files, in rattler's format, with every sha256."""
+        self._ask("lock", locks=locks, channels=self._channels, subdir=self._subdir)
 
     def _ask(self, verb: str, **members: Any) -> dict[str, Any]:  # noqa: ANN401
         asked = {"verb": verb, "cache": self._cache, **members}
@@ -154,6 +169,13 @@ class Engine:
         if answer.get("failed"):
             raise EngineFailed(verb, answer["failed"])
         return answer
+
+
+def _packages(answer: dict[str, Any]) -> Packages:
+    return {
+        name: tuple(Package(**package) for package in packages)
+        for name, packages in answer["packages"].items()
+    }
 
 
 def _indented(text: str) -> str:

@@ -1,7 +1,7 @@
 """The engine's own process: the only module that imports py-rattler.
 
 It reads one JSON document a line from stdin and answers on stdout in kind, in
-the order that ``engine.py`` asks: ``solve`` once, ``install`` once. Its threads
+the order that ``engine.py`` asks: ``solve`` or ``like``, ``install``, ``lock``. Its threads
 outlive their work and can bring down an interpreter that is ending, so the
 process ends without taking itself apart.
 """
@@ -20,6 +20,9 @@ from urllib.parse import unquote, urlsplit
 
 from rattler import (
     Gateway,
+    LockChannel,
+    LockFile,
+    LockPlatform,
     MatchSpec,
     RepoDataRecord,
     SourceConfig,
@@ -31,6 +34,8 @@ from rattler import (
 from rattler.exceptions import GatewayError, InvalidMatchSpecError, SolverError
 
 _BLOCK_BYTES = 1 << 20
+# A lock file is of one environment, which it calls so.
+_ENVIRONMENT = "default"
 
 Records = dict[str, list[RepoDataRecord]]
 
@@ -41,7 +46,7 @@ def main() -> NoReturn:
     for line in sys.stdin.buffer:
         try:
             records = _do(json.loads(line), records)
-        except Exception as error:  # noqa: BLE001 (whatever it is, whoever asked has to hear)
+        except BaseException as error:  # noqa: BLE001 (an engine that panics is one, too)
             _answer(failed={"engine": _text(error)})
     os._exit(0)
 
@@ -53,8 +58,12 @@ def _do(asked: dict[str, Any], records: Records) -> Records:
             _answer(wrong=[_wrong(spec) for spec in asked["specs"]])
         case "solve":
             return asyncio.run(_solve(asked))
+        case "like":
+            return _like(asked)
         case "install":
             asyncio.run(_install(asked, records))
+        case "lock":
+            _lock(asked, records)
     return records
 
 
@@ -77,9 +86,38 @@ async def _solve(asked: dict[str, Any]) -> Records:
     if failed:
         _answer(failed={name: _text(error) for name, error in failed.items()})
         return {}
-    records = {name: result for name, result in found.items() if isinstance(result, list)}
-    _answer(packages={name: list(map(_package, result)) for name, result in records.items()})
+    return _told({name: result for name, result in found.items() if isinstance(result, list)})
+
+
+def _told(records: Records) -> Records:
+    """Answer with the packages of what is to be installed."""
+    _answer(packages={name: list(map(_package, found)) for name, found in records.items()})
     return records
+
+
+def _like(asked: dict[str, Any]) -> Records:
+    """Take for solved what lock files record."""
+    records = {}
+    for name, path in asked["locks"].items():
+        locked = LockFile.from_path(Path(path)).environment(_ENVIRONMENT)
+        found = locked and locked.conda_repodata_records().get(asked["subdir"])
+        if not found:
+            _answer(failed={name: f"{path} locks nothing for {asked['subdir']}"})
+            return {}
+        records[name] = found
+    return _told(records)
+
+
+def _lock(asked: dict[str, Any], records: Records) -> None:
+    """Write a lock file for each environment."""
+    platform = LockPlatform(asked["subdir"])
+    for name, path in asked["locks"].items():
+        locked = LockFile([platform])
+        locked.set_channels(_ENVIRONMENT, [LockChannel(url) for url in asked["channels"][name]])
+        for record in records[name]:
+            locked.add_conda_package(_ENVIRONMENT, platform, record)
+        locked.to_path(Path(path))
+    _answer()
 
 
 async def _solve_one(gateway: Gateway, wanted: dict[str, Any], subdir: str) -> list[RepoDataRecord]:
