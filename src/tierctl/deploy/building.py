@@ -49,7 +49,8 @@ def _lay_out(layout: Layout, directory: str, definitions: Definitions) -> None:
     top = layout.within(directory)
     tree.make_directories(top, (*TIER_DIRECTORIES, "meta/locks"))
     tree.copy(definitions.overlay, top)
-    for name, text in profiles.files(layout, directory).items():
+    names = [environment.name for environment in definitions.environments]
+    for name, text in profiles.files(layout, directory, names).items():
         tree.write_new(paths.join(top, "etc", name), text.encode("utf-8", "surrogateescape"))
 
 

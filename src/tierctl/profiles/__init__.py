@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 from os import path as paths
 
 from tierctl.layout import DEPLOYMENTS, Layout
 
 
-def files(layout: Layout, directory: str) -> dict[str, str]:
+def files(layout: Layout, directory: str, environments: Sequence[str] = ()) -> dict[str, str]:
     """Return the text of each file of a tier's ``etc/``, by name.
 
     ``directory`` is the tier's own, relative to the infrastructure:
     ``deployments/41``, or ``blue`` for a color that is a plain directory.
+    ``environments`` are plain names, as they come on PATH; by default those
+    that are there when the tier is loaded, by name.
     """
     holder, name = paths.split(directory)
     values = {
@@ -24,16 +26,23 @@ def files(layout: Layout, directory: str) -> dict[str, str]:
         "IAC_PARENT": layout.target,
         "IAC_DEPLOYMENT": name if holder == DEPLOYMENTS else "",
     }
+    names = " ".join(environments)
     profiles = {
-        name: _filled(resources.files(__name__).joinpath(name).read_text("utf-8"), values, quoted)
+        name: _filled(
+            resources.files(__name__).joinpath(name).read_text("utf-8"), values, quoted, names
+        )
         for name, quoted in _QUOTED.items()
     }
     return profiles | {"condarc": _condarc(layout, directory)}
 
 
-def _filled(template: str, values: dict[str, str], quoted: Callable[[str], str]) -> str:
+def _filled(
+    template: str, values: dict[str, str], quoted: Callable[[str], str], environments: str
+) -> str:
     # In one pass: a path may itself contain what looks like a placeholder.
-    return re.sub(r"@(IAC_[A-Z_]+)@", lambda match: quoted(values[match[1]]), template)
+    texts = {name: quoted(value) for name, value in values.items()}
+    texts["IAC_ENVIRONMENTS"] = environments
+    return re.sub(r"@(IAC_[A-Z_]+)@", lambda match: texts[match[1]], template)
 
 
 def _quoted_posix(value: str) -> str:

@@ -11,6 +11,12 @@
 # after a syntax error or an undefined variable in profile.d, which ends this
 # file, too, hence profile.d comes last and nothing depends on what follows.
 
+# The loaded tier knows what its environments have for their end. It comes first,
+# since it unsets all that is called _iac_.
+if ( $?IAC_TIER_DIR && $?IAC_ORIGINAL_PATH && ( "$1" == "" || "$1" == _iac_named ) ) then
+    if ( -r "$IAC_TIER_DIR/etc/profile.csh" ) source "$IAC_TIER_DIR/etc/profile.csh" _iac_deactivate
+endif
+
 # What was typed, if anything was; $_ would be parsed again, quotes and all.
 set _iac_typed = "`history -h 1`"
 set _iac_status = 0
@@ -18,7 +24,13 @@ set _iac_noglob = $?noglob _iac_nonomatch = $?nonomatch
 unset noglob
 set nonomatch
 set _iac_scripts = ( @IAC_TIER_DIR@/etc/profile.d/*.csh )
-set _iac_environments = ( @IAC_TIER_DIR@/conda/envs/* )
+set _iac_environments = ( @IAC_ENVIRONMENTS@ )
+if ( ! $#_iac_environments ) then
+    set _iac_environments = ( @IAC_TIER_DIR@/conda/envs/* )
+    set _iac_environments = ( $_iac_environments:gt:q )
+endif
+set _iac_begin = ( @IAC_TIER_DIR@/conda/envs/*/etc/conda/activate.d/*.csh )
+set _iac_end = ( @IAC_TIER_DIR@/conda/envs/*/etc/conda/deactivate.d/*.csh )
 set _iac_tiers = ( @IAC_DIR@/*/etc/profile.csh )
 if ( ! $_iac_nonomatch ) unset nonomatch
 if ( $_iac_noglob ) set noglob
@@ -67,7 +79,21 @@ case _iac_dump_vars:
     end
     echo -n "CONDARC="; printenv CONDARC
     breaksw
+case _iac_deactivate:
+    foreach _iac_item ( $_iac_end:q )
+        if ( "$_iac_item:t" == "*.csh" ) break # nothing matched
+        setenv CONDA_PREFIX "$_iac_item:h:h:h:h"
+        source "$_iac_item"
+    end
+    unsetenv CONDA_PREFIX
+    if ( $?_iac_original_prefix ) then
+        setenv CONDA_PREFIX "$_iac_original_prefix"
+    endif
+    breaksw
 case _iac_unload:
+    source "$IAC_TIER_DIR/etc/profile.csh" _iac_deactivate
+    set _iac_status = $status # which it has unset
+    unsetenv _iac_original_prefix
     setenv PATH "$IAC_ORIGINAL_PATH"
     unsetenv CONDARC
     if ( $?_iac_original_condarc ) then
@@ -105,12 +131,18 @@ default:
         if ( $?CONDARC ) then
             setenv _iac_original_condarc "$CONDARC"
         endif
+        unsetenv _iac_original_prefix
+        if ( $?CONDA_PREFIX ) then
+            setenv _iac_original_prefix "$CONDA_PREFIX"
+        endif
     endif
     setenv CONDARC "$IAC_TIER_DIR/etc/condarc"
 
     set _iac_path = "$IAC_TIER_DIR/bin"
     foreach _iac_item ( $_iac_environments:q )
-        if ( -d "$_iac_item/bin" ) set _iac_path = "${_iac_path}:$_iac_item/bin"
+        if ( -d "$IAC_TIER_DIR/conda/envs/$_iac_item/bin" ) then
+            set _iac_path = "${_iac_path}:$IAC_TIER_DIR/conda/envs/$_iac_item/bin"
+        endif
     end
     # An empty entry would be the working directory.
     if ( "$IAC_ORIGINAL_PATH" != "" ) set _iac_path = "${_iac_path}:$IAC_ORIGINAL_PATH"
@@ -121,8 +153,18 @@ default:
     end
     if ( $?prompt ) complete iac_load "p/1/($_iac_tiers:gh:gh:gt)/"
 
-    foreach _iac_item ( $_iac_scripts:q )
-        if ( "$_iac_item:t" == "*.csh" ) break # nothing matched
+    # The first one's; while a script of another runs, that one's.
+    if ( -d "$IAC_TIER_DIR/conda/envs/$_iac_environments[1]" ) then
+        set _iac_prefix = "$IAC_TIER_DIR/conda/envs/$_iac_environments[1]"
+        setenv CONDA_PREFIX "$_iac_prefix"
+    endif
+    foreach _iac_item ( $_iac_begin:q $_iac_scripts:q )
+        if ( "$_iac_item:t" == "*.csh" ) continue # nothing matched
+        if ( "$_iac_item" =~ */etc/conda/activate.d/* ) then
+            setenv CONDA_PREFIX "$_iac_item:h:h:h:h"
+        else if ( $?_iac_prefix ) then
+            setenv CONDA_PREFIX "$_iac_prefix"
+        endif
         if ( ! -f "$_iac_item" || ! -r "$_iac_item" ) then
             /bin/sh -c 'echo "$*" >&2' - "tierctl: cannot read $_iac_item"
             continue
@@ -133,5 +175,8 @@ default:
             /bin/sh -c 'echo "$*" >&2' - "tierctl: $_iac_item failed"
         endif
     end
+    if ( $?_iac_prefix ) then
+        setenv CONDA_PREFIX "$_iac_prefix"
+    endif
 endsw
 eval "unset _iac_*; set status = $_iac_status"

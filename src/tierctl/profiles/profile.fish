@@ -35,6 +35,25 @@ function _iac_name
     echo $directory
 end
 
+# Runs what the environments of the loaded tier have for their end. "true": a
+# script of nothing but "set" ends with the status that it finds.
+function _iac_deactivate
+    for _iac_item in $IAC_TIER_DIR/conda/envs/*/etc/conda/deactivate.d/*.fish
+        set -gx CONDA_PREFIX (string replace -r '/etc/conda/deactivate\.d/[^/]*$' '' -- $_iac_item)
+        if not builtin test -f $_iac_item -a -r $_iac_item
+            _iac_warn "tierctl: cannot read $_iac_item"
+        else if true; and not builtin source $_iac_item
+            _iac_warn "tierctl: $_iac_item failed"
+        end
+    end
+    set -e CONDA_PREFIX
+    set -q _iac_original_prefix; and set -gx CONDA_PREFIX $_iac_original_prefix
+end
+
+if set -q IAC_ORIGINAL_PATH; and set -q IAC_TIER_DIR
+    _iac_deactivate
+end
+
 set -gx IAC_TIER_DIR @IAC_TIER_DIR@
 set -gx IAC_DIR @IAC_DIR@
 set -gx IAC_PARENT @IAC_PARENT@
@@ -45,12 +64,23 @@ if not set -q IAC_ORIGINAL_PATH
     set -gx IAC_ORIGINAL_PATH $PATH
     set -e _iac_original_condarc
     set -q CONDARC; and set -gx _iac_original_condarc $CONDARC
+    set -e _iac_original_prefix
+    set -q CONDA_PREFIX; and set -gx _iac_original_prefix $CONDA_PREFIX
 end
 set -gx CONDARC $IAC_TIER_DIR/etc/condarc
 
+# The environments as they come on PATH; a plain directory may get others.
+set -l _iac_environments @IAC_ENVIRONMENTS@
+if not set -q _iac_environments[1]
+    set _iac_environments $IAC_TIER_DIR/conda/envs/*
+    set _iac_environments (string replace -r '.*/' '' -- $_iac_environments)
+end
 set -l _iac_path $IAC_TIER_DIR/bin
-for _iac_item in $IAC_TIER_DIR/conda/envs/*
-    builtin test -d $_iac_item/bin; and set -a _iac_path $_iac_item/bin
+set -l _iac_scripts
+for _iac_item in $_iac_environments
+    builtin test -d $IAC_TIER_DIR/conda/envs/$_iac_item/bin
+    and set -a _iac_path $IAC_TIER_DIR/conda/envs/$_iac_item/bin
+    set -a _iac_scripts $IAC_TIER_DIR/conda/envs/$_iac_item/etc/conda/activate.d/*.fish
 end
 set -gx PATH $_iac_path $IAC_ORIGINAL_PATH
 
@@ -74,14 +104,15 @@ function iac_reload -d 'Load the same tier again, as it is now'
 end
 
 function iac_unload -d 'Leave the tier'
+    _iac_deactivate
     set -gx PATH $IAC_ORIGINAL_PATH
     set -e CONDARC
     set -q _iac_original_condarc; and set -gx CONDARC $_iac_original_condarc
     set -e IAC_TIER_DIR IAC_TIER_NAME IAC_DIR IAC_PARENT IAC_DEPLOYMENT IAC_ORIGINAL_PATH
-    set -e _iac_original_condarc
+    set -e _iac_original_condarc _iac_original_prefix
     complete -e -c iac_load
     functions -e iac_load iac_reload iac_unload iac_status iac_dump_vars
-    functions -e _iac_warn _iac_name _iac_tiers
+    functions -e _iac_warn _iac_name _iac_tiers _iac_deactivate
 end
 
 function iac_status -d 'Show what is loaded'
@@ -117,10 +148,17 @@ if status is-interactive
 end
 
 # Last: whatever these scripts do, the tier is loaded.
-for _iac_item in $IAC_TIER_DIR/etc/profile.d/*.fish
-    if not builtin test -f $_iac_item -a -r $_iac_item
+for _iac_item in $_iac_scripts $IAC_TIER_DIR/etc/profile.d/*.fish ''
+    if string match -q "*/etc/conda/activate.d/*" -- $_iac_item
+        set -gx CONDA_PREFIX (string replace -r '/etc/conda/activate\.d/[^/]*$' '' -- $_iac_item)
+    else if set -q _iac_environments[1]
+        set -gx CONDA_PREFIX $IAC_TIER_DIR/conda/envs/$_iac_environments[1]
+    end
+    if builtin test -z "$_iac_item"
+        break # the prefix is set now, with or without scripts
+    else if not builtin test -f $_iac_item -a -r $_iac_item
         _iac_warn "tierctl: cannot read $_iac_item"
-    else if not builtin source $_iac_item
+    else if true; and not builtin source $_iac_item
         _iac_warn "tierctl: $_iac_item failed"
     end
 end

@@ -73,6 +73,29 @@ function _iac_set_name {
     fi
 }
 
+# Runs what the environments of the loaded tier have for their end. A script that
+# fails is told of, and the next one runs.
+function _iac_deactivate {
+    local _iac_found _iac_environments _iac_prefix _iac_item
+    _iac_find "$IAC_TIER_DIR/conda/envs/" '' 2>/dev/null
+    _iac_environments=("${_iac_found[@]}")
+    for _iac_prefix in "${_iac_environments[@]}"; do
+        _iac_find "$_iac_prefix/etc/conda/deactivate.d/" .sh 2>/dev/null
+        for _iac_item in "${_iac_found[@]}"; do
+            export CONDA_PREFIX="$_iac_prefix"
+            if [[ ! -f $_iac_item || ! -r $_iac_item ]]; then
+                _iac_warn "tierctl: cannot read $_iac_item"
+            elif ! \. "$_iac_item"; then
+                _iac_warn "tierctl: $_iac_item failed"
+            fi
+        done
+    done
+    unset -v CONDA_PREFIX
+    [[ -z ${_iac_original_prefix+set} ]] || export CONDA_PREFIX="$_iac_original_prefix"
+}
+
+[[ -z ${IAC_ORIGINAL_PATH+set} || -z ${IAC_TIER_DIR-} ]] || _iac_deactivate
+
 export IAC_TIER_DIR=@IAC_TIER_DIR@
 export IAC_DIR=@IAC_DIR@
 export IAC_PARENT=@IAC_PARENT@
@@ -82,16 +105,28 @@ _iac_set_name "$_iac_sourced"
 
 if [[ -z ${IAC_ORIGINAL_PATH+set} ]]; then
     export IAC_ORIGINAL_PATH="${PATH-}"
-    unset -v _iac_original_condarc
+    unset -v _iac_original_condarc _iac_original_prefix
     [[ -z ${CONDARC+set} ]] || export _iac_original_condarc="$CONDARC"
+    [[ -z ${CONDA_PREFIX+set} ]] || export _iac_original_prefix="$CONDA_PREFIX"
 fi
 export CONDARC="$IAC_TIER_DIR/etc/condarc"
 
+# The environments as they come on PATH; a plain directory may get others.
+_iac_environments=(@IAC_ENVIRONMENTS@)
+if [[ ${#_iac_environments[@]} == 0 ]]; then
+    _iac_find "$IAC_TIER_DIR/conda/envs/" '' 2>/dev/null
+    _iac_environments=("${_iac_found[@]##*/}")
+fi
 _iac_path=$IAC_TIER_DIR/bin
-_iac_find "$IAC_TIER_DIR/conda/envs/" '' 2>/dev/null
-for _iac_item in "${_iac_found[@]}"; do
-    [[ ! -d $_iac_item/bin ]] || _iac_path+=":$_iac_item/bin"
+_iac_scripts=()
+for _iac_item in "${_iac_environments[@]}"; do
+    [[ ! -d $IAC_TIER_DIR/conda/envs/$_iac_item/bin ]] ||
+        _iac_path+=":$IAC_TIER_DIR/conda/envs/$_iac_item/bin"
+    _iac_find "$IAC_TIER_DIR/conda/envs/$_iac_item/etc/conda/activate.d/" .sh 2>/dev/null
+    _iac_scripts+=("${_iac_found[@]}")
 done
+# The first one's; while a script of another runs, that one's.
+_iac_prefix=("${_iac_environments[@]:0:1}")
 # An empty entry would be the working directory.
 export PATH="$_iac_path${IAC_ORIGINAL_PATH:+:$IAC_ORIGINAL_PATH}"
 
@@ -117,18 +152,23 @@ function iac_reload {
 }
 
 function iac_unload {
+    local _iac_options=$-
+    set +eu
+    _iac_deactivate
+    [[ $_iac_options != *e* ]] || set -e
+    [[ $_iac_options != *u* ]] || set -u
     export PATH="$IAC_ORIGINAL_PATH"
     unset -v CONDARC
     [[ -z ${_iac_original_condarc+set} ]] || export CONDARC="$_iac_original_condarc"
     unset -v IAC_TIER_DIR IAC_TIER_NAME IAC_DIR IAC_PARENT IAC_DEPLOYMENT IAC_ORIGINAL_PATH
-    unset -v _iac_original_condarc
+    unset -v _iac_original_condarc _iac_original_prefix
     if typeset -f compdef >/dev/null; then
         compdef -d iac_load
     elif [[ $- == *i* && -n ${BASH_VERSION-} ]]; then
         complete -r iac_load 2>/dev/null
     fi
     unset -f iac_load iac_reload iac_unload iac_status iac_dump_vars
-    unset -f _iac_warn _iac_find _iac_find_tiers _iac_set_name _iac_complete
+    unset -f _iac_warn _iac_find _iac_find_tiers _iac_set_name _iac_complete _iac_deactivate
 }
 
 function iac_status {
@@ -181,9 +221,16 @@ fi
 
 # Last, and not in a function, where a script's "declare" would stay local.
 _iac_find "$IAC_TIER_DIR/etc/profile.d/" .sh 2>/dev/null
-for _iac_item in "${_iac_found[@]}"; do
+for _iac_item in "${_iac_scripts[@]}" "${_iac_found[@]}" ''; do
     set +eu
-    if [[ ! -f $_iac_item || ! -r $_iac_item ]]; then
+    if [[ $_iac_item == "$IAC_TIER_DIR/conda/envs/"* ]]; then
+        export CONDA_PREFIX="${_iac_item%/etc/conda/activate.d/*}"
+    elif [[ -n ${_iac_prefix[*]} ]]; then
+        export CONDA_PREFIX="$IAC_TIER_DIR/conda/envs/${_iac_prefix[*]}"
+    fi
+    if [[ -z $_iac_item ]]; then
+        break # the prefix is set now, with or without scripts
+    elif [[ ! -f $_iac_item || ! -r $_iac_item ]]; then
         _iac_warn "tierctl: cannot read $_iac_item"
     elif ! \. "$_iac_item"; then
         _iac_warn "tierctl: $_iac_item failed"
@@ -193,3 +240,4 @@ done
 [[ $_iac_options == *e* ]] && set -e || set +e
 [[ $_iac_options == *u* ]] && set -u || set +u
 unset -v _iac_found _iac_item _iac_path _iac_sourced _iac_options
+unset -v _iac_environments _iac_scripts _iac_prefix
