@@ -25,7 +25,7 @@ from damage import (
     untimed,
 )
 from reporters import Heard
-from targets import links, listing
+from targets import links, listing, make_deployment
 from tierctl import history, intent
 from tierctl.doctor import Remedy
 from tierctl.doctor.repairs import Repair
@@ -46,6 +46,10 @@ REMEDIES: dict[Remedy, Damage] = {
         Path(temporary(at.within("staging"))).symlink_to("blue"),
         Path(temporary(at.intent)).touch(),
         scratch_with_files(at),
+    ),
+    Remedy.REMOVE_BUILDS: lambda at: (
+        make_deployment(at, 9, finished=False),
+        Path(at.building(9)).touch(),
     ),
     Remedy.CLOSE_LOCK: lambda at: close_record(at.lock, 0o666),
     Remedy.SHARE: lambda at: (set_group(at, some_group().name), require_root()),

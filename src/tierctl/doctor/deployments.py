@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from typing import NamedTuple
 
-from tierctl.doctor.finding import Finding, note
+from tierctl.deploy import numbering
+from tierctl.doctor.finding import Finding, Remedy, note, problem
 from tierctl.errors import cause_of
 from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import DEPLOYMENTS, Layout, is_deployment_number
@@ -41,15 +42,28 @@ def look(fs: FileSystem, layout: Layout) -> Deployments:
     return found
 
 
+def abandoned(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+    """Yield a finding if interrupted deploys left something."""
+    numbers = numbering.abandoned(fs, layout)
+    if numbers:
+        yield problem(
+            "leftovers",
+            f"an interrupted deploy left: deployment {', '.join(map(str, numbers))}",
+            "It is in nobody's way: the next deploy removes it.",
+            remedy=Remedy.REMOVE_BUILDS,
+        )
+
+
 def examine(fs: FileSystem, layout: Layout, told_of: Container[int | None]) -> Iterator[Finding]:
     """Yield what there is to say of those that no tier shows."""
     found = look(fs, layout)
-    unfinished = [number for number in found.unfinished if number not in told_of]
+    interrupted = numbering.abandoned(fs, layout)
+    unfinished = [n for n in found.unfinished if n not in told_of and n not in interrupted]
     if unfinished:
         yield note(
             SUBJECT,
             f"unfinished deployments: {', '.join(map(str, unfinished))}",
-            "They are being built, or their build was interrupted.",
+            "They are being built, or were made by hand.",
         )
     for number, cause in found.closed.items():
         if number not in told_of:

@@ -21,6 +21,7 @@ class Remedy(Enum):
     DROP_INTENT = "drop the interrupted change"
     CUT_HISTORY = "cut off the torn line"
     REMOVE_LEFTOVER = "remove it"
+    REMOVE_BUILDS = "remove what interrupted deploys left"
     CLOSE_LOCK = "close the lock to others"
     SHARE = "give it to the group"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tierctl.doctor import records, scratch
+from tierctl.doctor import deployments, records, scratch
 from tierctl.doctor.finding import Finding, Remedy, note, problem
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import LINKS, Layout, temporary
@@ -17,6 +17,7 @@ def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     """Yield what could be removed, unless a change is using it just now."""
     if records.change_under_way(fs, layout) is None:
         yield from removable(fs, layout)
+    yield from deployments.abandoned(fs, layout)
     if exists(fs, layout.half_built):
         yield note(
             SUBJECT,

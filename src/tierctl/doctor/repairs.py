@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tierctl import config, control, ending, history, recovery
-from tierctl.doctor import aside, leftovers, permissions, records, scratch
+from tierctl.deploy import numbering
+from tierctl.doctor import aside, deployments, leftovers, permissions, records, scratch
 from tierctl.doctor.finding import Finding, Remedy
 from tierctl.errors import TierctlError, cause_of
 from tierctl.events import Author
@@ -57,6 +58,7 @@ _REPAIRABLE = (
     records.unfinished_change,
     records.torn_history,
     leftovers.removable,
+    deployments.abandoned,
     permissions.unshared,
     permissions.open_lock,
 )
@@ -103,6 +105,9 @@ def _apply(
         case Remedy.REMOVE_LEFTOVER:
             _remove(fs, layout, path)
             return f"removed {shown(path)}"
+        case Remedy.REMOVE_BUILDS:
+            numbers = numbering.remove_unfinished(fs, layout, lock_timeout=0)
+            return f"removed what was left of deployment {', '.join(map(str, numbers))}"
         case Remedy.CLOSE_LOCK:
             fs.set_mode(path, control.lock_mode(fs, layout))
             return f"closed {shown(path)} to others"
