@@ -56,4 +56,5 @@ EVENTS = st.builds(
         st.lists(CONTENTS, max_size=5).map(tuple),
         st.lists(st.integers(1, 999_999), max_size=5).map(tuple),
     ),
+    packages=st.none() | st.dictionaries(st.sampled_from(["added", "removed"]), st.integers(0, 9)),
 )

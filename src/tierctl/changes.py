@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from tierctl import control, history, intent
+from tierctl import control, history, intent, summary
 from tierctl.ending import (
     FULL,
     Outcome,
@@ -129,7 +129,9 @@ def _decide(
     after = request.aim(fs, layout, state, past)
     if after == state:
         return None
-    return new_event(request.kind, author, state, after, request.past_after(past, state, after))
+    past = request.past_after(past, state, after)
+    packages = summary.of_change(fs, layout, state, after)
+    return new_event(request.kind, author, state, after, past, packages)
 
 
 def _perform(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from enum import Enum
 from itertools import zip_longest
 from typing import NamedTuple
@@ -54,6 +56,12 @@ def between(before: Packages, after: Packages) -> list[Change]:
             if kind is not None:
                 changes.append(Change(environment, kind, old.get(key), new.get(key)))
     return changes
+
+
+def counts(changes: Iterable[Change]) -> dict[str, int]:
+    """Return how many differ, by kind."""
+    found = Counter(change.kind.value for change in changes)
+    return {kind.value: found[kind.value] for kind in Kind if found[kind.value]}
 
 
 def _by_name(packages: tuple[Package, ...]) -> dict[tuple[str, bool], Package]:

@@ -39,6 +39,7 @@ class Event(NamedTuple):
 
     ``id`` begins with the time, to the second; ``time`` is UTC, ISO 8601.
     ``before`` is None for a bootstrap. ``past`` is how it stood after this event.
+    ``packages`` says how many differ, by kind, where that is known.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Event(NamedTuple):
     before: State | None
     after: State
     past: Past
+    packages: dict[str, int] | None = None
 
     def moves(self, tier: str) -> bool:
         """Say whether a tier showed something else after this event."""
@@ -60,7 +62,12 @@ class MalformedEvent(ValueError):
 
 
 def new_event(
-    kind: EventKind, author: Author, before: State | None, after: State, past: Past
+    kind: EventKind,
+    author: Author,
+    before: State | None,
+    after: State,
+    past: Past,
+    packages: dict[str, int] | None = None,
 ) -> Event:
     """Return an event that happens now, with an id of its own."""
     now = time.gmtime()
@@ -72,6 +79,7 @@ def new_event(
         before=before,
         after=after,
         past=past,
+        packages=packages,
     )
 
 
@@ -89,6 +97,7 @@ def to_document(event: Event) -> dict[str, Any]:
         "after": state_to_document(event.after),
         "trail": [content.directory for content in event.past.trail],
         "rolled_back": list(event.past.rolled_back),
+        "packages": event.packages,
     }
 
 
@@ -119,6 +128,7 @@ def _event(document: Any) -> Event:  # noqa: ANN401 (whatever a file holds; chec
             tuple(map(_content, _list(document["trail"]))),
             tuple(map(_number, _list(document["rolled_back"]))),
         ),
+        packages=_counts(document["packages"]),
     )
 
 
@@ -178,6 +188,14 @@ def _content(directory: Any) -> Content:  # noqa: ANN401 (as above)
     if head != DEPLOYMENTS or not is_deployment_number(number):
         raise ValueError(f"{directory!r} is no content")
     return Content(directory)
+
+
+def _counts(value: Any) -> dict[str, int] | None:  # noqa: ANN401 (as above)
+    if value is None:
+        return None
+    if not all(isinstance(kind, str) and type(count) is int for kind, count in value.items()):
+        raise TypeError(f"{value!r} does not count packages")
+    return dict(value)
 
 
 def _number(value: Any) -> int:  # noqa: ANN401 (as above)

@@ -89,6 +89,19 @@ class TestBuilding:
         lab.deploy("staging")
         assert "deployments/4" == links(lab.layout)["blue"]
 
+    def test_changes_say_in_short_which_packages_differ(self, lab: Lab) -> None:
+        target = lab.layout.target
+        lab.deploy("staging")
+        run_installed("promote-staging", "-t", target)
+        lab.deploy("staging")
+        lab.want("hello=2.0")
+        assert "packages: 1 upgraded\n" in lab.deploy("staging").out
+        assert "packages: 1 upgraded\n" in run_installed("promote-staging", "-n", "-t", target).out
+        run_installed("promote-staging", "-t", target)
+        assert "packages: 1 downgraded\n" in run_installed("rollback", "-t", target).out
+        newest = run_installed("history", "-t", target, "--json").document["events"][0]
+        assert {"downgraded": 1} == newest["packages"]
+
     def test_a_private_tier_is_made_and_moved(self, lab: Lab) -> None:
         for version, number in (("1.0", 1), ("2.0", 2)):
             lab.want(f"hello={version}")
@@ -224,7 +237,7 @@ class TestInterrupted:
     ) -> None:
         lab.deploy("staging")
         version = 0
-        for pause in [0.05 * n for n in range(1, 12)]:
+        for pause in [0.08 * n for n in range(1, 7)]:
             version = 1 + version % 2
             lab.want(f"hello={version}.0")
             running = subprocess.Popen(

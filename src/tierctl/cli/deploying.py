@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
+from tierctl import difference
+from tierctl.cli import wording
 from tierctl.cli.changing import Teller as TellerOfChange
 from tierctl.cli.output import Call, result, say
 from tierctl.text import size
@@ -45,25 +46,18 @@ class Teller(TellerOfChange):
 
     def planned(self, number: int | None, changed: tuple[Change, ...]) -> None:
         """Show what will differ from what the tier shows now."""
-        counts = Counter(str(change.kind) for change in changed)
-        self.call.facts.update(deployment=number, packages=dict(counts))
+        counts = difference.counts(changed)
+        self.call.facts.update(deployment=number, packages=counts)
         if self.dry_run:
             self._show(changed, counts)
-        elif not self.call.json:
-            say(f"Packages: {summary(counts)}")
 
-    def _show(self, changed: tuple[Change, ...], counts: Counter[str]) -> None:
+    def _show(self, changed: tuple[Change, ...], counts: dict[str, int]) -> None:
         if self.call.json:
             self.call.document(ok=True, changed=True, plan=[_member(each) for each in changed])
         else:
             lines = [_line(each) for each in changed]
-            result("\n".join([*lines, f"packages: {summary(counts)}"]))
+            result("\n".join([*lines, f"packages: {wording.packages(counts)}"]))
         say("Dry run: nothing was changed.")
-
-
-def summary(counts: Counter[str]) -> str:
-    """Return how many packages differ, in a few words."""
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "no changes"
 
 
 def _line(change: Change) -> str:

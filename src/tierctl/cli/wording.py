@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tierctl.rotation import Color, Content, State
@@ -16,8 +17,15 @@ def outcome(done: Outcome) -> list[str]:
     """Return what a change did, or would do: what moves, then by which steps."""
     if done.event is None:
         return [f"nothing to do: {_already(done.after)}"]
-    moves = list(moved(done.before, done.after))
-    return moves + [f"  by: {step}" for step in done.steps]
+    lines = moved(done.before, done.after) + [f"  by: {step}" for step in done.steps]
+    if done.event.packages is not None:
+        lines.append(f"packages: {packages(done.event.packages)}")
+    return lines
+
+
+def packages(counts: Mapping[str, int]) -> str:
+    """Return how many packages differ: ``2 added, 1 upgraded``."""
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "no changes"
 
 
 def moved(before: State, after: State) -> list[str]:
@@ -78,6 +86,7 @@ def event_in_full(event: Event) -> list[str]:
         ("why", event.author.reason),
         ("before", "" if event.before is None else str(event.before)),
         ("after", str(event.after)),
+        ("packages", "" if event.packages is None else packages(event.packages)),
         ("way back", "" if event.past.way_back is None else str(event.past.way_back)),
         ("rolled back", ", ".join(map(str, event.past.rolled_back))),
     ]
