@@ -53,6 +53,7 @@ def types(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure what is promised about speed; prints ratios, passes or fails nothing."""
     install_wheel(session)
+    session.install(*DEPLOY)
     session.run("python", "tests/bench.py", *session.posargs)
 
 

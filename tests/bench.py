@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+import bench_deploy
 from reporters import Heard
 from targets import make_target
 from tierctl import changes, mounts, packages, renameat2
@@ -67,6 +68,11 @@ def main() -> None:
         print(f"{'':48}{'ratio':>7}{'at most':>9}{'ms':>9}{'against':>9}")
         for measurement in measurements(Path(directory)):
             report(measurement)
+        of = bench_deploy.large(Path(directory))
+        for name, limit, run, against in bench_deploy.comparisons(of):
+            report(Measurement(name, limit, run, against, pairs=bench_deploy.PAIRS))
+        for name, limit, value in bench_deploy.sizes(of):
+            print(f"{name:48}{value:7.2f}{limit:9.2f}")
 
 
 def measurements(top: Path) -> Iterator[Measurement]:

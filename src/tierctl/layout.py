@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 INFRASTRUCTURE = "infrastructure"
 CACHE = "conda_package_cache"
+# What channels list, as it was fetched, in the cache.
+REPODATA = "repodata"
 DEPLOYMENTS = "deployments"
 CONTROL = ".tierctl"
 PRODUCTION = "production"

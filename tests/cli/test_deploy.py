@@ -3,9 +3,13 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
+import threading
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ import pytest
 from program import Ended, installed, run_installed
 from targets import links, listing, make_target
 from tierctl.demo.channel import NOARCH, write_package
+from tierctl.deploy import engine
 from tierctl.layout import Layout
 
 pytest.importorskip("rattler")
@@ -49,6 +54,13 @@ class Lab:
     @property
     def deployments(self) -> list[str]:
         return sorted(os.listdir(self.layout.deployments))
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files and says nothing."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
 
 
 @pytest.fixture
@@ -203,6 +215,23 @@ class TestDryRun:
         assert 0 == done.code
         assert "tools: added hello 1.0" in done.out
         assert before == listing(lab.layout.target)
+
+    def test_offline_it_knows_what_the_cache_knows(self, lab: Lab) -> None:
+        write_package(lab.channel, "other", "1", {}, subdir=engine.platform())
+        handler = partial(Quiet, directory=str(lab.channel))
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever).start()
+            (lab.definitions / "environments" / "tools.yaml").write_text(
+                f"channels: ['http://127.0.0.1:{server.server_port}']\ndependencies: [hello=1.0]\n"
+            )
+            assert 0 == lab.deploy("staging").code
+            server.shutdown()
+        done = lab.deploy("dev1", "-n", "--offline")
+        assert (0, "tools: added hello 1.0" in done.out) == (done.code, True), done.err
+        assert 0 == lab.deploy("dev1", "--offline").code
+        shutil.rmtree(f"{lab.layout.cache}/hello-1.0-0")
+        done = lab.deploy("dev2", "--offline")
+        assert (1, True) == (done.code, "hello-1.0-0.tar.bz2 is not in the cache" in done.err)
 
     def test_it_fails_as_the_deploy_would(self, lab: Lab) -> None:
         lab.want("hello=3.0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 
 import click
 
@@ -12,6 +13,7 @@ from tierctl.cli.commands import COMMANDS
 from tierctl.cli.deploying import Teller
 from tierctl.cli.output import Call
 from tierctl.filesystem import OsFileSystem
+from tierctl.layout import REPODATA, Layout
 
 
 @click.command("deploy", short_help=COMMANDS["deploy"])
@@ -52,16 +54,30 @@ def command(
 
     Example: tierctl deploy staging -m "numpy 2"
     """
-    from tierctl.deploy import deploying, engine, tree
+    from tierctl.deploy import engine
 
-    engine.require_installed()
     directory = values.find_definitions(definitions)
     layout = values.find_target(target, None if definitions is None else directory)
-    wish = deploying.Wish(tier, directory, engine.platform(), offline, rebuild, like)
     fs, who = OsFileSystem(), author.current(os.environ, message)
-    teller = Teller(call, tier, dry_run=dry_run)
+    shared = fs.entry(layout.infrastructure, follow=True).group_writes
+    with (
+        _cache(layout, dry_run=dry_run) as cache,
+        engine.started(cache, offline=offline, shared=shared) as run,
+    ):
+        from tierctl.deploy import deploying  # which takes as long as the engine's start
+
+        wish = deploying.Wish(tier, directory, engine.platform(), rebuild, like)
+        teller = Teller(call, tier, dry_run=dry_run)
+        if dry_run:
+            deploying.preview(fs, layout, wish, run, who, teller)
+        else:
+            deploying.deploy(fs, layout, wish, run, who, teller, lock_timeout=lock_timeout)
+
+
+def _cache(layout: Layout, *, dry_run: bool) -> AbstractContextManager[str]:
+    """Return the target's package cache, or for a dry run one with what channels list."""
     if not dry_run:
-        deploying.deploy(fs, layout, wish, who, teller, lock_timeout=lock_timeout)
-        return
-    with tree.scratch() as scratch:
-        deploying.preview(fs, layout, wish, who, teller, scratch)
+        return nullcontext(layout.cache)
+    from tierctl.deploy import tree
+
+    return tree.scratch(holding=f"{layout.cache}/{REPODATA}")

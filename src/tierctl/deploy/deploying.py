@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tierctl import changes, comparing, control, ending, trust
-from tierctl.deploy import building, definitions, engine, numbering, room, unchanged
+from tierctl.deploy import building, definitions, numbering, room, unchanged
 from tierctl.deploy.definitions import Definitions
+from tierctl.deploy.engine import Engine
 from tierctl.deploy.switch import Deployment, link_to_deploy
 from tierctl.deploy.wanted import Build
 from tierctl.difference import Change, between
@@ -37,7 +38,6 @@ class Wish:
     tier: str
     directory: str
     subdir: str
-    offline: bool = False
     rebuild: bool = False
     like: str | None = None
 
@@ -62,6 +62,7 @@ def deploy(
     fs: FileSystem,
     layout: Layout,
     wish: Wish,
+    run: Engine,
     author: Author,
     reporter: Reporter,
     *,
@@ -74,34 +75,37 @@ def deploy(
     seen = shown_by(fs, layout, wish.tier)
     control.ensure(fs, layout)
     _require_cache(fs, layout)
-    with engine.started(layout.cache, offline=wish.offline, shared=_is_shared(fs, layout)) as run:
-        wanted = _prepare(fs, layout, wish, author, run, reporter)
-        if not wish.rebuild and _is_there_already(fs, layout, wish, wanted, seen, reporter):
-            return
-        room.require(layout, wanted.packages)
-        with numbering.reserved(
-            fs, layout, lock_timeout=lock_timeout, spare=not is_private_name(wish.tier)
-        ) as (number, spare):
-            reporter.planned(number, changes_against(fs, layout, seen, wanted))
-            reporter.begun(f"Building deployment {number}")
-            building.build(fs, layout, number, wanted, run)
-            request = Deployment(wish.tier, number, spare)
-            watching = _Watching(reporter, wish.tier, number, seen)
-            changes.carry_out(fs, layout, request, author, watching, lock_timeout=lock_timeout)
+    wanted = _prepare(fs, layout, wish, author, run, reporter)
+    if not wish.rebuild and _is_there_already(fs, layout, wish, wanted, seen, reporter):
+        return
+    room.require(layout, wanted.packages)
+    with numbering.reserved(
+        fs, layout, lock_timeout=lock_timeout, spare=not is_private_name(wish.tier)
+    ) as (number, spare):
+        reporter.planned(number, changes_against(fs, layout, seen, wanted))
+        reporter.begun(f"Building deployment {number}")
+        building.build(fs, layout, number, wanted, run)
+        request = Deployment(wish.tier, number, spare)
+        watching = _Watching(reporter, wish.tier, number, seen)
+        changes.carry_out(fs, layout, request, author, watching, lock_timeout=lock_timeout)
 
 
 def preview(
-    fs: FileSystem, layout: Layout, wish: Wish, author: Author, reporter: Reporter, cache: str
+    fs: FileSystem,
+    layout: Layout,
+    wish: Wish,
+    run: Engine,
+    author: Author,
+    reporter: Reporter,
 ) -> None:
-    """Report what ``deploy`` would do, or raise as it would; writes nothing but to ``cache``."""
+    """Report what ``deploy`` would do, or raise as it would; the engine has a scratch cache."""
     control.require_writable(fs, layout)
     seen = shown_by(fs, layout, wish.tier)
-    with engine.started(cache, offline=wish.offline) as run:
-        wanted = _prepare(fs, layout, wish, author, run, reporter)
-        if not wish.rebuild and _is_there_already(fs, layout, wish, wanted, seen, reporter):
-            return
-        room.require(layout, wanted.packages)
-        reporter.planned(None, changes_against(fs, layout, seen, wanted))
+    wanted = _prepare(fs, layout, wish, author, run, reporter)
+    if not wish.rebuild and _is_there_already(fs, layout, wish, wanted, seen, reporter):
+        return
+    room.require(layout, wanted.packages)
+    reporter.planned(None, changes_against(fs, layout, seen, wanted))
 
 
 def shown_by(fs: FileSystem, layout: Layout, tier: str) -> Content | None:
@@ -137,7 +141,7 @@ def _prepare(
     layout: Layout,
     wish: Wish,
     author: Author,
-    run: engine.Engine,
+    run: Engine,
     reporter: Reporter,
 ) -> Build:
     """Read the definitions, and have them solved or the locks of a deployment read."""
@@ -209,10 +213,6 @@ class _Watching:
                 f"deploy began; it shows deployment {self._number} now"
             )
         self._reporter.done(outcome)
-
-
-def _is_shared(fs: FileSystem, layout: Layout) -> bool:
-    return fs.entry(layout.control).group_writes
 
 
 def _require_cache(fs: FileSystem, layout: Layout) -> None:

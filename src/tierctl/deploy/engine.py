@@ -9,12 +9,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from tierctl.deploy.environments import Environment
 from tierctl.errors import TierctlError
 from tierctl.packages import Package, Packages
 from tierctl.text import shown
+
+if TYPE_CHECKING:  # the worker is started before all that is imported which reads definitions
+    from tierctl.deploy.environments import Environment
 
 # What the engine needs of the caller's environment: how to reach a channel. Its
 # home is not there, so nothing of the caller's settings or passwords is read.

@@ -145,10 +145,15 @@ def _going(top: str) -> str:
 
 
 @contextmanager
-def scratch() -> Iterator[str]:
-    """Have a directory of one's own that is removed afterwards, whatever is in it."""
+def scratch(holding: str = "") -> Iterator[str]:
+    """Have a directory of one's own that is removed afterwards, whatever is in it.
+
+    It holds a copy of the directory ``holding`` if that is there.
+    """
     directory = tempfile.mkdtemp(prefix="tierctl-")
     try:
+        if holding and paths.isdir(holding):
+            shutil.copytree(holding, paths.join(directory, paths.basename(holding)))
         yield directory
     finally:
         remove(directory)

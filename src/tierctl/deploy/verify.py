@@ -7,6 +7,8 @@ import os
 import stat
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from os import path as paths
 from typing import Any
 
@@ -51,13 +53,16 @@ _LONGEST_LOAD_S = 60
 
 def profiles_load(top: str) -> None:
     """Raise ``Incomplete`` unless each shell that is installed can load the tier at ``top``."""
-    problems = [
-        f"{shell} cannot load etc/{profile}: {wrong}"
-        for shell, (profile, options, script) in _SHELLS.items()
-        if (wrong := _why_not([shell, *options, script, f"{top}/etc/{profile}", top]))
-    ]
+    with ThreadPoolExecutor() as at_once:
+        problems = list(filter(None, at_once.map(_why_not_in, _SHELLS, repeat(top))))
     if problems:
         raise Incomplete(top, problems)
+
+
+def _why_not_in(shell: str, top: str) -> str:
+    profile, options, script = _SHELLS[shell]
+    wrong = _why_not([shell, *options, script, f"{top}/etc/{profile}", top])
+    return f"{shell} cannot load etc/{profile}: {wrong}" if wrong else ""
 
 
 def _why_not(command: list[str]) -> str:

@@ -33,6 +33,8 @@ from rattler import (
 )
 from rattler.exceptions import GatewayError, InvalidMatchSpecError, SolverError
 
+from tierctl.layout import REPODATA
+
 _BLOCK_BYTES = 1 << 20
 # A lock file is of one environment, which it calls so.
 _ENVIRONMENT = "default"
@@ -70,7 +72,7 @@ def _do(asked: dict[str, Any], records: Records) -> Records:
 async def _solve(asked: dict[str, Any]) -> Records:
     """Solve all environments at once; answer with their packages, or with all that is wrong."""
     gateway = Gateway(
-        cache_dir=Path(asked["cache"], "repodata"),
+        cache_dir=Path(asked["cache"], REPODATA),
         default_config=SourceConfig(
             sharded_enabled=False,
             cache_action="force-cache-only" if asked["offline"] else "cache-or-fetch",
