@@ -32,6 +32,9 @@ _PASSED_ON = (
     "TMPDIR",
 )
 _NO_HOME = "/nonexistent"
+# What uname(2) calls a host, and what conda does.
+_SYSTEMS = {"Linux": "linux", "Darwin": "osx"}
+_MACHINES = {"x86_64": "64"}
 
 
 class EngineMissing(TierctlError):
@@ -70,10 +73,9 @@ def require_installed() -> None:
 
 def platform() -> str:
     """Return conda's word for this host: ``linux-64``."""
-    machine = os.uname().machine
-    if sys.platform == "darwin":
-        return "osx-arm64" if machine == "arm64" else "osx-64"
-    return {"x86_64": "linux-64"}.get(machine, f"linux-{machine}")
+    host = os.uname()
+    system = _SYSTEMS.get(host.sysname, host.sysname.lower())
+    return f"{system}-{_MACHINES.get(host.machine, host.machine)}"
 
 
 @contextmanager
