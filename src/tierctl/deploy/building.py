@@ -33,13 +33,13 @@ def build(fs: FileSystem, layout: Layout, number: int, wanted: Build, engine: En
     _write_logs(top, wanted)
     prefixes = {name: f"{top}/conda/envs/{name}" for name in wanted.packages}
     engine.install(prefixes)
-    for name, prefix in prefixes.items():
-        verify.environment(prefix, len(wanted.packages[name]))
-    verify.profiles_load(top)
     engine.lock({name: layout.lock_record(directory, name) for name in wanted.packages})
     listed = packages.to_document(wanted.packages)
     tree.write_new(layout.packages_record(directory), _encoded(listed))
-    tree.seal(top, open_below="meta")
+    sizes = tree.seal(top, open_below="meta")
+    for name, prefix in prefixes.items():
+        verify.environment(prefix, len(wanted.packages[name]), sizes)
+    verify.profiles_load(top)
     tree.flush(top)
     _finish(fs, layout, directory, _record(number, wanted))
 

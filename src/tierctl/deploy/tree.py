@@ -27,6 +27,10 @@ _GOING = ".going"
 _BLOCK_BYTES = 512
 
 
+# What a tree holds, by absolute path: the size in bytes of each file, None for all else.
+Sizes = dict[str, int | None]
+
+
 def make_directories(top: str, names: Iterable[str]) -> None:
     """Make directories in a tree, where some may be already."""
     for name in names:
@@ -62,27 +66,34 @@ def _copy_file(item: Item, path: str) -> None:
         os.fchmod(written.fileno(), 0o755 if item.mode & stat.S_IXUSR else 0o644)
 
 
-def seal(top: str, *, open_below: str = "") -> None:
-    """Let everyone read a tree and nobody make or remove names in it.
+def seal(top: str, *, open_below: str = "") -> Sizes:
+    """Let everyone read a tree and nobody make or remove names in it; return what it holds.
 
     The directory ``open_below`` in it stays open to its owner. Files are linked
     to the package cache: a mode is changed only where somebody could not read
     the file, never to take a right away.
     """
     left_open = paths.join(top, open_below) if open_below else ""
-    for path, _, names, directory in os.fwalk(top, topdown=False):
-        for name in names:
-            _make_readable(name, directory)
+    sizes: Sizes = {}
+    for path, directories, names, directory in os.fwalk(top, topdown=False):
+        sizes.update((f"{path}/{name}", None) for name in directories)
+        sizes.update((f"{path}/{name}", _made_readable(name, directory)) for name in names)
         os.fchmod(directory, _OWNER_WRITES if path == left_open else _EVERYONE_ENTERS)
+    return sizes
 
 
-def _make_readable(name: str, directory: int) -> None:
-    mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+def _made_readable(name: str, directory: int) -> int | None:
+    """Have everyone read a file, and return its size; None for what is no regular file."""
+    found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    mode = found.st_mode
+    if not stat.S_ISREG(mode):
+        return None
     wanted = mode | _EVERYONE_READS
     if mode & stat.S_IXUSR:
         wanted |= _EXECUTABLE
-    if stat.S_ISREG(mode) and wanted != mode:
+    if wanted != mode:
         os.chmod(name, stat.S_IMODE(wanted), dir_fd=directory)
+    return found.st_size
 
 
 def remove(top: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from itertools import repeat
 from os import path as paths
 from typing import Any
 
+from tierctl.deploy.tree import Sizes
 from tierctl.errors import TierctlError
 from tierctl.text import shown
 
@@ -91,18 +91,23 @@ def _why_not(command: list[str]) -> str:
     return "" if done.returncode == 0 else f"exit code {done.returncode}, {last or 'no message'}"
 
 
-def environment(prefix: str, packages: int) -> None:
-    """Raise ``Incomplete`` unless each file of so many packages is there with the right size."""
+def environment(prefix: str, packages: int, sizes: Sizes) -> None:
+    """Raise ``Incomplete`` unless each file of so many packages is there with the right size.
+
+    ``sizes`` is what was found there.
+    """
     meta = paths.join(prefix, "conda-meta")
     records = [name for name in os.listdir(meta) if name.endswith(".json")]
-    problems = [problem for name in records for problem in _wrong(prefix, paths.join(meta, name))]
+    problems = [
+        problem for name in records for problem in _wrong(prefix, paths.join(meta, name), sizes)
+    ]
     if len(records) != packages:
         problems.insert(0, f"{len(records)} packages are there, {packages} were to be")
     if problems:
         raise Incomplete(prefix, problems)
 
 
-def _wrong(prefix: str, record: str) -> Iterator[str]:
+def _wrong(prefix: str, record: str, sizes: Sizes) -> Iterator[str]:
     try:
         with open(record, "rb") as file:
             files = json.load(file)["paths_data"]["paths"]
@@ -110,17 +115,16 @@ def _wrong(prefix: str, record: str) -> Iterator[str]:
         yield f"{shown(paths.basename(record))} cannot be read: {error}"
         return
     for file in files:
-        if wrong := _wrong_file(prefix, file):
+        if wrong := _wrong_file(prefix, file, sizes):
             yield f"{shown(file['_path'])} {wrong}"
 
 
-def _wrong_file(prefix: str, file: dict[str, Any]) -> str:
-    try:
-        found = os.lstat(paths.join(prefix, file["_path"]))
-    except OSError as error:
-        return f"is missing: {error.strerror}"
-    size = file.get("size_in_bytes")
+def _wrong_file(prefix: str, file: dict[str, Any], sizes: Sizes) -> str:
+    path = f"{prefix}/{file['_path']}"
+    if path not in sizes:
+        return "is missing"
+    found, size = sizes[path], file.get("size_in_bytes")
     # The prefix is written into such a file: its size is another one.
-    if size is None or file.get("file_mode") == "text" or not stat.S_ISREG(found.st_mode):
+    if None in (found, size) or file.get("file_mode") == "text":
         return ""
-    return "" if found.st_size == size else f"has {found.st_size} bytes instead of {size}"
+    return "" if found == size else f"has {found} bytes instead of {size}"
