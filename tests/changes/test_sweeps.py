@@ -496,8 +496,8 @@ FEWEST_POINTS = {
     (rollback_of_color, TWO_RENAMES): 7000,
     (deploy, EXCHANGE): 1000,
     (deploy_of_private_tier, EXCHANGE): 1000,
-    (adoption, EXCHANGE): 1000,
-    (adoption, TWO_RENAMES): 1000,
+    (adoption, EXCHANGE): 300,
+    (adoption, TWO_RENAMES): 300,
 }
 
 
@@ -507,7 +507,8 @@ def test_whatever_stops_it_and_stops_it_again_the_next_command_ends_it(
 ) -> None:
     """See ``Sweep``."""
     sweep = Sweep(scenario(build, exchanges=exchanges))
-    sweep.run()
+    # What an adoption does besides is done after the switch, again and again: once is enough.
+    sweep.run(depth=1 if build is adoption else 2)
     assert sweep.points > FEWEST_POINTS[build, exchanges]
 
 
