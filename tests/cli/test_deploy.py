@@ -19,6 +19,7 @@ from targets import links, listing, make_target
 from tierctl.demo.channel import NOARCH, write_package
 from tierctl.deploy import engine
 from tierctl.layout import Layout
+from tools import require_root
 
 pytest.importorskip("rattler")
 
@@ -187,6 +188,20 @@ class TestRefusing:
         done = lab.deploy("staging")
         assert 1 == done.code
         assert "hello" in done.err
+        assert "blue" not in links(lab.layout)
+
+    def test_definitions_that_others_could_have_written_are_not_built(self, lab: Lab) -> None:
+        script = lab.definitions / "tier" / "etc" / "profile.d" / "own.sh"
+        script.parent.mkdir(parents=True)
+        script.write_text("touch /tmp/never\n")
+        for wrong, reason in (
+            (lambda: script.chmod(0o666), "can be written by everybody"),
+            (lambda: (require_root(), os.chown(script, 10061, 10061)), "belongs to user 10061"),
+        ):
+            script.chmod(0o644)
+            wrong()
+            done = lab.deploy("staging")
+            assert (1, True) == (done.code, reason in done.err), done.err
         assert "blue" not in links(lab.layout)
 
     def test_a_pip_section_is_not_passed_over(self, lab: Lab) -> None:

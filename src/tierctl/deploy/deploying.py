@@ -6,7 +6,9 @@ looked at again when the lock is taken for the switch.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from os import path as paths
 from typing import Protocol
 
 from tierctl import changes, comparing, control, ending, trust
@@ -16,7 +18,7 @@ from tierctl.deploy.engine import Engine
 from tierctl.deploy.switch import Deployment, link_to_deploy
 from tierctl.deploy.wanted import Build
 from tierctl.difference import Change, between
-from tierctl.errors import NoSuchTier, NotWritable
+from tierctl.errors import NoSuchTier, NotWritable, Untrusted
 from tierctl.events import Author, Event, EventKind
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import Layout, is_private_name
@@ -147,12 +149,31 @@ def _prepare(
     """Read the definitions, and have them solved or the locks of a deployment read."""
     found = definitions.read(wish.directory, wish.subdir, run.wrong_spec)
     definitions.require_supported(found)
+    _require_trusted(fs, layout, found)
     if wish.like is not None:
         locks = _locks(fs, layout, found, wish.like)
         return Build(found, run.like(found.environments, wish.subdir, locks), author)
     if found.environments:
         reporter.begun("Solving " + ", ".join(wanted.name for wanted in found.environments))
     return Build(found, run.solve(found.environments, wish.subdir), author)
+
+
+def _require_trusted(fs: FileSystem, layout: Layout, found: Definitions) -> None:
+    """Raise ``Untrusted`` for a file that others could have written.
+
+    The scripts among them run when the build is tried out: as root only what
+    root wrote.
+    """
+    files = [paths.realpath(environment.place.file) for environment in found.environments]
+    files += [item.source for item in found.overlay if item.is_file]
+    for path in files:
+        entry = trust.require(fs, layout, path)
+        if os.geteuid() == 0 and entry.uid != 0:
+            raise Untrusted(
+                path,
+                f"belongs to user {entry.uid}, and root builds only what root wrote",
+                "Deploy as that user; or give root a clone of its own.",
+            )
 
 
 def _locks(fs: FileSystem, layout: Layout, found: Definitions, like: str) -> dict[str, str]:
