@@ -21,7 +21,7 @@ def observe(
     ``InvalidLink`` where a tier or color is not what it has to be.
     """
     staging = _color(fs, layout.within(STAGING))
-    adopted = adopting if _is_adopted(fs, layout, adopting) else None
+    adopted = None if adopting is None else _adopted(fs, layout, adopting)
     return State(
         production=_color(fs, layout.within(PRODUCTION)),
         staging=staging or validate_symlink_target(layout.within(STAGING), fs),
@@ -37,9 +37,10 @@ def observe_for(fs: FileSystem, layout: Layout, state: State) -> State:
     return observe(fs, layout, dict(state.private), adopting=state.adopted)
 
 
-def _is_adopted(fs: FileSystem, layout: Layout, number: int | None) -> bool:
+def _adopted(fs: FileSystem, layout: Layout, number: int) -> int | None:
+    """Return the number if a directory has it, and not only the link that is to make way."""
     path = layout.within(f"{DEPLOYMENTS}/{number}")
-    return number is not None and exists(fs, path) and fs.entry(path).kind is Kind.DIRECTORY
+    return number if exists(fs, path) and fs.entry(path).kind is Kind.DIRECTORY else None
 
 
 def _content(fs: FileSystem, layout: Layout, color: str, adopted: int | None) -> Content:

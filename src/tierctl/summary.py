@@ -27,8 +27,8 @@ def of_change(fs: FileSystem, layout: Layout, before: State, after: State) -> Co
 def _between(
     fs: FileSystem, layout: Layout, old: Content | None, new: Content | None
 ) -> Counts | None:
-    if old is None or new is None:
-        return None
+    if old is None or new is None or old.deployment is None or new.deployment is None:
+        return None  # of a plain directory no packages are listed
     try:
         if not all(exists(fs, layout.packages_record(each.directory)) for each in (old, new)):
             return None
