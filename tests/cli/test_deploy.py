@@ -11,6 +11,7 @@ import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -39,8 +40,11 @@ class Lab:
         self.want("hello=1.0")
 
     def want(self, spec: str) -> None:
+        self.want_from(self.channel.as_uri(), spec)
+
+    def want_from(self, url: str, spec: str) -> None:
         (self.definitions / "environments" / "tools.yaml").write_text(
-            f"channels: [{self.channel.as_uri()}]\ndependencies: [{spec}]\n"
+            f"channels: ['{url}']\ndependencies: [{spec}]\n"
         )
 
     def command(self, *words: str) -> list[str]:
@@ -62,6 +66,65 @@ class Quiet(SimpleHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
+
+
+class Served:
+    """A channel over http, on the loopback."""
+
+    handler: type[Quiet] = Quiet
+
+    def __init__(self, channel: Path) -> None:
+        handler = partial(self.handler, directory=str(channel))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Hanging(Served):
+    """One that never sends an archive."""
+
+    def __init__(self, channel: Path) -> None:
+        self._asked, self._over = threading.Event(), threading.Event()
+        hanging = self
+
+        class Handler(Quiet):
+            def do_GET(self) -> None:
+                if self.path.endswith(".tar.bz2"):
+                    hanging._asked.set()
+                    hanging._over.wait()
+                else:
+                    super().do_GET()
+
+        self.handler = Handler
+        super().__init__(channel)
+
+    def wait_for_an_archive(self) -> None:
+        """Wait until somebody asks for one."""
+        assert self._asked.wait(20)
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        super().__exit__(*error)
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+def is_running(pid: int) -> bool:
+    """Say whether a process is there, and has not just ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 @pytest.fixture
@@ -233,14 +296,9 @@ class TestDryRun:
 
     def test_offline_it_knows_what_the_cache_knows(self, lab: Lab) -> None:
         write_package(lab.channel, "other", "1", {}, subdir=engine.platform())
-        handler = partial(Quiet, directory=str(lab.channel))
-        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-            threading.Thread(target=server.serve_forever).start()
-            (lab.definitions / "environments" / "tools.yaml").write_text(
-                f"channels: ['http://127.0.0.1:{server.server_port}']\ndependencies: [hello=1.0]\n"
-            )
+        with Served(lab.channel) as server:
+            lab.want_from(server.url, "hello=1.0")
             assert 0 == lab.deploy("staging").code
-            server.shutdown()
         done = lab.deploy("dev1", "-n", "--offline")
         assert (0, "tools: added hello 1.0" in done.out) == (done.code, True), done.err
         assert 0 == lab.deploy("dev1", "--offline").code
@@ -301,6 +359,22 @@ class TestInterrupted:
         for name in lab.deployments:
             assert name.isdigit()
             assert Path(lab.layout.deployment_record(f"deployments/{name}")).exists()
+
+    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+    def test_its_engine_ends_with_it(self, lab: Lab, number: signal.Signals) -> None:
+        with Hanging(lab.channel) as server:
+            lab.want_from(server.url, "hello=1.0")
+            running = subprocess.Popen(lab.command("staging"), stderr=subprocess.DEVNULL)
+            server.wait_for_an_archive()
+            (worker,) = children(running.pid)
+            running.send_signal(number)
+            running.wait()
+            deadline = time.monotonic() + 10
+            while is_running(worker):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        lab.want("hello=1.0")
+        assert 0 == lab.deploy("staging").code
 
     def test_two_at_once_both_build_and_end_one_after_the_other(self, lab: Lab) -> None:
         running = [

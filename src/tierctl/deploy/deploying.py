@@ -7,6 +7,7 @@ looked at again when the lock is taken for the switch.
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import dataclass
 from os import path as paths
 from typing import Protocol
@@ -81,9 +82,11 @@ def deploy(
     if not wish.rebuild and _is_there_already(fs, layout, wish, wanted, seen, reporter):
         return
     room.require(layout, wanted.packages)
-    with numbering.reserved(
+    taken = numbering.reserved(
         fs, layout, lock_timeout=lock_timeout, spare=not is_private_name(wish.tier)
-    ) as (number, spare):
+    )
+    # The engine ends first: it must not write on where a build that failed is being removed.
+    with taken as (number, spare), closing(run):
         reporter.planned(number, changes_against(fs, layout, seen, wanted))
         reporter.begun(f"Building deployment {number}")
         building.build(fs, layout, number, wanted, run)

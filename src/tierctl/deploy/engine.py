@@ -7,9 +7,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from tierctl.errors import TierctlError
 from tierctl.packages import Package, Packages
@@ -96,28 +96,32 @@ def started(cache: str, *, offline: bool = False, shared: bool = False) -> Itera
         env={**environment, "HOME": _NO_HOME},
         umask=0o002 if shared else 0o022,
     )
-    try:
-        assert worker.stdin is not None  # noqa: S101 (pipes, as asked for above)
-        assert worker.stdout is not None  # noqa: S101 (as above)
-        yield Engine(worker.stdin, worker.stdout, cache, offline=offline)
-    finally:
-        worker.kill()  # whatever it is at: what it leaves is nobody's yet
-        worker.communicate()
+    with closing(Engine(worker, cache, offline=offline)) as engine:
+        yield engine
 
 
 class Engine:
     """Asks the worker; ``solve`` comes before ``install``."""
 
-    def __init__(
-        self, questions: IO[bytes], answers: IO[bytes], cache: str, *, offline: bool
-    ) -> None:
-        self._questions = questions
-        self._answers = answers
+    def __init__(self, worker: subprocess.Popen[bytes], cache: str, *, offline: bool) -> None:
+        assert worker.stdin is not None  # noqa: S101 (pipes, as asked for in started)
+        assert worker.stdout is not None  # noqa: S101 (as above)
+        self._worker = worker
+        self._questions = worker.stdin
+        self._answers = worker.stdout
         self._cache = cache
         self._offline = offline
         self._subdir = ""
         self._specs: dict[str, Sequence[str]] = {}
         self._channels: dict[str, Sequence[str]] = {}
+
+    def close(self) -> None:
+        """End the worker, whatever it is at, and wait until it writes nothing any more."""
+        self._worker.kill()
+        self._worker.wait()
+        self._answers.close()
+        with suppress(BrokenPipeError):  # half a question
+            self._questions.close()
 
     def wrong_spec(self, spec: str) -> str:
         """Say what is wrong with a match spec, or nothing."""

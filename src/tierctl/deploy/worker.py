@@ -12,9 +12,12 @@ import asyncio
 import hashlib
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterable
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
@@ -43,14 +46,28 @@ Records = dict[str, list[RepoDataRecord]]
 
 
 def main() -> NoReturn:
-    """Serve until stdin ends."""
-    records: Records = {}
+    """Serve until stdin ends, which it does at the latest with whoever asks.
+
+    Then it ends at once, also in the middle of an answer: what it builds is
+    about to be removed.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks has got it, too, and decides
+    questions: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_serve, args=[questions], daemon=True).start()
     for line in sys.stdin.buffer:
+        questions.put(line)
+    os._exit(0)
+
+
+def _serve(questions: SimpleQueue[bytes]) -> NoReturn:
+    """Answer one question after the other."""
+    records: Records = {}
+    while True:
+        line = questions.get()
         try:
             records = _do(json.loads(line), records)
         except BaseException as error:  # noqa: BLE001 (an engine that panics is one, too)
             _answer(failed={"engine": _text(error)})
-    os._exit(0)
 
 
 def _do(asked: dict[str, Any], records: Records) -> Records:

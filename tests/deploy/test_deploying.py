@@ -1,0 +1,38 @@
+"""A deploy as a whole: what happens when its build does not end well."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pytest_mock import MockerFixture
+
+from targets import make_target
+from tierctl.demo.channel import SUBDIR
+from tierctl.deploy import building, deploying
+from tierctl.deploy.engine import Engine
+from tierctl.events import Author
+from tierctl.filesystem import OsFileSystem
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_the_engine_has_ended_before_what_it_wrote_is_removed(
+    tmp_path: Path, mocker: MockerFixture, error: type[BaseException]
+) -> None:
+    layout = make_target(tmp_path / "lab")
+    (tmp_path / "definitions" / "tier" / "bin").mkdir(parents=True)
+    engine = mocker.create_autospec(Engine, instance=True)
+    engine.solve.return_value = {}
+    there_at_the_end: list[str] = []
+    engine.close.side_effect = lambda: there_at_the_end.extend(os.listdir(layout.deployments))
+    mocker.patch.object(building, "build", side_effect=error)
+    with pytest.raises(error):
+        deploying.deploy(
+            OsFileSystem(),
+            layout,
+            deploying.Wish("dev1", str(tmp_path / "definitions"), SUBDIR),
+            engine,
+            Author("ada", "lab", ""),
+            mocker.Mock(),
+            lock_timeout=5,
+        )
+    assert (["1"], []) == (there_at_the_end, os.listdir(layout.deployments))
