@@ -6,125 +6,19 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 import time
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Self
 
 import pytest
 
-from program import Ended, installed, run_installed
-from targets import links, listing, make_target
+from lab import Hanging, Lab, Served, children, is_running
+from program import run_installed
+from targets import links, listing
 from tierctl.demo.channel import NOARCH, write_package
 from tierctl.deploy import engine
-from tierctl.layout import Layout
 from tools import require_root
 
 pytest.importorskip("rattler")
-
-
-class Lab:
-    """A target, and definitions of one environment from a channel of its own."""
-
-    def __init__(self, place: Path) -> None:
-        self.layout: Layout = make_target(place / "lab")
-        self.channel = place / "channel"
-        self.definitions = place / "definitions"
-        for version in ("1.0", "2.0"):
-            files = {"bin/hello": f"#!/bin/sh\necho hello {version}\n"}
-            write_package(self.channel, "hello", version, files, subdir=NOARCH)
-        (self.definitions / "environments").mkdir(parents=True)
-        (self.definitions / "tierctl.toml").write_text('target = "../lab"\n')
-        self.want("hello=1.0")
-
-    def want(self, spec: str) -> None:
-        self.want_from(self.channel.as_uri(), spec)
-
-    def want_from(self, url: str, spec: str) -> None:
-        (self.definitions / "environments" / "tools.yaml").write_text(
-            f"channels: ['{url}']\ndependencies: [{spec}]\n"
-        )
-
-    def command(self, *words: str) -> list[str]:
-        return [installed(), "deploy", *words, "--definitions", str(self.definitions)]
-
-    def deploy(self, *words: str) -> Ended:
-        return run_installed("deploy", *words, "--definitions", str(self.definitions))
-
-    def runs(self, tier: str) -> str:
-        return run_installed("run", "-t", self.layout.target, tier, "hello").out
-
-    @property
-    def deployments(self) -> list[str]:
-        return sorted(os.listdir(self.layout.deployments))
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    """Serves files and says nothing."""
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
-class Served:
-    """A channel over http, on the loopback."""
-
-    handler: type[Quiet] = Quiet
-
-    def __init__(self, channel: Path) -> None:
-        handler = partial(self.handler, directory=str(channel))
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever).start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-class Hanging(Served):
-    """One that never sends an archive."""
-
-    def __init__(self, channel: Path) -> None:
-        self._asked, self._over = threading.Event(), threading.Event()
-        hanging = self
-
-        class Handler(Quiet):
-            def do_GET(self) -> None:
-                if self.path.endswith(".tar.bz2"):
-                    hanging._asked.set()
-                    hanging._over.wait()
-                else:
-                    super().do_GET()
-
-        self.handler = Handler
-        super().__init__(channel)
-
-    def wait_for_an_archive(self) -> None:
-        """Wait until somebody asks for one."""
-        assert self._asked.wait(20)
-
-    def __exit__(self, *error: object) -> None:
-        self._over.set()
-        super().__exit__(*error)
-
-
-def children(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
-    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
-
-
-def is_running(pid: int) -> bool:
-    """Say whether a process is there, and has not just ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 @pytest.fixture
@@ -266,15 +160,6 @@ class TestRefusing:
             done = lab.deploy("staging")
             assert (1, True) == (done.code, reason in done.err), done.err
         assert "blue" not in links(lab.layout)
-
-    def test_a_pip_section_is_not_passed_over(self, lab: Lab) -> None:
-        write_package(lab.channel, "python", "3.11", {"bin/python": ""}, subdir=NOARCH)
-        lab.want("python, pip: [x]")
-        (lab.definitions / "environments" / "tools.yaml").write_text(
-            f"channels: [{lab.channel.as_uri()}]\ndependencies:\n- python\n- pip:\n  - x\n"
-        )
-        done = lab.deploy("staging")
-        assert (1, True) == (done.code, "has a pip section" in done.err)
 
     def test_like_one_without_locks_is_told(self, lab: Lab) -> None:
         done = lab.deploy("staging", "--like", "production")

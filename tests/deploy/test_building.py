@@ -21,6 +21,7 @@ from tierctl.errors import Locked
 from tierctl.events import Author, EventKind, new_event
 from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
+from tierctl.packages import Package
 from tierctl.past import Past
 from tierctl.rotation import Color, Content, State
 from tools import as_user, require_root
@@ -265,8 +266,11 @@ class TestNumbers:
         assert 0o2775 == os.stat(layout.deployments).st_mode & 0o7777
 
 
+HELD = [Package("base", "1", channel="c"), Package("hello", "1.0", channel="c")]
+
+
 def verified(prefix: str) -> None:
-    environment(prefix, 2, tree.seal(prefix))
+    environment(prefix, HELD, tree.seal(prefix))
 
 
 class TestVerifying:

@@ -57,7 +57,7 @@ def write_package(
     archive = channel / subdir / f"{name}-{version}-{build}.tar.bz2"
     archive.parent.mkdir(parents=True, exist_ok=True)
     archive.write_bytes(_archive({**info, **files}))
-    _list(channel, archive, index, sha256)
+    list_archive(channel, archive, index, sha256)
     return archive
 
 
@@ -72,7 +72,10 @@ def _archive(files: Mapping[str, str]) -> bytes:
     return bz2.compress(data.getvalue())
 
 
-def _list(channel: Path, archive: Path, index: dict[str, object], sha256: str) -> None:
+def list_archive(
+    channel: Path, archive: Path, index: Mapping[str, object], sha256: str = ""
+) -> None:
+    """Have a channel list an archive, with another ``sha256`` if one is given."""
     data = archive.read_bytes()
     for subdir in {archive.parent.name, NOARCH}:
         repodata = channel / subdir / "repodata.json"

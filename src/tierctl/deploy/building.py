@@ -16,6 +16,7 @@ from tierctl.deploy.engine import Engine
 from tierctl.deploy.wanted import Build, digest
 from tierctl.filesystem import FileSystem
 from tierctl.layout import DEPLOYMENTS, TIER_DIRECTORIES, Layout
+from tierctl.packages import Package
 from tierctl.text import shown
 
 SCHEMA = 1
@@ -38,7 +39,7 @@ def build(fs: FileSystem, layout: Layout, number: int, wanted: Build, engine: En
     tree.write_new(layout.packages_record(directory), _encoded(listed))
     sizes = tree.seal(top, open_below="meta")
     for name, prefix in prefixes.items():
-        verify.environment(prefix, len(wanted.packages[name]), sizes)
+        verify.environment(prefix, wanted.packages[name], sizes)
     verify.profiles_load(top)
     tree.flush(top)
     _finish(fs, layout, directory, _record(number, wanted))
@@ -61,14 +62,17 @@ def _write_logs(top: str, wanted: Build) -> None:
             f"environment {environment.name}, from {environment.place}",
             *(f"channel {channel}" for channel in environment.channels),
             *(f"wanted {spec}" for spec in environment.specs),
-            *(
-                f"install {package.name} {package.version} {package.build} "
-                f"from {package.channel}/{package.subdir}, sha256 {package.sha256}"
-                for package in sorted(wanted.packages[environment.name])
-            ),
+            *(f"wanted of pip {line}" for line in environment.pip),
+            *(f"install {_described(each)}" for each in sorted(wanted.packages[environment.name])),
         ]
         text = "".join(f"{shown(line)}\n" for line in lines)
         tree.write_new(f"{top}/logs/{environment.name}.log", text.encode())
+
+
+def _described(package: Package) -> str:
+    source = f"{package.channel}/{package.subdir}" if package.channel else "the index"
+    words = filter(None, (package.name, package.version, package.build))
+    return f"{' '.join(words)} from {source}, sha256 {package.sha256}"
 
 
 def _finish(fs: FileSystem, layout: Layout, directory: str, record: Mapping[str, Any]) -> None:
@@ -94,7 +98,7 @@ def _record(number: int, wanted: Build) -> dict[str, Any]:
         "digest": digest(wanted),
         "environments": {name: len(found) for name, found in wanted.packages.items()},
         "tierctl": __version__,
-        "engine": f"py-rattler {version('py-rattler')}",
+        "engine": f"py-rattler {version('py-rattler')}, uv {version('uv')}",
     }
 
 

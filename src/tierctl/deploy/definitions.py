@@ -57,16 +57,6 @@ def read(directory: str, subdir: str, wrong_spec: WrongSpec) -> Definitions:
     return Definitions(directory, ordered, items)
 
 
-def require_supported(found: Definitions) -> None:
-    """Raise ``BadDefinitions`` for what cannot be built yet: pip sections."""
-    problems = Problems(found.directory)
-    for environment in found.environments:
-        if environment.pip:
-            problems.add(environment.place, "has a pip section, which deploy cannot install yet")
-    if problems:
-        raise BadDefinitions(found.directory, tuple(problems))
-
-
 def _files(directory: str, subdir: str, problems: Problems) -> Iterator[str]:
     """Yield the environment files that count on a platform, by name."""
     top = paths.join(directory, ENVIRONMENTS)
@@ -85,7 +75,8 @@ def _files(directory: str, subdir: str, problems: Problems) -> Iterator[str]:
 
 
 def _directories(top: str) -> list[str]:
-    return [entry.name for entry in os.scandir(top) if entry.is_dir()]
+    entries = os.scandir(top)
+    return [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
 
 
 def _yaml_files(directory: str, problems: Problems) -> Iterator[str]:

@@ -151,7 +151,6 @@ def _prepare(
 ) -> Build:
     """Read the definitions, and have them solved or the locks of a deployment read."""
     found = definitions.read(wish.directory, wish.subdir, run.wrong_spec)
-    definitions.require_supported(found)
     _require_trusted(fs, layout, found)
     if wish.like is not None:
         locks = _locks(fs, layout, found, wish.like)

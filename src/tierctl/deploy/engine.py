@@ -1,9 +1,10 @@
-"""The engine: solves, fetches and links conda packages, in a process of its own."""
+"""The engine: solves, fetches and installs packages, in processes of its own."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ _PASSED_ON = (
     "SSL_CERT_FILE",
     "TMPDIR",
 )
+_CONSISTS_OF = ("rattler", "uv", "yaml", "packaging")
 _NO_HOME = "/nonexistent"
 # What uname(2) calls a host, and what conda does.
 _SYSTEMS = {"Linux": "linux", "Darwin": "osx"}
@@ -62,7 +64,7 @@ class EngineFailed(TierctlError):
 
 def is_installed() -> bool:
     """Say whether what the engine consists of is installed, without importing it."""
-    return find_spec("rattler") is not None and find_spec("yaml") is not None
+    return all(map(find_spec, _CONSISTS_OF))
 
 
 def require_installed() -> None:
@@ -95,6 +97,7 @@ def started(cache: str, *, offline: bool = False, shared: bool = False) -> Itera
         stderr=subprocess.DEVNULL,  # what goes wrong it answers
         env={**environment, "HOME": _NO_HOME},
         umask=0o002 if shared else 0o022,
+        process_group=0,  # which ends as a whole
     )
     with closing(Engine(worker, cache, offline=offline)) as engine:
         yield engine
@@ -117,7 +120,8 @@ class Engine:
 
     def close(self) -> None:
         """End the worker, whatever it is at, and wait until it writes nothing any more."""
-        self._worker.kill()
+        with suppress(ProcessLookupError):  # it has ended
+            os.killpg(self._worker.pid, signal.SIGKILL)
         self._worker.wait()
         self._answers.close()
         with suppress(BrokenPipeError):  # half a question
@@ -134,7 +138,12 @@ class Engine:
         answer = self._ask(
             "solve",
             environments=[
-                {"name": wanted.name, "channels": wanted.channels, "specs": wanted.specs}
+                {
+                    "name": wanted.name,
+                    "channels": wanted.channels,
+                    "specs": wanted.specs,
+                    "pip": wanted.pip,
+                }
                 for wanted in environments
             ],
             subdir=subdir,

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from tierctl.deploy import requirements
 from tierctl.deploy.problems import Place, Problems
 from tierctl.layout import is_plain_name
 from tierctl.text import shown
@@ -22,7 +23,7 @@ WrongSpec = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Environment:
-    """A conda environment: channels and match specs, and requirements for pip."""
+    """A conda environment: channels, match specs, and the lines of a requirements file for pip."""
 
     name: str
     place: Place
@@ -143,6 +144,8 @@ class _Reader:
             if wrong := self._wrong_spec(spec):
                 self._wrong(node, f"{shown(spec)!r} is no match spec: {wrong}")
             specs.append(spec)
+        if pip and not requirements.has_requirement(pip):
+            self._wrong(nodes[0], "the pip section asks for nothing")
         if pip and not any(re.match(r"python\b(?!-)", spec) for spec in specs):
             self._wrong(nodes[0], "the pip section needs python among the dependencies")
         return tuple(specs), tuple(pip)
@@ -153,10 +156,11 @@ class _Reader:
                 self._wrong(key, f"unknown key {shown(str(key.value))}")
                 continue
             for node in self._items(value, "pip"):
-                requirement = self._text(node)
-                if requirement.startswith("-"):
-                    self._wrong(node, f"{shown(requirement)!r} is an option, not a requirement")
-                yield requirement
+                line = self._text(node)
+                try:
+                    yield requirements.read(line, paths.dirname(paths.abspath(self._file)))
+                except ValueError as error:
+                    self._wrong(node, f"{shown(line)!r} {error}")
 
     def _text(self, node: yaml.Node) -> str:
         if isinstance(node, yaml.ScalarNode):

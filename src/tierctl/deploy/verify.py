@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from os import path as paths
@@ -13,9 +14,11 @@ from typing import Any
 
 from tierctl.deploy.tree import Sizes
 from tierctl.errors import TierctlError
+from tierctl.packages import Package
 from tierctl.text import shown
 
 _MOST_NAMED = 10
+_MISSING = -1
 
 
 class Incomplete(TierctlError):
@@ -91,8 +94,8 @@ def _why_not(command: list[str]) -> str:
     return "" if done.returncode == 0 else f"exit code {done.returncode}, {last or 'no message'}"
 
 
-def environment(prefix: str, packages: int, sizes: Sizes) -> None:
-    """Raise ``Incomplete`` unless each file of so many packages is there with the right size.
+def environment(prefix: str, packages: Sequence[Package], sizes: Sizes) -> None:
+    """Raise ``Incomplete`` unless each file of the packages is there with the right size.
 
     ``sizes`` is what was found there.
     """
@@ -101,10 +104,39 @@ def environment(prefix: str, packages: int, sizes: Sizes) -> None:
     problems = [
         problem for name in records for problem in _wrong(prefix, paths.join(meta, name), sizes)
     ]
-    if len(records) != packages:
-        problems.insert(0, f"{len(records)} packages are there, {packages} were to be")
+    of_pip = [package for package in packages if not package.channel]
+    if of_pip:
+        installed = list(_installed_by_uv(prefix, sizes))
+        problems += [problem for path in installed for problem in _wrong_wheel(path, sizes)]
+        records += installed
+    if len(records) != len(packages):
+        problems.insert(0, f"{len(records)} packages are there, {len(packages)} were to be")
     if problems:
         raise Incomplete(prefix, problems)
+
+
+def _installed_by_uv(prefix: str, sizes: Sizes) -> Iterator[str]:
+    """Yield the directory of what each wheel says of itself."""
+    for path in sizes:
+        directory, name = paths.split(path)
+        if name == "INSTALLER" and path.startswith(f"{prefix}/"):
+            with open(path, encoding="utf-8") as file:
+                if file.read().strip() == "uv":
+                    yield directory
+
+
+def _wrong_wheel(directory: str, sizes: Sizes) -> Iterator[str]:
+    """Say what is wrong with the files of a wheel, by its list of them: path, digest, size."""
+    try:
+        with open(f"{directory}/RECORD", encoding="utf-8", newline="") as file:
+            for name, _, size in csv.reader(file):
+                found = sizes.get(paths.normpath(f"{directory}/../{name}"), _MISSING)
+                if found == _MISSING:
+                    yield f"{shown(name)} is missing"
+                elif size and found != int(size):
+                    yield f"{shown(name)} has {found} bytes instead of {size}"
+    except (OSError, ValueError) as error:
+        yield f"{shown(paths.basename(directory))}/RECORD cannot be read: {error}"
 
 
 def _wrong(prefix: str, record: str, sizes: Sizes) -> Iterator[str]:

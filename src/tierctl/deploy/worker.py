@@ -9,17 +9,17 @@ process ends without taking itself apart.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, NoReturn
-from urllib.parse import unquote, urlsplit
+from types import ModuleType
+from typing import Any, NamedTuple, NoReturn
 
 from rattler import (
     Gateway,
@@ -35,42 +35,51 @@ from rattler import (
     solve,
 )
 from rattler.exceptions import GatewayError, InvalidMatchSpecError, SolverError
+from rattler.lock import PypiLockedPackage
 
+from tierctl.deploy import archives
+from tierctl.deploy.wheels import Wheel, WheelsFailed
 from tierctl.layout import REPODATA
 
-_BLOCK_BYTES = 1 << 20
 # A lock file is of one environment, which it calls so.
 _ENVIRONMENT = "default"
 
-Records = dict[str, list[RepoDataRecord]]
+
+class Solved(NamedTuple):
+    """What an environment is to hold: of conda, and of pip."""
+
+    records: list[RepoDataRecord]
+    wheels: list[Wheel]
 
 
-def main() -> NoReturn:
+Environments = dict[str, Solved]
+
+
+def main() -> None:
     """Serve until stdin ends, which it does at the latest with whoever asks.
 
-    Then it ends at once, also in the middle of an answer: what it builds is
-    about to be removed.
+    Then end at once, also in the middle of an answer, with all that was started
+    for it: what is being built is about to be removed.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asks has got it, too, and decides
     questions: SimpleQueue[bytes] = SimpleQueue()
     threading.Thread(target=_serve, args=[questions], daemon=True).start()
     for line in sys.stdin.buffer:
         questions.put(line)
-    os._exit(0)
+    os.killpg(0, signal.SIGKILL)  # the group is its own
 
 
 def _serve(questions: SimpleQueue[bytes]) -> NoReturn:
     """Answer one question after the other."""
-    records: Records = {}
+    solved: Environments = {}
     while True:
         line = questions.get()
         try:
-            records = _do(json.loads(line), records)
+            solved = _do(json.loads(line), solved)
         except BaseException as error:  # noqa: BLE001 (an engine that panics is one, too)
             _answer(failed={"engine": _text(error)})
 
 
-def _do(asked: dict[str, Any], records: Records) -> Records:
+def _do(asked: dict[str, Any], solved: Environments) -> Environments:
     """Do what is asked, and return what is solved now."""
     match asked["verb"]:
         case "check":
@@ -80,13 +89,13 @@ def _do(asked: dict[str, Any], records: Records) -> Records:
         case "like":
             return _like(asked)
         case "install":
-            asyncio.run(_install(asked, records))
+            asyncio.run(_install(asked, solved))
         case "lock":
-            _lock(asked, records)
-    return records
+            _lock(asked, solved)
+    return solved
 
 
-async def _solve(asked: dict[str, Any]) -> Records:
+async def _solve(asked: dict[str, Any]) -> Environments:
     """Solve all environments at once; answer with their packages, or with all that is wrong."""
     gateway = Gateway(
         cache_dir=Path(asked["cache"], REPODATA),
@@ -97,7 +106,7 @@ async def _solve(asked: dict[str, Any]) -> Records:
     )
     names = [wanted["name"] for wanted in asked["environments"]]
     results = await asyncio.gather(
-        *(_solve_one(gateway, wanted, asked["subdir"]) for wanted in asked["environments"]),
+        *(_solve_one(gateway, wanted, asked) for wanted in asked["environments"]),
         return_exceptions=True,
     )
     found = dict(zip(names, results, strict=True))
@@ -105,69 +114,125 @@ async def _solve(asked: dict[str, Any]) -> Records:
     if failed:
         _answer(failed={name: _text(error) for name, error in failed.items()})
         return {}
-    return _told({name: result for name, result in found.items() if isinstance(result, list)})
+    return _told({name: result for name, result in found.items() if isinstance(result, Solved)})
 
 
-def _told(records: Records) -> Records:
+def _told(solved: Environments) -> Environments:
     """Answer with the packages of what is to be installed."""
-    _answer(packages={name: list(map(_package, found)) for name, found in records.items()})
-    return records
+    packages = {
+        name: [*map(_package, found.records), *map(_package_of_wheel, found.wheels)]
+        for name, found in solved.items()
+    }
+    _answer(packages=packages)
+    return solved
 
 
-def _like(asked: dict[str, Any]) -> Records:
+def _like(asked: dict[str, Any]) -> Environments:
     """Take for solved what lock files record."""
-    records = {}
+    solved = {}
     for name, path in asked["locks"].items():
         locked = LockFile.from_path(Path(path)).environment(_ENVIRONMENT)
         found = locked and locked.conda_repodata_records().get(asked["subdir"])
-        if not found:
+        if not locked or not found:
             _answer(failed={name: f"{path} locks nothing for {asked['subdir']}"})
             return {}
-        records[name] = found
-    return _told(records)
+        wheels = locked.pypi_packages().get(asked["subdir"], [])
+        solved[name] = Solved(found, list(map(_locked_wheel, wheels)))
+    return _told(solved)
 
 
-def _lock(asked: dict[str, Any], records: Records) -> None:
+def _locked_wheel(package: PypiLockedPackage) -> Wheel:
+    if package.hashes is None or package.hashes.sha256 is None:
+        raise ValueError(f"the lock of {package.name} has no sha256")
+    # A path is what file:// becomes where it is read.
+    place = package.location
+    url = Path(place).as_uri() if place.startswith("/") else place
+    return Wheel(package.name, package.version, url, package.hashes.sha256.hex())
+
+
+def _lock(asked: dict[str, Any], solved: Environments) -> None:
     """Write a lock file for each environment."""
     platform = LockPlatform(asked["subdir"])
     for name, path in asked["locks"].items():
         locked = LockFile([platform])
         locked.set_channels(_ENVIRONMENT, [LockChannel(url) for url in asked["channels"][name]])
-        for record in records[name]:
+        for record in solved[name].records:
             locked.add_conda_package(_ENVIRONMENT, platform, record)
-        locked.to_path(Path(path))
+        for wheel in solved[name].wheels:
+            locked.add_pypi_package(_ENVIRONMENT, platform, wheel.name, wheel.version, wheel.url)
+        if solved[name].wheels:
+            _write_with_sha256(locked, path, solved[name].wheels)
+        else:
+            locked.to_path(Path(path))
     _answer()
 
 
-async def _solve_one(gateway: Gateway, wanted: dict[str, Any], subdir: str) -> list[RepoDataRecord]:
-    return await solve(
+def _write_with_sha256(locked: LockFile, path: str, wheels: Iterable[Wheel]) -> None:
+    """Write a lock file that says what each wheel's sha256 is: the engine's own does not."""
+    import yaml  # which takes longer than most locks
+
+    from tierctl.deploy import tree
+
+    by_url = {wheel.url: wheel.sha256 for wheel in wheels}
+    with tree.scratch() as place:
+        locked.to_path(Path(place, "lock"))
+        lock = yaml.safe_load(Path(place, "lock").read_bytes())
+    for package in lock["packages"]:
+        if "pypi" in package:
+            package["sha256"] = by_url[package["pypi"]]
+    tree.write_new(path, yaml.safe_dump(lock, sort_keys=False).encode())
+
+
+async def _solve_one(gateway: Gateway, wanted: dict[str, Any], asked: dict[str, Any]) -> Solved:
+    records = await solve(
         sources=wanted["channels"],
         specs=wanted["specs"],
         gateway=gateway,
-        platforms=[Subdir(subdir), Subdir("noarch")],
+        platforms=[Subdir(asked["subdir"]), Subdir("noarch")],
         virtual_packages=VirtualPackage.detect(),
     )
+    if not wanted["pip"]:
+        return Solved(records, [])
+    versions = {record.name.normalized: str(record.version) for record in records}
+    provided = {record.name.normalized for record in records if _is_of_python(record)}
+    wheels = await asyncio.to_thread(
+        _pip().solve,
+        wanted["pip"],
+        versions["python"],
+        {name: versions[name] for name in provided},
+        asked["cache"],
+        offline=asked["offline"],
+    )
+    return Solved(records, wheels)
 
 
-async def _install(asked: dict[str, Any], records: Records) -> None:
+def _pip() -> ModuleType:
+    """Return the module that asks uv: most environments never need it."""
+    from tierctl.deploy import pip
+
+    return pip
+
+
+def _is_of_python(record: RepoDataRecord) -> bool:
+    """Say whether pip would find a package, as far as its dependencies tell."""
+    return any(re.match(r"python(_abi)?\b(?!-)", depends) for depends in record.depends)
+
+
+async def _install(asked: dict[str, Any], solved: Environments) -> None:
     """Fetch and link all environments at once, each into its prefix."""
-    wrong = [text for found in records.values() for text in _wrong_archives(found)]
+    wrong = [text for found in solved.values() for text in archives.wrong(found.records)]
     if asked["offline"]:
         wrong += [
-            text for found in records.values() for text in _out_of_reach(found, asked["cache"])
+            text
+            for found in solved.values()
+            for text in archives.out_of_reach(found.records, asked["cache"])
         ]
     if wrong:
         _answer(failed={"archives": "\n".join(wrong)})
         return
     results = await asyncio.gather(
         *(
-            install(
-                records[name],
-                prefix,
-                cache_dir=Path(asked["cache"]),
-                show_progress=False,
-                requested_specs=[MatchSpec(spec)._match_spec for spec in asked["specs"][name]],
-            )
+            _install_one(solved[name], prefix, asked["specs"][name], asked)
             for name, prefix in asked["prefixes"].items()
         ),
         return_exceptions=True,
@@ -180,41 +245,20 @@ async def _install(asked: dict[str, Any], records: Records) -> None:
     _answer(failed=failed)
 
 
-def _wrong_archives(records: Iterable[RepoDataRecord]) -> list[str]:
-    """Say which local archives are not what their channel says: the engine does not look."""
-    return [
-        f"{path}: the archive is not the one that its channel lists (sha256 differs)"
-        for record in records
-        if (path := _local_path(record.url)) and record.sha256
-        if _sha256(path) not in (None, record.sha256)
-    ]
-
-
-def _out_of_reach(records: Iterable[RepoDataRecord], cache: str) -> list[str]:
-    """Say which packages are neither local nor in the cache: installing would ask the network."""
-    return [
-        f"{record.file_name} is not in the cache {cache}, and deploy is offline"
-        for record in records
-        if not _local_path(record.url)
-        if not Path(cache, f"{record.name.normalized}-{record.version}-{record.build}").is_dir()
-    ]
-
-
-def _local_path(url: str) -> str:
-    parts = urlsplit(url)
-    return unquote(parts.path) if parts.scheme == "file" else ""
-
-
-def _sha256(path: str) -> bytes | None:
-    """Return a file's digest, None without one: then it may be in the cache."""
-    digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as archive:
-            while block := archive.read(_BLOCK_BYTES):
-                digest.update(block)
-    except FileNotFoundError:
-        return None
-    return digest.digest()
+async def _install_one(
+    wanted: Solved, prefix: str, specs: Iterable[str], asked: dict[str, Any]
+) -> None:
+    await install(
+        wanted.records,
+        prefix,
+        cache_dir=Path(asked["cache"]),
+        show_progress=False,
+        requested_specs=[MatchSpec(spec)._match_spec for spec in specs],
+    )
+    if wanted.wheels:
+        await asyncio.to_thread(
+            _pip().install, wanted.wheels, prefix, asked["cache"], offline=asked["offline"]
+        )
 
 
 def _package(record: RepoDataRecord) -> dict[str, Any]:
@@ -229,6 +273,15 @@ def _package(record: RepoDataRecord) -> dict[str, Any]:
     }
 
 
+def _package_of_wheel(wheel: Wheel) -> dict[str, Any]:
+    return {
+        "name": wheel.name,
+        "version": wheel.version,
+        "sha256": wheel.sha256,
+        "size": wheel.size,
+    }
+
+
 def _wrong(spec: str) -> str:
     try:
         MatchSpec(spec, strict=True)
@@ -239,7 +292,11 @@ def _wrong(spec: str) -> str:
 
 def _text(error: BaseException) -> str:
     """Return what went wrong, with its causes as the engine tells them."""
-    kind = "" if isinstance(error, (SolverError, GatewayError)) else f"{type(error).__name__}: "
+    kind = (
+        ""
+        if isinstance(error, (SolverError, GatewayError, WheelsFailed))
+        else f"{type(error).__name__}: "
+    )
     return f"{kind}{error}".strip()
 
 

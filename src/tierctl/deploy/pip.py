@@ -1,0 +1,158 @@
+"""What pip sections ask for: wheels, solved and installed by uv. Part of the engine's process.
+
+Only wheels: to build one would run what others wrote, with whatever compiler is
+at hand, and what comes out has no sha256 that anybody has published.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from os import path as paths
+from typing import Any
+from zipfile import ZipFile
+
+from uv import find_uv_bin
+
+from tierctl.deploy import tree
+from tierctl.deploy.archives import local_path
+from tierctl.deploy.wheels import Wheel, WheelsFailed
+
+# Where uv keeps what it fetches, in the package cache.
+CACHE = "uv"
+_LOCK = "pylock.toml"
+# Versions of conda packages that mean the same to pip (PEP 440).
+_COMMON_VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?")
+
+
+def solve(
+    lines: Sequence[str],
+    python: str,
+    provided: Mapping[str, str],
+    cache: str,
+    *,
+    offline: bool,
+) -> list[Wheel]:
+    """Return the wheels that a pip section needs in an environment with that Python version.
+
+    ``lines`` are those of a requirements file. ``provided``: the Python packages
+    that the environment has from conda, and their versions; they count as
+    installed. Raises ``WheelsFailed``.
+    """
+    pinned = {n: v for n, v in provided.items() if _COMMON_VERSION.fullmatch(v)}
+    with tree.scratch() as place:
+        wanted = _write_lines(place, "requirements.in", lines)
+        constraints = [f"{name}=={version}" for name, version in pinned.items()]
+        for name, version in pinned.items():
+            _write_stand_in(place, name, version)
+        found = _uv(
+            "compile",
+            f"--constraints={_write_lines(place, 'constraints.txt', constraints)}",
+            f"--find-links={place}",
+            *(f"--no-emit-package={name}" for name in pinned),
+            f"--python-version={python}",
+            "--only-binary=:all:",
+            "--no-header",
+            f"--format={_LOCK}",
+            wanted,
+            cache=cache,
+            offline=offline,
+        )
+    return [_wheel(package) for package in tomllib.loads(found).get("packages", [])]
+
+
+def install(wheels: Iterable[Wheel], prefix: str, cache: str, *, offline: bool) -> None:
+    """Install wheels into an environment that has a Python; raises ``WheelsFailed``.
+
+    Each has to have its sha256.
+    """
+    with tree.scratch() as place:
+        head = ['lock-version = "1.0"', 'created-by = "tierctl"']
+        lock = _write_lines(place, _LOCK, [*head, *map(_locked, wheels)])
+        _uv(
+            "install",
+            f"--python={prefix}/bin/python",
+            "--require-hashes",
+            "--no-deps",
+            "--only-binary=:all:",
+            f"--requirements={lock}",
+            cache=cache,
+            offline=offline,
+        )
+
+
+def _uv(verb: str, *words: str, cache: str, offline: bool) -> str:
+    """Run ``uv pip`` with nothing of its user's settings, and return what it prints."""
+    done = subprocess.run(  # noqa: S603 (uv's own binary, and words that begin with an option)
+        [
+            find_uv_bin(),
+            "pip",
+            verb,
+            "--quiet",
+            "--color=never",
+            "--no-config",
+            "--no-python-downloads",
+            "--keyring-provider=disabled",
+            f"--cache-dir={paths.join(cache, CACHE)}",
+            *(["--offline"] if offline else []),
+            *words,
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+    )
+    if done.returncode:
+        raise WheelsFailed(done.stderr.strip())
+    return done.stdout
+
+
+def _write_lines(directory: str, name: str, lines: Iterable[str]) -> str:
+    path = paths.join(directory, name)
+    tree.write_new(path, "".join(f"{line}\n" for line in lines).encode())
+    return path
+
+
+def _write_stand_in(directory: str, name: str, version: str) -> None:
+    """Write an empty wheel for what conda has: whether an index has that, too, does not matter."""
+    stem = f"{re.sub('[-_.]+', '_', name)}-{version}"
+    members = {
+        "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "RECORD": "",
+    }
+    data = io.BytesIO()
+    with ZipFile(data, "w") as wheel:
+        for member, text in members.items():
+            wheel.writestr(f"{stem}.dist-info/{member}", text)
+    tree.write_new(paths.join(directory, f"{stem}-py3-none-any.whl"), data.getvalue())
+
+
+def _wheel(package: dict[str, Any]) -> Wheel:
+    """Return the wheel of a package in uv's answer: there is one, for this platform."""
+    found = package["archive"] if "archive" in package else package["wheels"][0]
+    size = found.get("size") or _size(found["url"])
+    return Wheel(package["name"], package["version"], found["url"], found["hashes"]["sha256"], size)
+
+
+def _size(url: str) -> int:
+    path = local_path(url)
+    return os.stat(path).st_size if path else 0
+
+
+def _locked(wheel: Wheel) -> str:
+    """Return a package as a lock file of PEP 751 has it."""
+    name, version, url, sha256 = (
+        json.dumps(text, ensure_ascii=False)
+        for text in (wheel.name, wheel.version, wheel.url, wheel.sha256)
+    )
+    return (
+        f"[[packages]]\nname = {name}\nversion = {version}\n"
+        f"wheels = [{{ url = {url}, hashes = {{ sha256 = {sha256} }} }}]"
+    )

@@ -1,0 +1,228 @@
+"""``tierctl deploy`` of environments with a real Python: of conda, and of pip."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from archives import PLACEHOLDER, Package, python, write_index, write_wheel
+from lab import Lab, Served
+from program import installed, run_installed
+from targets import listing
+from tierctl import packages
+from tierctl.demo.channel import NOARCH
+from tierctl.filesystem import OsFileSystem
+
+pytest.importorskip("rattler")
+pytest.importorskip("uv")
+
+BACK_AGAIN = ["promote-staging", "--force"]
+PRUNE_ALL = ["prune", "--keep", "0", "--older-than", "0d"]
+PREFIX = "conda/envs/tools"
+
+
+def greet(version: str) -> Package:
+    """Return a noarch package of two modules and a command."""
+    return Package(
+        "greet",
+        version,
+        {
+            "site-packages/greet.py": f"def main():\n    print('greet {version}')\n".encode(),
+            "site-packages/greet_later.py": f"VERSION = '{version}'\n".encode(),
+            f"site-packages/greet-{version}.dist-info/METADATA": (
+                f"Metadata-Version: 2.1\nName: greet\nVersion: {version}\n".encode()
+            ),
+        },
+        depends=("python",),
+        subdir=NOARCH,
+        entry_points=("greet = greet:main",),
+    )
+
+
+@pytest.fixture(scope="module")
+def channel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real Python, and what needs one."""
+    top = tmp_path_factory.mktemp("channel")
+    python().write(top)
+    for version in ("1.0", "2.0", "3.0"):
+        greet(version).write(top)
+    return top
+
+
+@pytest.fixture
+def lab(tmp_path: Path, channel: Path) -> Lab:
+    lab = Lab(tmp_path)
+    lab.channel = channel
+    lab.want("python, greet=1.0")
+    return lab
+
+
+class TestConda:
+    def test_a_command_of_a_noarch_package_runs_in_its_own_environment(self, lab: Lab) -> None:
+        assert 0 == lab.deploy("staging").code
+        assert "greet 1.0\n" == lab.runs("staging", "greet")
+        prefix = lab.runs("staging", "python", "-c", "import sys; print(sys.prefix)").strip()
+        assert f"{lab.layout.within('deployments/2')}/{PREFIX}" == prefix
+
+    def test_a_running_python_keeps_its_modules(self, lab: Lab) -> None:
+        target = lab.layout.target
+        lab.deploy("staging")
+        run_installed("promote-staging", "-t", target)
+        script = (
+            "import greet; print(flush=True); input(); import greet_later as g; print(g.VERSION)"
+        )
+        with subprocess.Popen(
+            [installed(), "run", "-t", target, "production", "python", "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as running:
+            assert running.stdout is not None
+            assert "\n" == running.stdout.readline()
+            for version in ("2.0", "3.0"):
+                lab.want(f"python, greet={version}")
+                assert 0 == lab.deploy("staging").code
+            for words in (["promote-staging"], ["rollback"], BACK_AGAIN, PRUNE_ALL):
+                done = run_installed(*words, "-t", target)
+                assert 0 == done.code, done.err
+            out, _ = running.communicate("\n")
+        assert "1.0\n" == out
+        assert "greet 3.0\n" == lab.runs("production", "greet")
+
+
+class TestPrefix:
+    @pytest.fixture
+    def built(self, lab: Lab, tmp_path: Path) -> Path:
+        files = {
+            "bin/where": f"#!/bin/sh\necho {PLACEHOLDER}/share\n".encode(),
+            "lib/where.bin": b"\x00\x01" + f"{PLACEHOLDER}/share\x00".encode() + b"\x02end",
+            "share/plain": b"plain",
+        }
+        prefixed = {"bin/where": "text", "lib/where.bin": "binary"}
+        links = {"share/link": "plain", "lib/up": "../share/plain"}
+        lab.channel = tmp_path / "channel"
+        Package("where", "1", files, links, prefixed).write(lab.channel)
+        lab.want("where")
+        assert 0 == lab.deploy("staging").code
+        return Path(lab.layout.within("deployments/2"), PREFIX)
+
+    def test_it_is_written_into_texts(self, lab: Lab, built: Path) -> None:
+        assert f"{built}/share\n" == lab.runs("staging", "where")
+
+    def test_and_into_binaries_which_keep_their_size(self, built: Path) -> None:
+        data = (built / "lib/where.bin").read_bytes()
+        text = f"{built}/share".encode()
+        assert b"\x00\x01" + text + b"\x00" == data[: len(text) + 3]
+        assert (b"\x02end", 2 + len(PLACEHOLDER) + len("/share") + 1 + 4) == (data[-4:], len(data))
+
+    def test_links_are_as_they_were(self, built: Path) -> None:
+        for link, leads_to in (("share/link", "plain"), ("lib/up", "../share/plain")):
+            assert leads_to == str((built / link).readlink())
+            assert "plain" == (built / link).read_text()
+
+
+class TestPip:
+    @pytest.fixture
+    def wheels(self, lab: Lab) -> Path:
+        """Return a directory of wheels beside the environment that wants one of them."""
+        found = lab.definitions / "environments" / ".wheels"
+        write_wheel(found, "wave", "1.0", requires="base>=2")
+        write_wheel(found, "base", "1.0")
+        write_wheel(found, "base", "2.0")
+        self.want(lab, "--no-index", "--find-links .wheels", "wave")
+        return found
+
+    @staticmethod
+    def want(lab: Lab, *lines: str, conda: str = "python") -> None:
+        section = "".join(f"  - {line}\n" for line in lines)
+        lab.write_environment(
+            f"channels: ['{lab.channel.as_uri()}']\ndependencies:\n- {conda}\n- pip:\n{section}"
+        )
+
+    def test_wheels_are_installed_with_what_they_need(self, lab: Lab, wheels: Path) -> None:
+        assert {"added": 3} == lab.deploy("staging", "--json").document["packages"]
+        assert "wave 1.0\n" == lab.runs("staging", "wave")
+        assert "base 2.0\n" == lab.runs("staging", "base")
+
+    def test_they_are_in_the_records_with_their_sha256(self, lab: Lab, wheels: Path) -> None:
+        lab.deploy("staging")
+        sha256 = hashlib.sha256((wheels / "wave-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+        found = packages.read(OsFileSystem(), lab.layout, "deployments/2")["tools"]
+        assert [("1.0", "", sha256)] == [
+            (each.version, each.channel, each.sha256) for each in found if each.name == "wave"
+        ]
+        assert sha256 in Path(lab.layout.lock_record("deployments/2", "tools")).read_text()
+
+    def test_like_takes_them_from_the_lock(self, lab: Lab, wheels: Path) -> None:
+        lab.deploy("staging")
+        write_wheel(wheels, "wave", "2.0")
+        assert 0 == lab.deploy("dev1", "--like", "staging").code
+        assert "wave 1.0\n" == lab.runs("dev1", "wave")
+        found = run_installed("diff", "-t", lab.layout.target, "staging", "dev1", "--exit-code")
+        assert 0 == found.code
+
+    def test_an_unchanged_section_builds_nothing_and_a_new_wheel_does(
+        self, lab: Lab, wheels: Path
+    ) -> None:
+        lab.deploy("staging")
+        assert "nothing to do" in lab.deploy("staging").out
+        write_wheel(wheels, "wave", "2.0")
+        assert "tools: upgraded wave 1.0 -> 2.0" in lab.deploy("staging", "-n").out
+        lab.deploy("staging")
+        assert "wave 2.0\n" == lab.runs("staging", "wave")
+
+    def test_a_dry_run_writes_nothing(self, lab: Lab, wheels: Path) -> None:
+        before = listing(lab.layout.target)
+        assert "tools: added wave 1.0" in lab.deploy("staging", "-n").out
+        assert before == listing(lab.layout.target)
+
+    def test_what_conda_installs_counts(self, lab: Lab, wheels: Path) -> None:
+        write_wheel(wheels, "polite", "1.0", requires="greet>=1")
+        self.want(lab, "--no-index", "--find-links .wheels", "polite", conda="python\n- greet=2.0")
+        assert 0 == lab.deploy("staging").code
+        assert "polite 1.0\n" == lab.runs("staging", "polite")
+        assert "greet 2.0\n" == lab.runs("staging", "greet")
+
+    def test_what_conda_installs_is_not_taken_for_another_version(
+        self, lab: Lab, wheels: Path
+    ) -> None:
+        write_wheel(wheels, "polite", "1.0", requires="greet>=3")
+        self.want(lab, "--no-index", "--find-links .wheels", "polite", conda="python\n- greet=2.0")
+        done = lab.deploy("staging")
+        assert (1, True) == (done.code, "greet==2.0" in done.err)
+
+    def test_what_no_index_has_is_told(self, lab: Lab, wheels: Path) -> None:
+        self.want(lab, "--no-index", "--find-links .wheels", "wave>=7")
+        done = lab.deploy("staging")
+        assert (1, True) == (done.code, "wave>=7" in done.err), done.err
+
+    def test_a_wheel_that_is_not_the_locked_one_is_refused(self, lab: Lab, wheels: Path) -> None:
+        lab.deploy("staging")
+        write_wheel(wheels, "wave", "1.0", requires="base<9")
+        done = lab.deploy("dev1", "--like", "staging")
+        assert (1, True) == (done.code, "Hash mismatch" in done.err), done.err
+
+    def test_an_index_is_asked_over_http_and_offline_the_cache_is(
+        self, lab: Lab, wheels: Path, tmp_path: Path
+    ) -> None:
+        write_index(tmp_path / "index", wheels)
+        with Served(tmp_path / "index") as server:
+            self.want(lab, f"--index-url {server.url}", "wave")
+            done = lab.deploy("staging")
+            assert 0 == done.code, done.err
+        assert "wave 1.0\n" == lab.runs("staging", "wave")
+        done = lab.deploy("dev1", "--offline")
+        assert (0, "wave 1.0\n") == (done.code, lab.runs("dev1", "wave")), done.err
+        self.want(lab, f"--index-url {server.url}", "other")
+        done = lab.deploy("dev2", "--offline")
+        assert (1, True) == (done.code, "other was not found in the cache" in done.err)
+
+    def test_a_wheel_that_lost_a_file_on_its_way_is_missed(self, lab: Lab, wheels: Path) -> None:
+        lab.deploy("staging")
+        cached = list(Path(lab.layout.cache, "uv").rglob("wave.py"))
+        assert cached
+        for path in cached:
+            path.unlink()
+        done = lab.deploy("dev1")
+        assert (1, True) == (done.code, "wave.py is missing" in done.err), done.err
