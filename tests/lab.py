@@ -79,7 +79,7 @@ class Served:
 
 
 class Hanging(Served):
-    """One that never sends an archive."""
+    """One that sends no archive until it is told to."""
 
     def __init__(self, channel: Path) -> None:
         self._asked, self._over = threading.Event(), threading.Event()
@@ -90,8 +90,7 @@ class Hanging(Served):
                 if self.path.endswith(".tar.bz2"):
                     hanging._asked.set()
                     hanging._over.wait()
-                else:
-                    super().do_GET()
+                super().do_GET()
 
         self.handler = Handler
         super().__init__(channel)
@@ -100,8 +99,12 @@ class Hanging(Served):
         """Wait until somebody asks for one."""
         assert self._asked.wait(20)
 
-    def __exit__(self, *error: object) -> None:
+    def go_on(self) -> None:
+        """Send archives from now on."""
         self._over.set()
+
+    def __exit__(self, *error: object) -> None:
+        self.go_on()
         super().__exit__(*error)
 
 

@@ -14,6 +14,7 @@ import pytest
 from lab import Hanging, Lab, Served, children, is_running
 from program import run_installed
 from targets import links, listing
+from terminal import Terminal
 from tierctl.demo.channel import NOARCH, write_package
 from tierctl.deploy import engine
 from tools import require_root
@@ -176,7 +177,7 @@ class TestDryRun:
         before = listing(lab.layout.target)
         done = lab.deploy("staging", "-n")
         assert 0 == done.code
-        assert "tools: added hello 1.0" in done.out
+        assert "tools  added  hello  1.0" in done.out
         assert before == listing(lab.layout.target)
 
     def test_offline_it_knows_what_the_cache_knows(self, lab: Lab) -> None:
@@ -185,11 +186,25 @@ class TestDryRun:
             lab.want_from(server.url, "hello=1.0")
             assert 0 == lab.deploy("staging").code
         done = lab.deploy("dev1", "-n", "--offline")
-        assert (0, "tools: added hello 1.0" in done.out) == (done.code, True), done.err
+        assert (0, "tools  added  hello  1.0" in done.out) == (done.code, True), done.err
         assert 0 == lab.deploy("dev1", "--offline").code
         shutil.rmtree(f"{lab.layout.cache}/hello-1.0-0")
-        done = lab.deploy("dev2", "--offline")
-        assert (1, True) == (done.code, "hello-1.0-0.tar.bz2 is not in the cache" in done.err)
+        for words in (["-n", "--offline"], ["--offline"]):
+            done = lab.deploy("dev2", *words)
+            assert (1, True) == (done.code, "hello-1.0-0.tar.bz2 is not in the cache" in done.err)
+
+    def test_it_tells_which_commands_several_environments_bring(self, lab: Lab) -> None:
+        lab.write_environment(
+            f"channels: ['{lab.channel.as_uri()}']\ndependencies: [hello=2.0]\n", "newer"
+        )
+        line = "collision: hello is in newer, tools; on PATH newer comes first\n"
+        assert line in lab.deploy("staging", "-n").out
+        assert {"hello": ["newer", "tools"]} == lab.deploy("staging", "-n", "--json").document[
+            "collisions"
+        ]
+        with Served(lab.channel) as server:
+            lab.want_from(server.url, "hello=1.0")
+            assert line in lab.deploy("staging", "-n").out
 
     def test_it_fails_as_the_deploy_would(self, lab: Lab) -> None:
         lab.want("hello=3.0")
@@ -310,3 +325,21 @@ def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
     assert "HELLO! (greet 2.0)\n" in done.out
     assert done.out.count("hello (greet 1.0)\n") == 2
     assert 1 == run_installed("demo", tmp_path / "demo").code
+
+
+class TestOnATerminal:
+    def test_bars_show_how_far_it_is_and_leave_nothing(self, lab: Lab) -> None:
+        with Hanging(lab.channel) as server:
+            lab.want_from(server.url, "hello=1.0")
+            with Terminal(*lab.command("dev1"), env=dict(os.environ), kind="xterm") as screen:
+                screen.wait_for(r"(?s)Building deployment 1.*Fetching.*Linking.*0/1 packages.*1/3")
+                server.go_on()
+                shown = screen.wait_for(r"dev1: .*deployment 1\n")
+        assert " ..." not in shown
+
+    def test_a_dumb_one_gets_lines(self, lab: Lab) -> None:
+        with Terminal(*lab.command("dev1"), env=dict(os.environ)) as screen:
+            screen.wait_for(r"Building deployment 1 \.\.\.")
+
+    def test_with_json_nothing_is_said(self, lab: Lab) -> None:
+        assert "" == lab.deploy("dev1", "--json").err

@@ -168,13 +168,13 @@ class TestPip:
         lab.deploy("staging")
         assert "nothing to do" in lab.deploy("staging").out
         write_wheel(wheels, "wave", "2.0")
-        assert "tools: upgraded wave 1.0 -> 2.0" in lab.deploy("staging", "-n").out
+        assert "tools  upgraded  wave  1.0 -> 2.0" in lab.deploy("staging", "-n").out
         lab.deploy("staging")
         assert "wave 2.0\n" == lab.runs("staging", "wave")
 
     def test_a_dry_run_writes_nothing(self, lab: Lab, wheels: Path) -> None:
         before = listing(lab.layout.target)
-        assert "tools: added wave 1.0" in lab.deploy("staging", "-n").out
+        assert "tools  added  wave    1.0" in lab.deploy("staging", "-n").out
         assert before == listing(lab.layout.target)
 
     def test_what_conda_installs_counts(self, lab: Lab, wheels: Path) -> None:

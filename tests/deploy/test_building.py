@@ -15,6 +15,7 @@ from tierctl import history, packages
 from tierctl.demo.channel import SUBDIR, write_package
 from tierctl.deploy import building, definitions, engine, numbering, tree
 from tierctl.deploy.engine import Engine, EngineFailed
+from tierctl.deploy.progress import Step
 from tierctl.deploy.verify import Incomplete, environment
 from tierctl.deploy.wanted import Build
 from tierctl.errors import Locked
@@ -62,6 +63,10 @@ def started(layout: Layout) -> Iterator[Engine]:
         yield running
 
 
+def mark(step: Step, what: str) -> None:
+    """Hear of a step, and do nothing."""
+
+
 def prepared(repository: Path, running: Engine) -> Build:
     found = definitions.read(str(repository), SUBDIR, running.wrong_spec)
     return Build(found, running.solve(found.environments, SUBDIR), ADA)
@@ -70,7 +75,7 @@ def prepared(repository: Path, running: Engine) -> Build:
 def deploy(layout: Layout, repository: Path, running: Engine) -> int:
     wanted = prepared(repository, running)
     with numbering.reserved(FS, layout, lock_timeout=5) as (number, _):
-        building.build(FS, layout, number, wanted, running)
+        building.build(FS, layout, number, wanted, running, mark)
     return number
 
 
@@ -130,7 +135,7 @@ class TestFailing:
             numbering.reserved(FS, layout, lock_timeout=5) as (number, _),
             pytest.raises(EngineFailed),
         ):
-            building.build(FS, layout, number, wanted, started)
+            building.build(FS, layout, number, wanted, started, mark)
         assert [] == os.listdir(layout.deployments)
         assert not any(name.startswith("building") for name in os.listdir(layout.control))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 
 import click
 
@@ -62,12 +62,17 @@ def command(
     shared = fs.entry(layout.infrastructure, follow=True).group_writes
     with (
         _cache(layout, dry_run=dry_run) as cache,
-        engine.started(cache, offline=offline, shared=shared) as run,
+        closing(Teller(call, tier, dry_run=dry_run)) as teller,
+        engine.started(
+            cache,
+            offline=offline,
+            shared=shared,
+            watch=None if teller.bars is None else teller.advanced,
+        ) as run,
     ):
         from tierctl.deploy import deploying  # which takes as long as the engine's start
 
         wish = deploying.Wish(tier, directory, engine.platform(), rebuild, like)
-        teller = Teller(call, tier, dry_run=dry_run)
         if dry_run:
             deploying.preview(fs, layout, wish, run, who, teller)
         else:

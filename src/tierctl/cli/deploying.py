@@ -5,34 +5,70 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tierctl import difference
-from tierctl.cli import wording
+from tierctl.cli import differences, wording
+from tierctl.cli.bars import Bars
 from tierctl.cli.changing import Teller as TellerOfChange
-from tierctl.cli.output import Call, result, say
-from tierctl.text import size
+from tierctl.cli.output import Call, result, say, talks_to_terminal
+from tierctl.text import shown
 
 if TYPE_CHECKING:
-    from tierctl.difference import Change
-    from tierctl.packages import Package
+    from tierctl.deploy.deploying import Plan
+    from tierctl.deploy.progress import Progress, Step
+    from tierctl.ending import Outcome
+    from tierctl.events import Event
     from tierctl.rotation import Content, State
 
 
 class Teller(TellerOfChange):
-    """Tells of a deploy as it goes: a ``deploying.Reporter``."""
+    """Tells of a deploy as it goes: a ``deploying.Reporter``.
+
+    On a terminal there are bars until there is something to say, elsewhere
+    lines; with ``--json`` nothing.
+    """
 
     def __init__(self, call: Call, tier: str, *, dry_run: bool) -> None:
         super().__init__(call, dry_run=dry_run)
         self.tier = tier
+        self.bars = Bars() if talks_to_terminal() and not call.json else None
         self.call.facts.update(deployment=None, packages=None)
 
-    def begun(self, step: str) -> None:
-        """Say which step begins, to a person."""
-        if not self.call.json:
-            say(f"{step} ...")
+    def close(self) -> None:
+        """Show no bars any more."""
+        if self.bars is not None:
+            self.bars.stop()
+
+    def begun(self, step: Step, what: str) -> None:
+        """Show which step begins."""
+        if self.bars is not None:
+            self.bars.begin(step, shown(what))
+        elif not self.call.json:
+            say(f"{step.value} {shown(what)} ...")
+
+    def advanced(self, done: Progress) -> None:
+        """Show how far an install is."""
+        if self.bars is not None:
+            self.bars.advance(done)
+
+    def recovered(self, event: Event) -> None:
+        """Say that an interrupted change was finished first."""
+        self.close()
+        super().recovered(event)
+
+    def warn(self, text: str) -> None:
+        """Say what went wrong beside the deploy."""
+        self.close()
+        super().warn(text)
+
+    def done(self, outcome: Outcome) -> None:
+        """Print the change."""
+        self.close()
+        super().done(outcome)
 
     def unchanged(self, state: State, content: Content) -> None:
         """Say that there is nothing to build."""
         from tierctl.events import state_to_document
 
+        self.close()
         document = state_to_document(state)
         self.call.facts["deployment"] = content.deployment
         if self.call.json:
@@ -44,42 +80,31 @@ class Teller(TellerOfChange):
         if self.dry_run:
             say("Dry run: nothing was changed.")
 
-    def planned(self, number: int | None, changed: tuple[Change, ...]) -> None:
+    def planned(self, number: int | None, plan: Plan) -> None:
         """Show what will differ from what the tier shows now."""
-        counts = difference.counts(changed)
+        counts = difference.counts(plan.changes)
         self.call.facts.update(deployment=number, packages=counts)
         if self.dry_run:
-            self._show(changed, counts)
+            self.close()
+            self._show(plan, counts)
 
-    def _show(self, changed: tuple[Change, ...], counts: dict[str, int]) -> None:
+    def _show(self, plan: Plan, counts: dict[str, int]) -> None:
         if self.call.json:
-            self.call.document(ok=True, changed=True, plan=[_member(each) for each in changed])
+            self.call.document(
+                ok=True,
+                changed=True,
+                plan=differences.members(plan.changes),
+                collisions={name: list(owners) for name, owners in plan.collisions.items()},
+            )
         else:
-            lines = [_line(each) for each in changed]
-            result("\n".join([*lines, f"packages: {wording.packages(counts)}"]))
+            lines = [
+                *differences.lines(plan.changes, sizes=True),
+                f"packages: {wording.packages(counts)}",
+            ]
+            lines += [
+                f"collision: {shown(name)} is in {', '.join(map(shown, owners))}; "
+                f"on PATH {shown(owners[0])} comes first"
+                for name, owners in plan.collisions.items()
+            ]
+            result("\n".join(lines))
         say("Dry run: nothing was changed.")
-
-
-def _line(change: Change) -> str:
-    before, after = _version(change.before, change), _version(change.after, change)
-    versions = " -> ".join(filter(None, (before, after)))
-    weight = f" ({size(change.after.size)})" if change.after and change.after.size else ""
-    return f"{change.environment}: {change.kind} {change.name} {versions}{weight}"
-
-
-def _version(package: Package | None, change: Change) -> str:
-    """Return a version, and the build where that is all that differs."""
-    if package is None:
-        return ""
-    is_rebuilt = change.before and change.after and change.before.version == change.after.version
-    return f"{package.version} {package.build}" if is_rebuilt else package.version
-
-
-def _member(change: Change) -> dict[str, object]:
-    return {
-        "environment": change.environment,
-        "kind": str(change.kind),
-        "name": change.name,
-        "before": None if change.before is None else change.before._asdict(),
-        "after": None if change.after is None else change.after._asdict(),
-    }

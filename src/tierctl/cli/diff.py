@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierctl.cli import options, values
+from tierctl.cli import differences, options, values
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import EXIT_DIFFERENT, Call, result, say
 from tierctl.filesystem import OsFileSystem
@@ -16,8 +16,6 @@ from tierctl.text import shown
 
 if TYPE_CHECKING:
     from tierctl.comparing import Comparison, Side
-    from tierctl.difference import Change
-    from tierctl.packages import Package
 
 
 @click.command("diff", short_help=COMMANDS["diff"])
@@ -55,7 +53,7 @@ def _lines(found: Comparison) -> Iterator[str]:
     yield f"{shown(found.before.name)} ({found.before.content}) -> " + (
         f"{shown(found.after.name)} ({found.after.content})"
     )
-    yield from _aligned([_row(change) for change in found.changes])
+    yield from differences.lines(found.changes)
     if found.appearing:
         yield f"commands that appear: {shown(', '.join(found.appearing))}"
     if found.vanishing:
@@ -64,40 +62,12 @@ def _lines(found: Comparison) -> Iterator[str]:
         yield "no difference"
 
 
-def _row(change: Change) -> tuple[str, ...]:
-    old, new = change.before, change.after
-    versions = " -> ".join(_version(package, change) for package in (old, new) if package)
-    return shown(change.environment), str(change.kind), shown(change.name), shown(versions)
-
-
-def _version(package: Package, change: Change) -> str:
-    """Return a version; with the build where that is all that differs."""
-    same = change.before and change.after and change.before.version == change.after.version
-    return f"{package.version} {package.build}".rstrip() if same else package.version
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield f"  {'  '.join(cells)}".rstrip()
-
-
 def _members(found: Comparison) -> dict[str, Any]:
     return {
         "before": _side(found.before),
         "after": _side(found.after),
         "differ": found.differ,
-        "packages": [
-            {
-                "environment": change.environment,
-                "kind": str(change.kind),
-                "name": change.name,
-                "before": None if change.before is None else change.before._asdict(),
-                "after": None if change.after is None else change.after._asdict(),
-            }
-            for change in found.changes
-        ],
+        "packages": differences.members(found.changes),
         "commands": {"appear": found.appearing, "vanish": found.vanishing},
     }
 

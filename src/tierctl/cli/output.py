@@ -5,6 +5,7 @@ A reader that goes away (``tierctl history | head``) is no failure.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -63,6 +64,11 @@ class Call:
 def is_terminal() -> bool:
     """Say whether a person looks at stdout."""
     return sys.stdout is not None and sys.stdout.isatty()
+
+
+def talks_to_terminal() -> bool:
+    """Say whether what is said besides results reaches a person as it is said."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def prepare_streams() -> None:

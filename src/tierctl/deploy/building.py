@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from os import path as paths
 from typing import Any
@@ -13,6 +13,7 @@ from tierctl import __version__, packages, profiles
 from tierctl.deploy import git, tree, verify
 from tierctl.deploy.definitions import Definitions
 from tierctl.deploy.engine import Engine
+from tierctl.deploy.progress import Step
 from tierctl.deploy.wanted import Build, digest
 from tierctl.filesystem import FileSystem
 from tierctl.layout import DEPLOYMENTS, TIER_DIRECTORIES, Layout
@@ -22,14 +23,22 @@ from tierctl.text import shown
 SCHEMA = 1
 
 
-def build(fs: FileSystem, layout: Layout, number: int, wanted: Build, engine: Engine) -> None:
-    """Build a deployment in the empty directory of its number.
+def build(
+    fs: FileSystem,
+    layout: Layout,
+    number: int,
+    wanted: Build,
+    engine: Engine,
+    begun: Callable[[Step, str], None],
+) -> None:
+    """Build a deployment in the empty directory of its number; ``begun`` hears of each step.
 
     It is finished when the record is there, which is written last. Raises
     ``EngineFailed``, ``Incomplete`` or ``OSError``: then it is good for nothing.
     """
     directory = f"{DEPLOYMENTS}/{number}"
     top = layout.within(directory)
+    begun(Step.BUILD, f"deployment {number}")
     _lay_out(layout, directory, wanted.definitions)
     _write_logs(top, wanted)
     prefixes = {name: f"{top}/conda/envs/{name}" for name in wanted.packages}
@@ -37,6 +46,7 @@ def build(fs: FileSystem, layout: Layout, number: int, wanted: Build, engine: En
     engine.lock({name: layout.lock_record(directory, name) for name in wanted.packages})
     listed = packages.to_document(wanted.packages)
     tree.write_new(layout.packages_record(directory), _encoded(listed))
+    begun(Step.CHECK, f"deployment {number}")
     sizes = tree.seal(top, open_below="meta")
     for name, prefix in prefixes.items():
         verify.environment(prefix, wanted.packages[name], sizes)

@@ -7,15 +7,17 @@ looked at again when the lock is taken for the switch.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from os import path as paths
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tierctl import changes, comparing, control, ending, trust
 from tierctl.deploy import building, definitions, numbering, room, unchanged
 from tierctl.deploy.definitions import Definitions
 from tierctl.deploy.engine import Engine
+from tierctl.deploy.progress import Step
 from tierctl.deploy.switch import Deployment, link_to_deploy
 from tierctl.deploy.wanted import Build
 from tierctl.difference import Change, between
@@ -45,19 +47,31 @@ class Wish:
     like: str | None = None
 
 
+class Plan(NamedTuple):
+    """What a deploy changes, against what the tier shows now.
+
+    ``collisions``: the commands that several environments bring, each with the
+    environments in the order of PATH, so that the first one wins; known to a
+    dry run.
+    """
+
+    changes: tuple[Change, ...]
+    collisions: dict[str, tuple[str, ...]]
+
+
 class Reporter(ending.Reporter, Protocol):
     """Who is told how a deploy goes."""
 
-    def begun(self, step: str) -> None:
-        """Hear which step begins."""
+    def begun(self, step: Step, what: str) -> None:
+        """Hear which step begins, and with what."""
         ...
 
     def unchanged(self, state: State, content: Content) -> None:
         """Hear that the tier shows just that already, so that nothing is built."""
         ...
 
-    def planned(self, number: int | None, changed: tuple[Change, ...]) -> None:
-        """Hear what will be built, against what the tier shows now."""
+    def planned(self, number: int | None, plan: Plan) -> None:
+        """Hear what will be built."""
         ...
 
 
@@ -87,9 +101,8 @@ def deploy(
     )
     # The engine ends first: it must not write on where a build that failed is being removed.
     with taken as (number, spare), closing(run):
-        reporter.planned(number, changes_against(fs, layout, seen, wanted))
-        reporter.begun(f"Building deployment {number}")
-        building.build(fs, layout, number, wanted, run)
+        reporter.planned(number, Plan(changes_against(fs, layout, seen, wanted), {}))
+        building.build(fs, layout, number, wanted, run, reporter.begun)
         request = Deployment(wish.tier, number, spare)
         watching = _Watching(reporter, wish.tier, number, seen)
         changes.carry_out(fs, layout, request, author, watching, lock_timeout=lock_timeout)
@@ -110,7 +123,8 @@ def preview(
     if not wish.rebuild and _is_there_already(fs, layout, wish, wanted, seen, reporter):
         return
     room.require(layout, wanted.packages)
-    reporter.planned(None, changes_against(fs, layout, seen, wanted))
+    changed = changes_against(fs, layout, seen, wanted)
+    reporter.planned(None, Plan(changed, collisions(wanted, run.commands(layout.cache))))
 
 
 def shown_by(fs: FileSystem, layout: Layout, tier: str) -> Content | None:
@@ -141,6 +155,15 @@ def changes_against(
     return tuple(between(before, wanted.packages))
 
 
+def collisions(wanted: Build, commands: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+    """Return the commands that several environments have, by name."""
+    owners: dict[str, tuple[str, ...]] = {}
+    for environment in wanted.definitions.environments:
+        for command in commands[environment.name]:
+            owners[command] = (*owners.get(command, ()), environment.name)
+    return {name: owners[name] for name in sorted(owners) if len(owners[name]) > 1}
+
+
 def _prepare(
     fs: FileSystem,
     layout: Layout,
@@ -156,7 +179,7 @@ def _prepare(
         locks = _locks(fs, layout, found, wish.like)
         return Build(found, run.like(found.environments, wish.subdir, locks), author)
     if found.environments:
-        reporter.begun("Solving " + ", ".join(wanted.name for wanted in found.environments))
+        reporter.begun(Step.SOLVE, ", ".join(wanted.name for wanted in found.environments))
     return Build(found, run.solve(found.environments, wish.subdir), author)
 
 

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from tierctl.deploy.progress import Progress, Watch
 from tierctl.errors import TierctlError
 from tierctl.packages import Package, Packages
 from tierctl.text import shown
@@ -81,12 +82,15 @@ def platform() -> str:
 
 
 @contextmanager
-def started(cache: str, *, offline: bool = False, shared: bool = False) -> Iterator[Engine]:
+def started(
+    cache: str, *, offline: bool = False, shared: bool = False, watch: Watch | None = None
+) -> Iterator[Engine]:
     """Have an engine that keeps what it fetches in the directory ``cache``.
 
     ``offline``: it asks nobody, and takes what is there. ``shared``: the group
     writes to what it fetches; without that right the kernel would not let the
-    next member link to it. Raises ``EngineMissing``.
+    next member link to it. ``watch`` hears how far an install is. Raises
+    ``EngineMissing``.
     """
     require_installed()
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
@@ -99,20 +103,28 @@ def started(cache: str, *, offline: bool = False, shared: bool = False) -> Itera
         umask=0o002 if shared else 0o022,
         process_group=0,  # which ends as a whole
     )
-    with closing(Engine(worker, cache, offline=offline)) as engine:
+    with closing(Engine(worker, cache, watch, offline=offline)) as engine:
         yield engine
 
 
 class Engine:
     """Asks the worker; ``solve`` comes before ``install``."""
 
-    def __init__(self, worker: subprocess.Popen[bytes], cache: str, *, offline: bool) -> None:
+    def __init__(
+        self,
+        worker: subprocess.Popen[bytes],
+        cache: str,
+        watch: Watch | None,
+        *,
+        offline: bool,
+    ) -> None:
         assert worker.stdin is not None  # noqa: S101 (pipes, as asked for in started)
         assert worker.stdout is not None  # noqa: S101 (as above)
         self._worker = worker
         self._questions = worker.stdin
         self._answers = worker.stdout
         self._cache = cache
+        self._watch = watch
         self._offline = offline
         self._subdir = ""
         self._specs: dict[str, Sequence[str]] = {}
@@ -163,12 +175,27 @@ class Engine:
         self._specs = {environment.name: environment.specs for environment in environments}
         self._channels = {environment.name: environment.channels for environment in environments}
 
+    def commands(self, cache: str) -> dict[str, list[str]]:
+        """Return the commands that the packages bring to each environment; raises as ``solve``.
+
+        ``cache`` is where packages may be already; nothing is written there.
+        """
+        answer = self._ask("open", packages=cache, offline=self._offline)
+        found: dict[str, list[str]] = answer["commands"]
+        return found
+
     def install(self, prefixes: Mapping[str, str]) -> None:
         """Fetch and link what was solved, each environment into its own prefix.
 
         Raises ``EngineFailed``; what is in the prefixes is then good for nothing.
         """
-        self._ask("install", prefixes=prefixes, specs=self._specs, offline=self._offline)
+        self._ask(
+            "install",
+            prefixes=prefixes,
+            specs=self._specs,
+            offline=self._offline,
+            progress=self._watch is not None,
+        )
 
     def lock(self, locks: Mapping[str, str]) -> None:
         """Write what was solved into lock files, in rattler's format, with every sha256."""
@@ -179,13 +206,15 @@ class Engine:
         with suppress(BrokenPipeError):  # then there is no answer either
             self._questions.write(json.dumps(asked).encode() + b"\n")
             self._questions.flush()
-        line = self._answers.readline()
-        if not line:
-            raise EngineFailed(verb, {"engine": "it ended without an answer"})
-        answer: dict[str, Any] = json.loads(line)
-        if answer.get("failed"):
-            raise EngineFailed(verb, answer["failed"])
-        return answer
+        for line in self._answers:
+            answer: dict[str, Any] = json.loads(line)
+            if answer.get("failed"):
+                raise EngineFailed(verb, answer["failed"])
+            if "progress" not in answer:
+                return answer
+            if self._watch is not None:
+                self._watch(Progress(**answer["progress"]))
+        raise EngineFailed(verb, {"engine": "it ended without an answer"})
 
 
 def _packages(answer: dict[str, Any]) -> Packages:

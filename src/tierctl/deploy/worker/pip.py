@@ -1,4 +1,4 @@
-"""What pip sections ask for: wheels, solved and installed by uv. Part of the engine's process.
+"""What pip sections ask for: wheels, solved and installed by uv.
 
 Only wheels: to build one would run what others wrote, with whatever compiler is
 at hand, and what comes out has no sha256 that anybody has published.
@@ -20,8 +20,8 @@ from zipfile import ZipFile
 from uv import find_uv_bin
 
 from tierctl.deploy import tree
-from tierctl.deploy.archives import local_path
-from tierctl.deploy.wheels import Wheel, WheelsFailed
+from tierctl.deploy.worker.archives import local_path
+from tierctl.deploy.worker.wheels import Wheel, WheelsFailed
 
 # Where uv keeps what it fetches, in the package cache.
 CACHE = "uv"

@@ -1,0 +1,79 @@
+"""The archives of packages: whether they are what their channel says, and within reach."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from tierctl.deploy.worker.failures import Failed
+
+if TYPE_CHECKING:
+    from rattler import RepoDataRecord
+
+    from tierctl.deploy.worker.solving import Environments
+
+_BLOCK_BYTES = 1 << 20
+
+
+def require_right(solved: Environments) -> None:
+    """Raise ``Failed`` for local archives that are not what their channel says.
+
+    The engine does not look.
+    """
+    _require_none(
+        f"{path}: the archive is not the one that its channel lists (sha256 differs)"
+        for record in _records(solved)
+        if (path := local_path(record.url)) and record.sha256
+        if _sha256(path) not in (None, record.sha256)
+    )
+
+
+def require_within_reach(solved: Environments, cache: str) -> None:
+    """Raise ``Failed`` for packages that are neither local nor in the cache."""
+    _require_none(
+        f"{record.file_name} is not in the cache {cache}, and deploy is offline"
+        for record in _records(solved)
+        if not local_path(record.url) and not is_cached(record, cache)
+    )
+
+
+def _records(solved: Environments) -> Iterator[RepoDataRecord]:
+    return chain.from_iterable(found.records for found in solved.values())
+
+
+def _require_none(wrong: Iterable[str]) -> None:
+    texts = sorted(set(wrong))
+    if texts:
+        raise Failed({"archives": "\n".join(texts)})
+
+
+def is_cached(record: RepoDataRecord, cache: str) -> bool:
+    """Say whether a package is in the cache."""
+    return cached(record, cache).is_dir()
+
+
+def cached(record: RepoDataRecord, cache: str) -> Path:
+    """Return where a package is in the cache, if it is there."""
+    return Path(cache, f"{record.name.normalized}-{record.version}-{record.build}")
+
+
+def local_path(url: str) -> str:
+    """Return where a file is that a URL names, nothing for one of a server."""
+    parts = urlsplit(url)
+    return unquote(parts.path) if parts.scheme == "file" else ""
+
+
+def _sha256(path: str) -> bytes | None:
+    """Return a file's digest, None without one: then it may be in the cache."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as archive:
+            while block := archive.read(_BLOCK_BYTES):
+                digest.update(block)
+    except FileNotFoundError:
+        return None
+    return digest.digest()
