@@ -11,6 +11,8 @@ nox.options.reuse_venv = "yes"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 TEST = nox.project.dependency_groups(PYPROJECT, "test")
+# A module stays in one process: what it sets up is set up once.
+PYTEST = ["pytest", "-q", "--numprocesses=auto", "--dist=loadscope"]
 DEPLOY = PYPROJECT["project"]["optional-dependencies"]["deploy"]
 
 
@@ -22,7 +24,7 @@ def tests(session: nox.Session) -> None:
     else:
         session.install("-e", ".")
     session.install(*TEST, *DEPLOY)
-    session.run("pytest", "-q", *session.posargs)
+    session.run(*PYTEST, *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
@@ -30,7 +32,7 @@ def minimums(session: nox.Session) -> None:
     """Run the tests with the oldest dependencies that are declared."""
     declared = [*PYPROJECT["project"]["dependencies"], *TEST, *DEPLOY]
     session.install("-e", ".", *(wanted.replace(">=", "==") for wanted in declared))
-    session.run("pytest", "-q", *session.posargs)
+    session.run(*PYTEST, *session.posargs)
 
 
 @nox.session
