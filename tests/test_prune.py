@@ -16,7 +16,7 @@ from tierctl.layout import Layout
 from tierctl.prune import processes
 from tierctl.prune.retention import DAY_S, Needs, Policy, Verdict, judge
 
-NOTHING = Needs({}, None, {}, frozenset())
+NOTHING = Needs({}, None, {}, frozenset(), {})
 OLD = 100 * DAY_S
 ALL = ("--keep", "0", "--older-than", "0d")
 
@@ -32,6 +32,7 @@ class TestJudging:
             (NOTHING._replace(way_back=2), "a rollback would return to it"),
             (NOTHING._replace(used={2: "process 7"}), "process 7 uses it"),
             (NOTHING._replace(built=frozenset({2})), "its deploy has not ended"),
+            (NOTHING._replace(foreign={2: "ada"}), "only ada or root can remove it"),
         ],
     )
     def test_what_is_needed_stays_however_old(self, needs: Needs, reason: str) -> None:

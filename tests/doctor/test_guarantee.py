@@ -96,7 +96,9 @@ class TestGuarantee:
         (tmp_path / "mountinfo").touch()
         assert mounts.find(str(tmp_path), str(tmp_path / "mountinfo")) is None
 
-    @pytest.mark.parametrize("fs", [WithoutExchange(), PretendingToExchange()], ids=["without", "pretending"])
+    @pytest.mark.parametrize(
+        "fs", [WithoutExchange(), PretendingToExchange()], ids=["without", "pretending"]
+    )
     def test_without_exchange_the_note_tells_of_two_steps(
         self, layout: Layout, fs: FileSystem
     ) -> None:

@@ -88,8 +88,7 @@ def started(
     """Have an engine that keeps what it fetches in the directory ``cache``.
 
     ``offline``: it asks nobody, and takes what is there. ``shared``: the group
-    writes to what it fetches; without that right the kernel would not let the
-    next member link to it. ``watch`` hears how far an install is. Raises
+    may add to the cache. ``watch`` hears how far an install is. Raises
     ``EngineMissing``.
     """
     require_installed()

@@ -52,7 +52,7 @@ def reserved(
 
 
 def remove_unfinished(fs: FileSystem, layout: Layout, *, lock_timeout: float) -> list[int]:
-    """Remove what interrupted builds left, and return the numbers."""
+    """Remove what the caller's interrupted builds left, as root everybody's; return the numbers."""
     with held(fs, layout, lock_timeout):
         return _remove_unfinished(fs, layout)
 
@@ -77,7 +77,11 @@ def _is_abandoned(fs: FileSystem, layout: Layout, number: int) -> bool:
 
 
 def _remove_unfinished(fs: FileSystem, layout: Layout) -> list[int]:
-    left = abandoned(fs, layout)
+    left = [
+        number
+        for number in abandoned(fs, layout)
+        if tree.is_own(layout.within(f"{DEPLOYMENTS}/{number}"))
+    ]
     for number in left:
         _end(fs, layout, number)
     return left

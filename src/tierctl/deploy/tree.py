@@ -111,6 +111,14 @@ def retire(top: str) -> None:
         os.rename(top, _going(top))
 
 
+def is_own(path: str) -> bool:
+    """Say whether the caller can take a tree apart, as its owner or root; none is left to do."""
+    try:
+        return os.geteuid() in (0, os.lstat(path).st_uid)
+    except FileNotFoundError:
+        return True
+
+
 def is_going(name: str) -> bool:
     """Say whether a name is one that ``retire`` gives."""
     return name.startswith(".") and name.endswith(_GOING)
@@ -126,7 +134,8 @@ def take_apart(path: str) -> int:
     freed = own_bytes(path)
     if paths.isdir(path) and not paths.islink(path):
         for _, _, _, directory in os.fwalk(path):
-            os.fchmod(directory, _OWNER_CHANGES)
+            with suppress(PermissionError):  # another's, who let the group change it
+                os.fchmod(directory, _OWNER_CHANGES)
         shutil.rmtree(path)
     else:
         with suppress(FileNotFoundError):

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from tierctl import changes, control, ending, history, packages, tiers, trust
+from tierctl.author import user_name
 from tierctl.deploy import numbering, tree
 from tierctl.errors import TierctlError
 from tierctl.events import Author, EventKind
@@ -96,6 +97,11 @@ def _judge(fs: FileSystem, layout: Layout, policy: Policy) -> Pruned:
         way_back=None if way_back is None else way_back.deployment,
         used=seen.by_number,
         built=frozenset(n for n in numbers if exists(fs, layout.building(n))),
+        foreign={
+            number: user_name(fs.entry(path).uid)
+            for number in numbers
+            if not tree.is_own(path := _directory(layout, number))
+        },
     )
     ages = {number: _age(fs, layout, number) for number in numbers}
     return Pruned(tuple(retention.judge(ages, needs, policy)), (), 0, seen.not_inspected)
@@ -127,8 +133,10 @@ def _age(fs: FileSystem, layout: Layout, number: int) -> float:
 def _going(fs: FileSystem, layout: Layout) -> Iterator[str]:
     """Yield what has lost its name already, by this prune or by one that was killed."""
     for name in fs.names(layout.deployments) if exists(fs, layout.deployments) else []:
-        if tree.is_going(name) and is_deployment_number(tree.name_before(name)):
-            yield f"{layout.deployments}/{name}"
+        path = f"{layout.deployments}/{name}"
+        is_one = tree.is_going(name) and is_deployment_number(tree.name_before(name))
+        if is_one and tree.is_own(path):
+            yield path
 
 
 def _directory(layout: Layout, number: int) -> str:

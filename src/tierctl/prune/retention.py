@@ -16,12 +16,16 @@ class Policy(NamedTuple):
 
 
 class Needs(NamedTuple):
-    """What is needed of the deployments, by number: what for, in words."""
+    """What is needed of the deployments, by number: what for, in words.
+
+    ``foreign``: those that the caller cannot take apart, and whose they are.
+    """
 
     shown: Mapping[int, str]
     way_back: int | None
     used: Mapping[int, str]
     built: frozenset[int]
+    foreign: Mapping[int, str]
 
 
 class Verdict(NamedTuple):
@@ -61,4 +65,6 @@ def _reason(
         return f"it is among the newest {policy.keep}"
     if ages[number] < policy.days * DAY_S:
         return f"it is younger than {policy.days:g} days"
+    if number in needs.foreign:
+        return f"only {needs.foreign[number]} or root can remove it"
     return ""

@@ -1,0 +1,163 @@
+"""``tierctl deploy`` where others are: a group's target, odd umasks, no rights, no room."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import Hanging, Lab
+from program import Ended, installed
+from targets import links, listing
+from tierctl.demo.channel import NOARCH, write_package
+from tools import as_user, require_root, require_tool
+
+pytest.importorskip("rattler")
+
+ADA, BOB, EVE, GROUP = 10051, 10052, 10059, 10053
+
+
+class Shared(Lab):
+    """A target that a group shares."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        os.mkdir(self.layout.control)
+        for directory, names, files in os.walk(self.layout.target):
+            for path in [directory, *(os.path.join(directory, name) for name in names + files)]:
+                os.chown(path, ADA, GROUP, follow_symlinks=False)
+            os.chmod(directory, 0o2775)
+
+    def words(self, user: int, *words: str) -> list[str]:
+        groups = [] if user == EVE else [GROUP]
+        return [*as_user(user, *groups), *words]
+
+    def ask(self, user: int, *words: str, umask: int = 0o022) -> Ended:
+        done = subprocess.run(
+            self.words(user, installed(), *words), capture_output=True, text=True, umask=umask
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def deploy_as(self, user: int, tier: str, *words: str, umask: int = 0o022) -> Ended:
+        return self.ask(user, *self.command(tier, *words)[1:], umask=umask)
+
+    def runs_as(self, user: int, tier: str) -> Ended:
+        return self.ask(user, "run", "-t", self.layout.target, tier, "hello")
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Shared:
+    require_root()
+    return Shared(tmp_path)
+
+
+class TestGroup:
+    def test_members_deploy_in_turn_with_one_cache(self, shared: Shared) -> None:
+        for user, tier in ((ADA, "staging"), (BOB, "dev1"), (ADA, "dev1"), (BOB, "staging")):
+            done = shared.deploy_as(user, tier, "--rebuild")
+            assert 0 == done.code, done.err
+            assert "hello 1.0\n" == shared.runs_as(EVE, tier).out
+        files = [
+            os.stat(f"{shared.layout.within(f'deployments/{number}')}/conda/envs/tools/bin/hello")
+            for number in ("2", "3", "4", "6")
+        ]
+        assert [ADA, BOB, ADA, BOB] == [file.st_uid for file in files]
+        # Of one user the files are the same; the kernel gives nobody a link to another's.
+        assert files[0].st_ino == files[2].st_ino
+
+    def test_a_member_goes_on_where_another_was_killed(self, shared: Shared) -> None:
+        with Hanging(shared.channel) as server:
+            shared.want_from(server.url, "hello=1.0")
+            running = subprocess.Popen(
+                shared.words(ADA, *shared.command("dev1")), stderr=subprocess.DEVNULL
+            )
+            server.wait_for_an_archive()
+            running.send_signal(signal.SIGKILL)
+            running.wait()
+        shared.want("hello=1.0")
+        assert ["1"] == shared.deployments
+        done = shared.deploy_as(BOB, "dev1")
+        assert (0, "hello 1.0\n") == (done.code, shared.runs_as(BOB, "dev1").out), done.err
+        assert 0 == shared.deploy_as(ADA, "dev2").code
+        assert ["2", "3"] == shared.deployments
+
+    def test_a_member_prunes_what_is_theirs(self, shared: Shared) -> None:
+        for user in (ADA, BOB, ADA):
+            assert 0 == shared.deploy_as(user, "dev1", "--rebuild").code
+        prune = ("prune", "-t", shared.layout.target, "--keep", "0", "--older-than", "0d")
+        done = shared.ask(BOB, *prune)
+        assert (0, ["1", "3"]) == (done.code, shared.deployments), done.err
+        assert f"deployment 1: kept, only {ADA} or root can remove it\n" in done.out
+        assert 0 == shared.ask(ADA, *prune).code
+        assert ["3"] == shared.deployments
+
+
+class TestUmask:
+    @pytest.mark.parametrize("umask", [0o077, 0o002, 0o027])
+    def test_everybody_can_read_and_nobody_change_what_was_deployed(
+        self, shared: Shared, umask: int
+    ) -> None:
+        script = shared.definitions / "tier" / "bin" / "own"
+        script.parent.mkdir(parents=True)
+        script.write_text("#!/bin/sh\necho own\n")
+        script.chmod(0o700)
+        os.chown(script, ADA, ADA)
+        done = shared.deploy_as(ADA, "dev1", umask=umask)
+        assert (0, "hello 1.0\n") == (done.code, shared.runs_as(EVE, "dev1").out), done.err
+        for directory, _, files in os.walk(shared.layout.within("deployments/1")):
+            assert 0o555 == os.stat(directory).st_mode & 0o777
+            for name in files:
+                mode = os.lstat(f"{directory}/{name}").st_mode & 0o777
+                assert mode & 0o444 == 0o444, name
+                assert not mode & 0o002, name
+        assert 0 == shared.deploy_as(BOB, "dev1", "--rebuild").code
+
+
+class TestWithoutRights:
+    def test_others_read_and_run_but_deploy_nothing(self, shared: Shared) -> None:
+        assert 0 == shared.deploy_as(ADA, "dev1").code
+        before = listing(shared.layout.target)
+        for words in (["dev1"], ["staging"], ["dev2"], ["dev2", "-n"]):
+            done = shared.deploy_as(EVE, *words)
+            assert (1, "", True) == (done.code, done.out, f"{ADA}" in done.err), done.err
+        assert "hello 1.0\n" == shared.runs_as(EVE, "dev1").out
+        assert before == listing(shared.layout.target)
+
+
+class TestFullDisk:
+    @pytest.fixture
+    def small(self, tmp_path: Path) -> Iterator[Lab]:
+        """A target on a filesystem of 24 MB."""
+        require_root()
+        mount = require_tool("mount")
+        place = tmp_path / "small"
+        place.mkdir()
+        subprocess.run([mount, "-t", "tmpfs", "-o", "size=24m", "none", place], check=True)
+        yield Lab(place)
+        subprocess.run(["umount", place], check=True)
+
+    def test_one_that_fills_the_disk_leaves_everything_as_it_was(self, small: Lab) -> None:
+        assert 0 == small.deploy("staging").code
+        before = links(small.layout)
+        # It packs so well that nobody can foresee how large it is.
+        write_package(small.channel, "large", "1", {"share/x": "x" * (40 << 20)}, subdir=NOARCH)
+        small.want("large")
+        done = small.deploy("staging")
+        assert (1, True) == (done.code, "No space left on device" in done.err), done.err
+        assert (before, ["1", "2"]) == (links(small.layout), small.deployments)
+        assert "hello 1.0\n" == small.runs("staging")
+        small.want("hello=2.0")
+        assert 0 == small.deploy("staging").code
+        assert "hello 2.0\n" == small.runs("staging")
+
+    def test_what_can_be_foreseen_is_told_before(self, small: Lab) -> None:
+        text = os.urandom(4 << 20).hex()
+        write_package(small.channel.parent / "c", "random", "1", {"x": text}, subdir=NOARCH)
+        small.channel = small.channel.parent / "c"
+        small.want("random")
+        before = listing(small.layout.target)
+        done = small.deploy("staging", "-n")
+        assert (1, True) == (done.code, "are missing" in done.err), done.err
+        assert before == listing(small.layout.target)
