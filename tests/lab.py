@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -79,15 +80,15 @@ class Served:
 
 
 class Hanging(Served):
-    """One that sends no archive until it is told to."""
+    """One that sends no archive until it is told to; ``ending`` is how their names end."""
 
-    def __init__(self, channel: Path) -> None:
+    def __init__(self, channel: Path, ending: str = ".tar.bz2") -> None:
         self._asked, self._over = threading.Event(), threading.Event()
         hanging = self
 
         class Handler(Quiet):
             def do_GET(self) -> None:
-                if self.path.endswith(".tar.bz2"):
+                if self.path.endswith(ending):
                     hanging._asked.set()
                     hanging._over.wait()
                 super().do_GET()
@@ -109,12 +110,20 @@ class Hanging(Served):
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
-    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    """Return the processes that a process has started, with whichever of its threads."""
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for found in lists for child in found.read_text().split()]
 
 
-def is_running(pid: int) -> bool:
-    """Say whether a process is there, and has not just ended."""
+def wait_until_ended(pid: int, seconds: float = 10.0) -> None:
+    """Wait until a process is gone, or has just ended; fail if it does not."""
+    deadline = time.monotonic() + seconds
+    while _is_running(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def _is_running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

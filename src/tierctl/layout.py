@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 INFRASTRUCTURE = "infrastructure"
 CACHE = "conda_package_cache"
-# What channels list, as it was fetched, in the cache.
+# In the cache: what channels list, as it was fetched; and what uv keeps.
 REPODATA = "repodata"
+WHEELS = "uv"
 DEPLOYMENTS = "deployments"
 CONTROL = ".tierctl"
 PRODUCTION = "production"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import Hanging, Lab, Served, children, is_running
+from lab import Hanging, Lab, Served, children, wait_until_ended
 from program import run_installed
 from targets import links, listing
 from terminal import Terminal
@@ -269,10 +269,7 @@ class TestInterrupted:
             (worker,) = children(running.pid)
             running.send_signal(number)
             running.wait()
-            deadline = time.monotonic() + 10
-            while is_running(worker):
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            wait_until_ended(worker)
         lab.want("hello=1.0")
         assert 0 == lab.deploy("staging").code
 

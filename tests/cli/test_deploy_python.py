@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from archives import PLACEHOLDER, Package, python, write_index, write_wheel
-from lab import Lab, Served
+from lab import Hanging, Lab, Served, children, wait_until_ended
 from program import installed, run_installed
 from targets import listing
 from tierctl import packages
@@ -214,9 +214,44 @@ class TestPip:
         assert "wave 1.0\n" == lab.runs("staging", "wave")
         done = lab.deploy("dev1", "--offline")
         assert (0, "wave 1.0\n") == (done.code, lab.runs("dev1", "wave")), done.err
+        assert "tools  added  wave    1.0" in lab.deploy("dev2", "--offline", "-n").out
         self.want(lab, f"--index-url {server.url}", "other")
         done = lab.deploy("dev2", "--offline")
         assert (1, True) == (done.code, "other was not found in the cache" in done.err)
+
+    def test_a_prune_removes_wheels_that_no_deployment_holds_any_more(
+        self, lab: Lab, wheels: Path
+    ) -> None:
+        lab.deploy("dev1")
+        self.want(lab, "--no-index", "--find-links .wheels", "base")
+        lab.deploy("dev1")
+        target = ("-t", lab.layout.target)
+        dry = run_installed(*PRUNE_ALL, *target, "--json", "-n").document
+        done = run_installed(*PRUNE_ALL, *target, "--json").document
+        assert (["wave"], ["wave"]) == (dry["cached"], done["cached"])
+        assert [] == list(Path(lab.layout.cache, "uv").rglob("wave.py"))
+        assert [] != list(Path(lab.layout.cache, "uv").rglob("base.py"))
+        assert "base 2.0\n" == lab.runs("dev1", "base")
+
+    def test_what_conda_has_is_remembered_once(self, lab: Lab, wheels: Path) -> None:
+        self.want(lab, "--no-index", "--find-links .wheels", "wave", conda="python\n- greet=2.0")
+        counts = []
+        for tier in ("dev1", "dev2"):
+            assert 0 == lab.deploy(tier).code
+            counts.append(len(list(Path(lab.layout.cache, "uv").glob("[!i]*/**/*"))))
+        assert counts[0] == counts[1] > 0
+
+    def test_uv_ends_with_the_deploy(self, lab: Lab, wheels: Path, tmp_path: Path) -> None:
+        write_index(tmp_path / "index", wheels)
+        with Hanging(tmp_path / "index", ".whl") as server:
+            self.want(lab, f"--index-url {server.url}", "wave")
+            running = subprocess.Popen(lab.command("dev1"), stderr=subprocess.DEVNULL)
+            server.wait_for_an_archive()
+            (worker,) = children(running.pid)
+            (uv,) = children(worker)
+            running.kill()
+            running.wait()
+            wait_until_ended(uv)
 
     def test_a_wheel_that_lost_a_file_on_its_way_is_missed(self, lab: Lab, wheels: Path) -> None:
         lab.deploy("staging")

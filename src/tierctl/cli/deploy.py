@@ -13,7 +13,7 @@ from tierctl.cli.commands import COMMANDS
 from tierctl.cli.deploying import Teller
 from tierctl.cli.output import Call
 from tierctl.filesystem import OsFileSystem
-from tierctl.layout import REPODATA, Layout
+from tierctl.layout import REPODATA, WHEELS, Layout
 
 
 @click.command("deploy", short_help=COMMANDS["deploy"])
@@ -80,9 +80,12 @@ def command(
 
 
 def _cache(layout: Layout, *, dry_run: bool) -> AbstractContextManager[str]:
-    """Return the target's package cache, or for a dry run one with what channels list."""
+    """Return the target's package cache, or for a dry run one with what is known of packages."""
     if not dry_run:
         return nullcontext(layout.cache)
     from tierctl.deploy import tree
 
-    return tree.scratch(holding=f"{layout.cache}/{REPODATA}")
+    return tree.scratch(
+        holding=[f"{layout.cache}/{name}" for name in (REPODATA, WHEELS)],
+        without="archive-*",  # what uv has unpacked
+    )

@@ -95,7 +95,7 @@ class PruneTeller(Teller):
                 for verdict in done.verdicts
                 if verdict.reason
             ],
-            cached=list(done.cached),
+            cached=list(done.cached.names),
             freed=done.freed,
             not_inspected=done.not_inspected,
         )
@@ -109,7 +109,7 @@ def _lines(done: Pruned, removed: str) -> list[str]:
         for verdict in done.verdicts
     ]
     going = sum(not verdict.reason for verdict in done.verdicts)
-    counts = f"{_count(going, 'deployment')}, {_count(len(done.cached), 'cached package')}"
+    counts = f"{_count(going, 'deployment')}, {_count(len(done.cached.names), 'cached package')}"
     return [*lines, f"{removed}: {counts}, {size(done.freed)}"]
 
 

@@ -43,6 +43,15 @@ def write_new(path: str, data: bytes) -> None:
         file.write(data)
 
 
+def write_whole(path: str, data: bytes) -> None:
+    """Write a file where others may be writing or reading the same one: whole, or not at all."""
+    descriptor, draft = tempfile.mkstemp(dir=paths.dirname(path), prefix=".")
+    with open(descriptor, "wb") as file:
+        file.write(data)
+        os.fchmod(file.fileno(), 0o644)
+    os.replace(draft, path)
+
+
 def copy(items: Iterable[Item], destination: str) -> None:
     """Copy an overlay into a directory, where its directories may be already.
 
@@ -165,15 +174,17 @@ def _going(top: str) -> str:
 
 
 @contextmanager
-def scratch(holding: str = "") -> Iterator[str]:
+def scratch(holding: Iterable[str] = (), without: str = "") -> Iterator[str]:
     """Have a directory of one's own that is removed afterwards, whatever is in it.
 
-    It holds a copy of the directory ``holding`` if that is there.
+    It holds copies of the directories ``holding`` that are there, without the
+    names in them that match a pattern.
     """
     directory = tempfile.mkdtemp(prefix="tierctl-")
     try:
-        if holding and paths.isdir(holding):
-            shutil.copytree(holding, paths.join(directory, paths.basename(holding)))
+        for held in filter(paths.isdir, holding):
+            copy_of_it = paths.join(directory, paths.basename(held))
+            shutil.copytree(held, copy_of_it, symlinks=True, ignore=shutil.ignore_patterns(without))
         yield directory
     finally:
         remove(directory)

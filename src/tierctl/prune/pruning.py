@@ -7,34 +7,28 @@ prune that is killed is finished by the next.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
-from tierctl import changes, control, ending, history, packages, tiers, trust
+from tierctl import changes, control, ending, history, tiers
 from tierctl.author import user_name
 from tierctl.deploy import numbering, tree
-from tierctl.errors import TierctlError
 from tierctl.events import Author, EventKind
 from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import DEPLOYMENTS, Layout, is_deployment_number
 from tierctl.locking import locked
-from tierctl.prune import processes, retention
+from tierctl.prune import caching, processes, retention
+from tierctl.prune.caching import Unneeded
 from tierctl.prune.retention import Needs, Policy, Verdict
-
-_ARCHIVES = (".conda", ".tar.bz2")
 
 
 class Pruned(NamedTuple):
-    """What a prune removed, or would remove; ``freed`` is in bytes.
-
-    ``cached`` holds the names of packages in the cache.
-    """
+    """What a prune removed, or would remove; ``freed`` is in bytes, of a dry run without wheels."""
 
     verdicts: tuple[Verdict, ...]
-    cached: tuple[str, ...]
+    cached: Unneeded
     freed: int
     not_inspected: int
 
@@ -63,6 +57,7 @@ def prune(
     with numbering.held(fs, layout, lock_timeout):
         with locked(fs, layout, author, "prune", lock_timeout):
             judged = _judge(fs, layout, policy)
+            cached = _unneeded(fs, layout, judged)
             for verdict in judged.verdicts:
                 if not verdict.reason:
                     tree.retire(_directory(layout, verdict.number))
@@ -71,8 +66,7 @@ def prune(
         # From here on nothing has a name that anybody could load.
         going = list(_going(fs, layout))
         freed = sum(tree.take_apart(path) for path in going)
-        cached = tuple(_unneeded_packages(fs, layout, judged.verdicts))
-        freed += sum(_remove_package(layout, name) for name in cached)
+        freed += caching.remove(layout, cached)
     reporter.pruned(judged._replace(cached=cached, freed=freed))
 
 
@@ -80,11 +74,20 @@ def preview(fs: FileSystem, layout: Layout, policy: Policy, reporter: Reporter) 
     """Report what ``prune`` would do; writes nothing, takes no lock."""
     control.require_writable(fs, layout)
     judged = _judge(fs, layout, policy)
-    cached = tuple(_unneeded_packages(fs, layout, judged.verdicts))
+    cached = _unneeded(fs, layout, judged)
     places = [_directory(layout, v.number) for v in judged.verdicts if not v.reason]
-    places += [f"{layout.cache}/{name}" for name in cached]
+    places += [f"{layout.cache}/{name}" for name in cached.packages]
     freed = sum(map(tree.own_bytes, places))
     reporter.pruned(judged._replace(cached=cached, freed=freed))
+
+
+def _unneeded(fs: FileSystem, layout: Layout, judged: Pruned) -> Unneeded:
+    return caching.unneeded(
+        fs,
+        layout,
+        staying=[verdict.number for verdict in judged.verdicts if verdict.reason],
+        going=[verdict.number for verdict in judged.verdicts if not verdict.reason],
+    )
 
 
 def _judge(fs: FileSystem, layout: Layout, policy: Policy) -> Pruned:
@@ -104,7 +107,7 @@ def _judge(fs: FileSystem, layout: Layout, policy: Policy) -> Pruned:
         },
     )
     ages = {number: _age(fs, layout, number) for number in numbers}
-    return Pruned(tuple(retention.judge(ages, needs, policy)), (), 0, seen.not_inspected)
+    return Pruned(tuple(retention.judge(ages, needs, policy)), Unneeded(), 0, seen.not_inspected)
 
 
 def _shown(fs: FileSystem, layout: Layout) -> dict[int, str]:
@@ -141,60 +144,3 @@ def _going(fs: FileSystem, layout: Layout) -> Iterator[str]:
 
 def _directory(layout: Layout, number: int) -> str:
     return layout.within(f"{DEPLOYMENTS}/{number}")
-
-
-def _unneeded_packages(
-    fs: FileSystem, layout: Layout, verdicts: tuple[Verdict, ...]
-) -> Iterator[str]:
-    """Yield the packages in the cache that no deployment holds which stays.
-
-    While something is being built, or if a deployment does not say what it
-    holds, all of them may be needed.
-    """
-    staying = {verdict.number for verdict in verdicts if verdict.reason}
-    is_building = any(name.startswith("building-") for name in _names(fs, layout.control))
-    needed = None if is_building else _needed(fs, layout, staying)
-    if needed is None:
-        return
-    names = _names(fs, layout.cache)
-    for name in names:
-        is_package = f"{name}.lock" in names or name.endswith(_ARCHIVES)
-        if is_package and name.removesuffix(".conda").removesuffix(".tar.bz2") not in needed:
-            yield name
-
-
-def _needed(fs: FileSystem, layout: Layout, staying: set[int]) -> set[str] | None:
-    needed: set[str] = set()
-    for number in staying:
-        directory = f"{DEPLOYMENTS}/{number}"
-        if _was_adopted(fs, layout, directory):
-            continue
-        try:
-            found = packages.read(fs, layout, directory)
-        except (OSError, TierctlError):
-            return None
-        needed.update(
-            f"{package.name}-{package.version}-{package.build}"
-            for each in found.values()
-            for package in each
-        )
-    return needed
-
-
-def _was_adopted(fs: FileSystem, layout: Layout, directory: str) -> bool:
-    """Say whether a deployment was a plain directory: it holds nothing of this cache."""
-    try:
-        record = json.loads(trust.read(fs, layout, layout.deployment_record(directory)))
-    except (OSError, ValueError, RecursionError, TierctlError):
-        return False
-    return isinstance(record, dict) and "adopted" in record
-
-
-def _remove_package(layout: Layout, name: str) -> int:
-    path = f"{layout.cache}/{name}"
-    freed = tree.take_apart(path)
-    return freed + tree.take_apart(f"{path}.lock")
-
-
-def _names(fs: FileSystem, directory: str) -> list[str]:
-    return fs.names(directory) if exists(fs, directory) else []

@@ -57,10 +57,10 @@ async def _install_one(
         requested_specs=[MatchSpec(spec)._match_spec for spec in specs],
     )
     if wanted.wheels:
-        from tierctl.deploy.worker import pip  # which most environments do not need
+        from tierctl.deploy.worker import uv  # which most environments do not need
 
         await asyncio.to_thread(
-            pip.install, wanted.wheels, prefix, asked["cache"], offline=asked["offline"]
+            uv.install, wanted.wheels, prefix, asked["cache"], offline=asked["offline"]
         )
         if counted is not None:
             counted.linked += len(wanted.wheels)

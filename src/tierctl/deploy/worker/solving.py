@@ -70,12 +70,12 @@ async def _solve_one(gateway: Gateway, wanted: dict[str, Any], asked: dict[str, 
     )
     if not wanted["pip"]:
         return Solved(records, [])
-    from tierctl.deploy.worker import pip  # which most environments do not need
+    from tierctl.deploy.worker import uv  # which most environments do not need
 
     versions = {record.name.normalized: str(record.version) for record in records}
     provided = {record.name.normalized for record in records if _is_of_python(record)}
     wheels = await asyncio.to_thread(
-        pip.solve,
+        uv.solve,
         wanted["pip"],
         versions["python"],
         {name: versions[name] for name in provided},

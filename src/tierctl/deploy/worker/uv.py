@@ -22,9 +22,9 @@ from uv import find_uv_bin
 from tierctl.deploy import tree
 from tierctl.deploy.worker.archives import local_path
 from tierctl.deploy.worker.wheels import Wheel, WheelsFailed
+from tierctl.layout import WHEELS
 
-# Where uv keeps what it fetches, in the package cache.
-CACHE = "uv"
+_STAND_INS = "stand-ins"
 _LOCK = "pylock.toml"
 # Versions of conda packages that mean the same to pip (PEP 440).
 _COMMON_VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?")
@@ -48,12 +48,10 @@ def solve(
     with tree.scratch() as place:
         wanted = _write_lines(place, "requirements.in", lines)
         constraints = [f"{name}=={version}" for name, version in pinned.items()]
-        for name, version in pinned.items():
-            _write_stand_in(place, name, version)
         found = _uv(
             "compile",
             f"--constraints={_write_lines(place, 'constraints.txt', constraints)}",
-            f"--find-links={place}",
+            f"--find-links={_stand_ins(pinned, cache)}",
             *(f"--no-emit-package={name}" for name in pinned),
             f"--python-version={python}",
             "--only-binary=:all:",
@@ -86,21 +84,34 @@ def install(wheels: Iterable[Wheel], prefix: str, cache: str, *, offline: bool) 
         )
 
 
+def forget(names: Iterable[str], cache: str) -> None:
+    """Remove all that the cache holds of the wheels with these names; raises ``WheelsFailed``."""
+    _run("cache", "clean", *names, cache=cache)
+
+
 def _uv(verb: str, *words: str, cache: str, offline: bool) -> str:
-    """Run ``uv pip`` with nothing of its user's settings, and return what it prints."""
-    done = subprocess.run(  # noqa: S603 (uv's own binary, and words that begin with an option)
+    """Run ``uv pip`` and return what it prints."""
+    return _run(
+        "pip",
+        verb,
+        "--keyring-provider=disabled",
+        *(["--offline"] if offline else []),
+        *words,
+        cache=cache,
+    )
+
+
+def _run(*words: str, cache: str) -> str:
+    """Run uv with nothing of its user's settings, and return what it prints."""
+    done = subprocess.run(  # noqa: S603 (uv's own binary; no word of others begins with a dash)
         [
             find_uv_bin(),
-            "pip",
-            verb,
+            *words,
             "--quiet",
             "--color=never",
             "--no-config",
             "--no-python-downloads",
-            "--keyring-provider=disabled",
-            f"--cache-dir={paths.join(cache, CACHE)}",
-            *(["--offline"] if offline else []),
-            *words,
+            f"--cache-dir={paths.join(cache, WHEELS)}",
         ],
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -119,19 +130,34 @@ def _write_lines(directory: str, name: str, lines: Iterable[str]) -> str:
     return path
 
 
+def _stand_ins(pinned: Mapping[str, str], cache: str) -> str:
+    """Return a directory with an empty wheel for what conda has.
+
+    So it does not matter whether an index has that, too. They stay in the cache:
+    uv remembers each by its path.
+    """
+    directory = paths.join(cache, WHEELS, _STAND_INS)
+    tree.make_directories(directory, [""])
+    for name, version in pinned.items():
+        _write_stand_in(directory, name, version)
+    return directory
+
+
 def _write_stand_in(directory: str, name: str, version: str) -> None:
-    """Write an empty wheel for what conda has: whether an index has that, too, does not matter."""
     stem = f"{re.sub('[-_.]+', '_', name)}-{version}"
     members = {
         "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         "RECORD": "",
     }
+    path = paths.join(directory, f"{stem}-py3-none-any.whl")
+    if paths.exists(path):
+        return
     data = io.BytesIO()
     with ZipFile(data, "w") as wheel:
         for member, text in members.items():
             wheel.writestr(f"{stem}.dist-info/{member}", text)
-    tree.write_new(paths.join(directory, f"{stem}-py3-none-any.whl"), data.getvalue())
+    tree.write_whole(path, data.getvalue())
 
 
 def _wheel(package: dict[str, Any]) -> Wheel:

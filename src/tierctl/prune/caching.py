@@ -1,0 +1,105 @@
+"""What the package cache holds that no remaining deployment needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+from tierctl import packages, trust
+from tierctl.deploy import tree
+from tierctl.errors import TierctlError
+from tierctl.filesystem import FileSystem, exists
+from tierctl.layout import DEPLOYMENTS, WHEELS, Layout
+from tierctl.packages import Package
+
+_ARCHIVES = (".conda", ".tar.bz2")
+
+
+class Unneeded(NamedTuple):
+    """The names of conda packages in the cache, as they are called there, and of wheels."""
+
+    packages: tuple[str, ...] = ()
+    wheels: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return self.packages + self.wheels
+
+
+def unneeded(
+    fs: FileSystem, layout: Layout, *, staying: Iterable[int], going: Iterable[int]
+) -> Unneeded:
+    """Return what none of the deployments that stay holds, and of wheels only one that goes.
+
+    While something is being built, or if one that stays does not say what it
+    holds, all of it may be needed.
+    """
+    if any(name.startswith("building-") for name in _names(fs, layout.control)):
+        return Unneeded()
+    try:
+        needed = {package for number in staying for package in _held(fs, layout, number)}
+    except (OSError, TierctlError):
+        return Unneeded()
+    gone: set[Package] = set()
+    for number in going:
+        with suppress(OSError, TierctlError):
+            gone.update(_held(fs, layout, number))
+    wheels = _names_of_wheels(gone) - _names_of_wheels(needed)
+    return Unneeded(tuple(_unneeded_packages(fs, layout, needed)), tuple(sorted(wheels)))
+
+
+def remove(layout: Layout, found: Unneeded) -> int:
+    """Remove packages and wheels from the cache; return how many bytes that frees."""
+    freed = 0
+    for name in found.packages:
+        path = f"{layout.cache}/{name}"
+        freed += tree.take_apart(path) + tree.take_apart(f"{path}.lock")
+    return freed + (_remove_wheels(layout, found.wheels) if found.wheels else 0)
+
+
+def _remove_wheels(layout: Layout, names: Iterable[str]) -> int:
+    try:
+        from tierctl.deploy.worker import uv
+    except ImportError:  # whoever deploys next has it
+        return 0
+    place = f"{layout.cache}/{WHEELS}"
+    before = tree.own_bytes(place)
+    uv.forget(names, layout.cache)
+    return max(0, before - tree.own_bytes(place))
+
+
+def _unneeded_packages(fs: FileSystem, layout: Layout, needed: Iterable[Package]) -> Iterator[str]:
+    kept = {f"{package.name}-{package.version}-{package.build}" for package in needed}
+    names = _names(fs, layout.cache)
+    for name in names:
+        is_package = f"{name}.lock" in names or name.endswith(_ARCHIVES)
+        if is_package and name.removesuffix(".conda").removesuffix(".tar.bz2") not in kept:
+            yield name
+
+
+def _names_of_wheels(held: Iterable[Package]) -> set[str]:
+    return {package.name for package in held if not package.channel}
+
+
+def _held(fs: FileSystem, layout: Layout, number: int) -> set[Package]:
+    """Return the packages of a deployment; one that was a plain directory holds none of them."""
+    directory = f"{DEPLOYMENTS}/{number}"
+    if _was_adopted(fs, layout, directory):
+        return set()
+    found = packages.read(fs, layout, directory)
+    return {package for each in found.values() for package in each}
+
+
+def _was_adopted(fs: FileSystem, layout: Layout, directory: str) -> bool:
+    try:
+        record = json.loads(trust.read(fs, layout, layout.deployment_record(directory)))
+    except (OSError, ValueError, RecursionError, TierctlError):
+        return False
+    return isinstance(record, dict) and "adopted" in record
+
+
+def _names(fs: FileSystem, directory: str) -> list[str]:
+    return fs.names(directory) if exists(fs, directory) else []
