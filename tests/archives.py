@@ -108,6 +108,9 @@ def python() -> Package:
     program = Path(sys.base_prefix, "bin", f"python{PYTHON}")
     done = subprocess.run([program, "-I", "-c", _FILES], capture_output=True, check=True, text=True)
     modules = {Path(name) for name in done.stdout.split() if name.startswith(str(library))}
+    modules |= {
+        path for name in modules if name.stem == "__init__" for path in name.parent.glob("*.py")
+    }
     modules |= set(library.glob("_sysconfigdata_*.py"))
     files = {f"lib/python{PYTHON}/{path.relative_to(library)}": path for path in modules}
     files[f"bin/python{PYTHON}"] = program
