@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from os import path as paths
 from typing import Any
@@ -48,11 +50,22 @@ def build(
     tree.write_new(layout.packages_record(directory), _encoded(listed))
     begun(Step.CHECK, f"deployment {number}")
     sizes = tree.seal(top, open_below="meta")
-    for name, prefix in prefixes.items():
-        verify.environment(prefix, wanted.packages[name], sizes)
-    verify.profiles_load(top)
-    tree.flush(top)
+    _at_once(
+        partial(tree.flush, top),
+        partial(verify.profiles_load, top),
+        *(
+            partial(verify.environment, prefix, wanted.packages[name], sizes)
+            for name, prefix in prefixes.items()
+        ),
+    )
     _finish(fs, layout, directory, _record(number, wanted))
+
+
+def _at_once(*works: Callable[[], None]) -> None:
+    """Do all of them side by side; raises what the first one raises that fails."""
+    with ThreadPoolExecutor() as threads:
+        for begun in [threads.submit(work) for work in works]:
+            begun.result()
 
 
 def _lay_out(layout: Layout, directory: str, definitions: Definitions) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 from rattler import LockChannel, LockFile, LockPlatform
 from rattler.lock import PypiLockedPackage
 
-from tierctl.deploy import tree
 from tierctl.deploy.worker.failures import Failed
 from tierctl.deploy.worker.solving import Environments, Solved
 from tierctl.deploy.worker.wheels import Wheel
@@ -49,6 +48,8 @@ def write(asked: dict[str, Any], solved: Environments) -> None:
 def _write_with_sha256(locked: LockFile, path: str, wheels: list[Wheel]) -> None:
     """Write a lock file that says what each wheel's sha256 is: the engine's own does not."""
     import yaml  # which takes longer than most locks
+
+    from tierctl.deploy import tree
 
     by_url = {wheel.url: wheel.sha256 for wheel in wheels}
     with tree.scratch() as place:
