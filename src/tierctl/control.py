@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 from tierctl.errors import NotWritable, Untrusted
 from tierctl.filesystem import FileSystem, Kind, exists
@@ -37,33 +36,31 @@ def ensure(fs: FileSystem, layout: Layout) -> None:
     """Make ``.tierctl`` where an infrastructure made by hand has none."""
     if exists(fs, layout.control):
         return
-    parent = fs.entry(layout.infrastructure, follow=True)
-    shared = parent.group_writes
-    try:
-        fs.make_directory(
-            layout.control,
-            directory_mode(shared=shared),
-            # The group that may write to the parent need not be the caller's first one;
-            # and what root makes for somebody else is theirs to go on with.
-            group=parent.gid if shared else None,
-            owner=parent.uid if os.geteuid() == 0 else None,
-        )
-    except FileExistsError:  # somebody else was first
-        return
-    fs.sync(layout.infrastructure)
+    if _make_like(fs, layout.infrastructure, layout.control):
+        fs.sync(layout.infrastructure)
 
 
 def make_shared_directory(fs: FileSystem, layout: Layout, path: str) -> None:
     """Make a directory that is shared as ``.tierctl`` is; one that is there stays as it is."""
-    parent = fs.entry(layout.control)
-    shared = parent.group_writes
-    with suppress(FileExistsError):
+    _make_like(fs, layout.control, path)
+
+
+def _make_like(fs: FileSystem, model: str, path: str) -> bool:
+    """Make a directory that is shared as another one is; False if it is there already."""
+    other = fs.entry(model, follow=True)
+    shared = other.group_writes
+    try:
         fs.make_directory(
             path,
             directory_mode(shared=shared),
-            group=parent.gid if shared else None,
-            owner=parent.uid if os.geteuid() == 0 else None,
+            # The group that may write to the other need not be the caller's first one;
+            # and what root makes for somebody else is theirs to go on with.
+            group=other.gid if shared else None,
+            owner=other.uid if os.geteuid() == 0 else None,
         )
+    except FileExistsError:
+        return False
+    return True
 
 
 def directory_mode(*, shared: bool) -> int:

@@ -12,11 +12,11 @@ from tierctl.cli.output import Call, result, say, talks_to_terminal
 from tierctl.text import shown
 
 if TYPE_CHECKING:
-    from tierctl.deploy.deploying import Plan
+    from tierctl.deploy.deploying import Seen
+    from tierctl.deploy.plans import Plan
     from tierctl.deploy.progress import Progress, Step
     from tierctl.ending import Outcome
     from tierctl.events import Event
-    from tierctl.rotation import Content, State
 
 
 class Teller(TellerOfChange):
@@ -64,19 +64,19 @@ class Teller(TellerOfChange):
         self.close()
         super().done(outcome)
 
-    def unchanged(self, state: State, content: Content) -> None:
+    def unchanged(self, seen: Seen) -> None:
         """Say that there is nothing to build."""
         from tierctl.events import state_to_document
 
         self.close()
-        document = state_to_document(state)
-        self.call.facts["deployment"] = content.deployment
+        document = state_to_document(seen.state)
+        self.call.facts["deployment"] = seen.content and seen.content.deployment
         if self.call.json:
             self.call.document(
                 ok=True, changed=False, before=document, after=document, steps=[], event=None
             )
         else:
-            result(f"nothing to do: {self.tier} shows just that already ({content})")
+            result(f"nothing to do: {self.tier} shows just that already ({seen.content})")
         if self.dry_run:
             say("Dry run: nothing was changed.")
 

@@ -7,20 +7,19 @@ looked at again when the lock is taken for the switch.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from os import path as paths
 from typing import NamedTuple, Protocol
 
 from tierctl import changes, comparing, control, ending, trust
-from tierctl.deploy import building, definitions, numbering, room, unchanged
+from tierctl.deploy import building, definitions, numbering, plans, room, unchanged
 from tierctl.deploy.definitions import Definitions
 from tierctl.deploy.engine import Engine
+from tierctl.deploy.plans import Plan
 from tierctl.deploy.progress import Step
 from tierctl.deploy.switch import Deployment, link_to_deploy
 from tierctl.deploy.wanted import Build
-from tierctl.difference import Change, between
 from tierctl.errors import NoSuchTier, NotWritable, Untrusted
 from tierctl.events import Author, Event, EventKind
 from tierctl.filesystem import FileSystem, exists
@@ -47,16 +46,11 @@ class Wish:
     like: str | None = None
 
 
-class Plan(NamedTuple):
-    """What a deploy changes, against what the tier shows now.
+class Seen(NamedTuple):
+    """What a deploy found when it began: the links, and what the tier showed, if it was there."""
 
-    ``collisions``: the commands that several environments bring, each with the
-    environments in the order of PATH, so that the first one wins; known to a
-    dry run.
-    """
-
-    changes: tuple[Change, ...]
-    collisions: dict[str, tuple[str, ...]]
+    state: State
+    content: Content | None
 
 
 class Reporter(ending.Reporter, Protocol):
@@ -66,7 +60,7 @@ class Reporter(ending.Reporter, Protocol):
         """Hear which step begins, and with what."""
         ...
 
-    def unchanged(self, state: State, content: Content) -> None:
+    def unchanged(self, seen: Seen) -> None:
         """Hear that the tier shows just that already, so that nothing is built."""
         ...
 
@@ -89,11 +83,12 @@ def deploy(
     changes.finish_interrupted(
         fs, layout, EventKind.DEPLOY, author, reporter, lock_timeout=lock_timeout
     )
-    seen = shown_by(fs, layout, wish.tier)
+    seen = look_at(fs, layout, wish.tier)
     control.ensure(fs, layout)
     _require_cache(fs, layout)
     wanted = _prepare(fs, layout, wish, author, run, reporter)
-    if not wish.rebuild and _is_there_already(fs, layout, wish, wanted, seen, reporter):
+    if not wish.rebuild and _is_there_already(fs, layout, wanted, seen):
+        reporter.unchanged(seen)
         return
     room.require(layout, wanted.packages)
     taken = numbering.reserved(
@@ -101,7 +96,7 @@ def deploy(
     )
     # The engine ends first: it must not write on where a build that failed is being removed.
     with taken as (number, spare), closing(run):
-        reporter.planned(number, Plan(changes_against(fs, layout, seen, wanted), {}))
+        reporter.planned(number, plans.against(fs, layout, seen.content, wanted))
         building.build(fs, layout, number, wanted, run, reporter.begun)
         request = Deployment(wish.tier, number, spare)
         watching = _Watching(reporter, wish.tier, number, seen)
@@ -118,17 +113,19 @@ def preview(
 ) -> None:
     """Report what ``deploy`` would do, or raise as it would; the engine has a scratch cache."""
     control.require_writable(fs, layout)
-    seen = shown_by(fs, layout, wish.tier)
+    seen = look_at(fs, layout, wish.tier)
     wanted = _prepare(fs, layout, wish, author, run, reporter)
-    if not wish.rebuild and _is_there_already(fs, layout, wish, wanted, seen, reporter):
+    if not wish.rebuild and _is_there_already(fs, layout, wanted, seen):
+        reporter.unchanged(seen)
         return
     room.require(layout, wanted.packages)
-    changed = changes_against(fs, layout, seen, wanted)
-    reporter.planned(None, Plan(changed, collisions(wanted, run.commands(layout.cache))))
+    plan = plans.against(fs, layout, seen.content, wanted)
+    collisions = plans.collisions(wanted, run.commands(layout.cache))
+    reporter.planned(None, plan._replace(collisions=collisions))
 
 
-def shown_by(fs: FileSystem, layout: Layout, tier: str) -> Content | None:
-    """Return what a tier shows now, None for a private one that is new.
+def look_at(fs: FileSystem, layout: Layout, tier: str) -> Seen:
+    """Return what a tier shows now.
 
     Raises ``NoSuchTier`` for a name that none can have, and ``Refused`` for
     what production serves.
@@ -140,28 +137,11 @@ def shown_by(fs: FileSystem, layout: Layout, tier: str) -> Content | None:
         )
     private = [tier] if is_private_name(tier) else []
     state = observe(fs, layout, private)
-    return state.behind(link_to_deploy(tier, state))
+    return Seen(state, state.behind(link_to_deploy(tier, state)))
 
 
 def _is_there(fs: FileSystem, layout: Layout, tier: str) -> bool:
     return exists(fs, layout.within(tier))
-
-
-def changes_against(
-    fs: FileSystem, layout: Layout, seen: Content | None, wanted: Build
-) -> tuple[Change, ...]:
-    """Return the packages that differ from what a tier shows."""
-    before = {} if seen is None else unchanged.packages_of(fs, layout, seen)
-    return tuple(between(before, wanted.packages))
-
-
-def collisions(wanted: Build, commands: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
-    """Return the commands that several environments have, by name."""
-    owners: dict[str, tuple[str, ...]] = {}
-    for environment in wanted.definitions.environments:
-        for command in commands[environment.name]:
-            owners[command] = (*owners.get(command, ()), environment.name)
-    return {name: owners[name] for name in sorted(owners) if len(owners[name]) > 1}
 
 
 def _prepare(
@@ -218,25 +198,14 @@ def _locks(fs: FileSystem, layout: Layout, found: Definitions, like: str) -> dic
     return locks
 
 
-def _is_there_already(
-    fs: FileSystem,
-    layout: Layout,
-    wish: Wish,
-    wanted: Build,
-    seen: Content | None,
-    reporter: Reporter,
-) -> bool:
-    if seen is None or not unchanged.is_built_from(fs, layout, seen, wanted):
-        return False
-    private = [wish.tier] if is_private_name(wish.tier) else []
-    reporter.unchanged(observe(fs, layout, private), seen)
-    return True
+def _is_there_already(fs: FileSystem, layout: Layout, wanted: Build, seen: Seen) -> bool:
+    return seen.content is not None and unchanged.is_built_from(fs, layout, seen.content, wanted)
 
 
 class _Watching:
     """Tells in addition what the switch took the place of, if nobody can have meant that."""
 
-    def __init__(self, reporter: Reporter, tier: str, number: int, seen: Content | None) -> None:
+    def __init__(self, reporter: Reporter, tier: str, number: int, seen: Seen) -> None:
         self._reporter = reporter
         self._tier = tier
         self._number = number
@@ -253,7 +222,11 @@ class _Watching:
     def done(self, outcome: ending.Outcome) -> None:
         """See ``ending.Reporter.done``."""
         replaced = outcome.before.behind(link_to_deploy(self._tier, outcome.before))
-        if replaced is not None and replaced != self._seen and replaced.deployment is not None:
+        if (
+            replaced is not None
+            and replaced != self._seen.content
+            and replaced.deployment is not None
+        ):
             self._reporter.warn(
                 f"{self._tier} showed {replaced}, which somebody else has deployed since this "
                 f"deploy began; it shows deployment {self._number} now"

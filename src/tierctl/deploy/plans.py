@@ -1,0 +1,42 @@
+"""What a deploy changes: packages, and which commands hide others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from tierctl.deploy import unchanged
+from tierctl.deploy.wanted import Build
+from tierctl.difference import Change, between
+from tierctl.filesystem import FileSystem
+from tierctl.layout import Layout
+from tierctl.rotation import Content
+
+Collisions = dict[str, tuple[str, ...]]
+
+
+class Plan(NamedTuple):
+    """What a deploy changes, against what the tier shows now.
+
+    ``collisions``: the commands that several environments bring, each with the
+    environments in the order of PATH, so that the first one wins; known to a
+    dry run.
+    """
+
+    changes: tuple[Change, ...]
+    collisions: Collisions
+
+
+def against(fs: FileSystem, layout: Layout, seen: Content | None, wanted: Build) -> Plan:
+    """Return what differs from what a tier shows, None for one that is new."""
+    before = {} if seen is None else unchanged.packages_of(fs, layout, seen)
+    return Plan(tuple(between(before, wanted.packages)), {})
+
+
+def collisions(wanted: Build, commands: Mapping[str, Iterable[str]]) -> Collisions:
+    """Return the commands that several environments have, by name."""
+    owners: Collisions = {}
+    for environment in wanted.definitions.environments:
+        for command in commands[environment.name]:
+            owners[command] = (*owners.get(command, ()), environment.name)
+    return {name: owners[name] for name in sorted(owners) if len(owners[name]) > 1}
