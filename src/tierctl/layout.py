@@ -24,6 +24,8 @@ PROFILE = "etc/profile.sh"
 
 # An environment's name: what conda's prefix has room for below a target (validators.py).
 LONGEST_NAME = 24
+# The highest number of a deployment that paths are measured for.
+HIGHEST_NUMBER = 999_999
 
 # What a tier's directory contains when it is made.
 TIER_DIRECTORIES = ("bin", "conda", "conda/envs", "etc", "etc/profile.d", "logs", "meta")

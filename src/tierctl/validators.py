@@ -7,7 +7,13 @@ import os
 
 from tierctl.errors import InvalidLink, InvalidTargetPath, SameColor
 from tierctl.filesystem import Entry, FileSystem, Kind, OsFileSystem
-from tierctl.layout import DEPLOYMENTS, INFRASTRUCTURE, LONGEST_NAME, is_deployment_number
+from tierctl.layout import (
+    DEPLOYMENTS,
+    HIGHEST_NUMBER,
+    INFRASTRUCTURE,
+    LONGEST_NAME,
+    is_deployment_number,
+)
 from tierctl.rotation import Color, Content, State
 from tierctl.text import shown
 
@@ -15,7 +21,9 @@ from tierctl.text import shown
 LONGEST_PREFIX = 255
 # The longest that comes below a target: a six-digit deployment, an environment
 # with a name of 24 characters.
-_LONGEST_BELOW = f"/{INFRASTRUCTURE}/{DEPLOYMENTS}/999999/conda/envs/" + LONGEST_NAME * "x"
+_LONGEST_BELOW = (
+    f"/{INFRASTRUCTURE}/{DEPLOYMENTS}/{HIGHEST_NUMBER}/conda/envs/" + LONGEST_NAME * "x"
+)
 
 
 def validate_symlink_target(path: str, fs: FileSystem | None = None) -> Color:

@@ -127,6 +127,12 @@ WRONG = {
 
 
 class TestWrongEnvironments:
+    def test_a_path_that_is_too_long_for_conda_is_told(self, tmp_path: Path) -> None:
+        write(tmp_path, environments__python_yaml=PYTHON)
+        definitions.read(str(tmp_path), "linux-64", wrong_spec, "/" + "x" * 247)
+        with pytest.raises(BadDefinitions, match=r"python\.yaml:1: its path would be 1 bytes too"):
+            definitions.read(str(tmp_path), "linux-64", wrong_spec, "/" + "x" * 248)
+
     @pytest.mark.parametrize("text", WRONG)
     def test_each_kind_is_told_with_its_line(self, tmp_path: Path, text: str) -> None:
         write(tmp_path, environments__x_yaml=text)

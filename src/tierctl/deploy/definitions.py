@@ -17,6 +17,7 @@ from tierctl.deploy.problems import BadDefinitions, Place, Problems
 from tierctl.layout import is_plain_name
 from tierctl.target import DEFINITIONS
 from tierctl.text import shown
+from tierctl.validators import LONGEST_PREFIX
 
 ENVIRONMENTS = "environments"
 OVERLAY = "tier"
@@ -37,16 +38,19 @@ class Definitions:
     overlay: tuple[overlay.Item, ...]
 
 
-def read(directory: str, subdir: str, wrong_spec: WrongSpec) -> Definitions:
+def read(directory: str, subdir: str, wrong_spec: WrongSpec, prefixes: str = "") -> Definitions:
     """Return the definitions in a directory for conda's ``subdir`` (``linux-64``).
 
-    ``wrong_spec`` says what is wrong with a match spec, or nothing. Raises
-    ``BadDefinitions`` with all that is wrong.
+    ``wrong_spec`` says what is wrong with a match spec, or nothing; ``prefixes``
+    is the directory that the environments will be in. Raises ``BadDefinitions``
+    with all that is wrong.
     """
     problems = Problems(directory)
     files = _files(directory, subdir, problems)
     found = [read_environment(file, problems, wrong_spec) for file in files]
     environments = _unique(filter(None, found), problems)
+    for environment in environments.values():
+        _check_prefix(f"{prefixes}/{environment.name}", environment, problems)
     order = _read_order(directory, problems)
     items = tuple(overlay.read(paths.join(directory, OVERLAY), problems))
     if not environments and not items and not problems:
@@ -100,6 +104,15 @@ def _unique(found: Iterable[Environment], problems: Problems) -> dict[str, Envir
                 f"makes the environment {environment.name}, which {other.place} makes already",
             )
     return environments
+
+
+def _check_prefix(prefix: str, environment: Environment, problems: Problems) -> None:
+    excess = len(os.fsencode(prefix)) - LONGEST_PREFIX
+    if excess > 0:
+        problems.add(
+            environment.place,
+            f"its path would be {excess} bytes too long for conda packages: {shown(prefix)}",
+        )
 
 
 def _read_order(directory: str, problems: Problems) -> list[str]:

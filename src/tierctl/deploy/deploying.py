@@ -23,7 +23,7 @@ from tierctl.deploy.wanted import Build
 from tierctl.errors import NoSuchTier, NotWritable, Untrusted
 from tierctl.events import Author, Event, EventKind
 from tierctl.filesystem import FileSystem, exists
-from tierctl.layout import Layout, is_private_name
+from tierctl.layout import DEPLOYMENTS, HIGHEST_NUMBER, Layout, is_private_name
 from tierctl.observe import observe
 from tierctl.rotation import Content, State
 from tierctl.text import shown
@@ -153,7 +153,8 @@ def _prepare(
     reporter: Reporter,
 ) -> Build:
     """Read the definitions, and have them solved or the locks of a deployment read."""
-    found = definitions.read(wish.directory, wish.subdir, run.wrong_spec)
+    envs = layout.within(f"{DEPLOYMENTS}/{HIGHEST_NUMBER}/conda/envs")
+    found = definitions.read(wish.directory, wish.subdir, run.wrong_spec, envs)
     _require_trusted(fs, layout, found)
     if wish.like is not None:
         locks = _locks(fs, layout, found, wish.like)
