@@ -84,6 +84,7 @@ class Hanging(Served):
 
     def __init__(self, channel: Path, ending: str = ".tar.bz2") -> None:
         self._asked, self._over = threading.Event(), threading.Event()
+        self._is_gone = False
         hanging = self
 
         class Handler(Quiet):
@@ -91,7 +92,10 @@ class Hanging(Served):
                 if self.path.endswith(ending):
                     hanging._asked.set()
                     hanging._over.wait()
-                super().do_GET()
+                if hanging._is_gone:
+                    self.close_connection = True
+                else:
+                    super().do_GET()
 
         self.handler = Handler
         super().__init__(channel)
@@ -103,6 +107,11 @@ class Hanging(Served):
     def go_on(self) -> None:
         """Send archives from now on."""
         self._over.set()
+
+    def go_away(self) -> None:
+        """Answer nothing any more."""
+        self._is_gone = True
+        self.go_on()
 
     def __exit__(self, *error: object) -> None:
         self.go_on()

@@ -101,6 +101,14 @@ class TestPruning:
             tierctl("prune", "-t", layout.target, *ALL)
             assert ["2", "3", "6"] == there(layout)
 
+    def test_what_an_interrupted_deploy_left_goes(self, layout: Layout, tierctl: Program) -> None:
+        os.mkdir(layout.control)
+        make_deployment(layout, 9, finished=False)
+        Path(layout.building(9)).touch()
+        tierctl("prune", "-t", layout.target)
+        assert ["1", "2", "3", "4", "5"] == there(layout)
+        assert not os.path.exists(layout.building(9))
+
     def test_a_build_without_a_record_is_not_touched(
         self, layout: Layout, tierctl: Program
     ) -> None:
@@ -158,11 +166,14 @@ class TestCache:
             Path(f"{layout.cache}/{name}.lock").touch()
         Path(f"{layout.cache}/c-1-0.conda").touch()
         os.mkdir(f"{layout.cache}/repodata")
+        os.makedirs(f"{layout.cache}/.a-1-0x9YzAb/info")
+        Path(f"{layout.cache}/.cache.lock").touch()
         done = tierctl("prune", "-t", layout.target, "--json").document
         assert [] == done["cached"]  # 1, 4 and 5 do not say what they hold
         done = tierctl("prune", "-t", layout.target, *ALL, "--json").document
-        assert ["b-1-0", "c-1-0.conda"] == done["cached"]
-        assert ["a-1-0", "a-1-0.lock", "repodata"] == sorted(os.listdir(layout.cache))
+        assert [".a-1-0x9YzAb", "b-1-0", "c-1-0.conda"] == done["cached"]
+        left = [".cache.lock", "a-1-0", "a-1-0.lock", "repodata"]
+        assert left == sorted(os.listdir(layout.cache))
 
 
 class TestProcesses:

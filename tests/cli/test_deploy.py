@@ -141,6 +141,21 @@ class TestRefusing:
         assert 1 == done.code
         assert "environments/tools.yaml:2: 'hello >>1' is no match spec" in done.err
 
+    def test_a_server_that_goes_away_meanwhile_is_named(self, lab: Lab) -> None:
+        with Hanging(lab.channel) as server:
+            lab.want_from(server.url, "hello=1.0")
+            running = subprocess.Popen(
+                lab.command("staging"), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            server.wait_for_an_archive()
+            server.go_away()
+        out, err = running.communicate()
+        assert (1, "", True) == (running.returncode, out, f"{server.url}/" in err), err
+        assert "blue" not in links(lab.layout)
+        assert [] == lab.deployments
+        lab.want("hello=1.0")
+        assert 0 == lab.deploy("staging").code
+
     def test_what_cannot_be_solved_moves_nothing(self, lab: Lab) -> None:
         lab.want("hello=3.0")
         done = lab.deploy("staging")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
@@ -15,6 +16,8 @@ from tierctl.layout import DEPLOYMENTS, WHEELS, Layout
 from tierctl.packages import Package
 
 _ARCHIVES = (".conda", ".tar.bz2")
+# What the engine extracts a package to before it gets its name: with six letters behind it.
+_HALF_EXTRACTED = re.compile(r"\..+-.+-.+\w{6}")
 
 
 class Unneeded(NamedTuple):
@@ -32,10 +35,11 @@ class Unneeded(NamedTuple):
 def unneeded(
     fs: FileSystem, layout: Layout, *, staying: Iterable[int], going: Iterable[int]
 ) -> Unneeded:
-    """Return what none of the deployments that stay holds, and of wheels only one that goes.
+    """Return what no deployment holds that stays, and of wheels what one holds that goes.
 
-    While something is being built, or if one that stays does not say what it
-    holds, all of it may be needed.
+    And packages that an interrupted deploy has half extracted. While something
+    is being built, or if one that stays does not say what it holds, all of it
+    may be needed.
     """
     if any(name.startswith("building-") for name in _names(fs, layout.control)):
         return Unneeded()
@@ -76,7 +80,8 @@ def _unneeded_packages(fs: FileSystem, layout: Layout, needed: Iterable[Package]
     names = _names(fs, layout.cache)
     for name in names:
         is_package = f"{name}.lock" in names or name.endswith(_ARCHIVES)
-        if is_package and name.removesuffix(".conda").removesuffix(".tar.bz2") not in kept:
+        is_kept = name.removesuffix(".conda").removesuffix(".tar.bz2") in kept
+        if (is_package and not is_kept) or _HALF_EXTRACTED.fullmatch(name):
             yield name
 
 

@@ -54,6 +54,7 @@ def prune(
     changes.finish_interrupted(
         fs, layout, EventKind.DEPLOY, author, reporter, lock_timeout=lock_timeout
     )
+    numbering.remove_unfinished(fs, layout, lock_timeout=lock_timeout)
     with numbering.held(fs, layout, lock_timeout):
         with locked(fs, layout, author, "prune", lock_timeout):
             judged = _judge(fs, layout, policy)
