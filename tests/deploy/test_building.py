@@ -157,6 +157,7 @@ class TestFailing:
         subprocess.run([sys.executable, "-c", script, layout.infrastructure])
         assert ["1"] == os.listdir(layout.deployments)
         assert [1] == numbering.abandoned(FS, layout)
+        assert [1] == numbering.remove_unfinished(FS, layout, lock_timeout=5)
         assert 1 == deploy(layout, repository, started)
 
     def test_one_that_is_being_built_is_left_alone(self, layout: Layout) -> None:

@@ -84,7 +84,7 @@ def deploy(
         fs, layout, EventKind.DEPLOY, author, reporter, lock_timeout=lock_timeout
     )
     seen = look_at(fs, layout, wish.tier)
-    control.ensure(fs, layout)
+    numbering.remove_unfinished(fs, layout, lock_timeout=lock_timeout)
     _require_cache(fs, layout)
     wanted = _prepare(fs, layout, wish, author, run, reporter)
     if not wish.rebuild and _is_there_already(fs, layout, wanted, seen):

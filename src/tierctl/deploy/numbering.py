@@ -39,7 +39,6 @@ def reserved(
     """
     with ExitStack() as stack:
         with held(fs, layout, lock_timeout):
-            _remove_unfinished(fs, layout)
             number = _next(fs, layout)
             kept = number if spare and _any_plain_color(fs, layout) else None
             number += kept is not None
@@ -54,7 +53,14 @@ def reserved(
 def remove_unfinished(fs: FileSystem, layout: Layout, *, lock_timeout: float) -> list[int]:
     """Remove what the caller's interrupted builds left, as root everybody's; return the numbers."""
     with held(fs, layout, lock_timeout):
-        return _remove_unfinished(fs, layout)
+        left = [
+            number
+            for number in abandoned(fs, layout)
+            if tree.is_own(layout.within(f"{DEPLOYMENTS}/{number}"))
+        ]
+        for number in left:
+            _end(fs, layout, number)
+        return left
 
 
 def abandoned(fs: FileSystem, layout: Layout) -> list[int]:
@@ -74,17 +80,6 @@ def _is_abandoned(fs: FileSystem, layout: Layout, number: int) -> bool:
         return not fs.is_locked(layout.building(number))
     except (FileNotFoundError, PermissionError):  # it has just ended; it is another user's
         return False
-
-
-def _remove_unfinished(fs: FileSystem, layout: Layout) -> list[int]:
-    left = [
-        number
-        for number in abandoned(fs, layout)
-        if tree.is_own(layout.within(f"{DEPLOYMENTS}/{number}"))
-    ]
-    for number in left:
-        _end(fs, layout, number)
-    return left
 
 
 def _end(fs: FileSystem, layout: Layout, number: int) -> None:
