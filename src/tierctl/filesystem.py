@@ -196,22 +196,26 @@ def exists(fs: FileSystem, path: str) -> bool:
     return True
 
 
+def entry_of(found: os.stat_result) -> Entry:
+    """Return the entry that a status tells of."""
+    return Entry(
+        _kind(found.st_mode),
+        stat.S_IMODE(found.st_mode),
+        found.st_uid,
+        found.st_gid,
+        found.st_size,
+        found.st_dev,
+        found.st_ino,
+        found.st_mtime,
+    )
+
+
 class OsFileSystem:
     """The filesystem of this host."""
 
     def entry(self, path: str, *, follow: bool = False) -> Entry:
         """See ``FileSystem.entry``."""
-        found = os.stat(path, follow_symlinks=follow)
-        return Entry(
-            _kind(found.st_mode),
-            stat.S_IMODE(found.st_mode),
-            found.st_uid,
-            found.st_gid,
-            found.st_size,
-            found.st_dev,
-            found.st_ino,
-            found.st_mtime,
-        )
+        return entry_of(os.stat(path, follow_symlinks=follow))
 
     def read_link(self, path: str) -> str:
         """See ``FileSystem.read_link``."""

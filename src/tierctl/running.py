@@ -16,7 +16,7 @@ from tierctl.validators import validate_color, validate_symlink_target
 
 # The words of the command are parameters: no shell ever reads them as text. "-p" keeps
 # BASH_ENV and functions from the environment out.
-_SOURCE_AND_BECOME = ("-p", "-c", '. "$0" && exec "$@"')
+_SOURCE_AND_BECOME = ("-p", "-c", '. "$0" && exec -- "$@"')
 
 
 def run(fs: FileSystem, layout: Layout, tier: str, command: Sequence[str]) -> NoReturn:

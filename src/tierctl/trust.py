@@ -26,16 +26,26 @@ def read(fs: FileSystem, layout: Layout, path: str) -> bytes:
 def require(fs: FileSystem, layout: Layout, path: str) -> Entry:
     """Return what ``path`` is; raise ``Untrusted`` unless it is a file that is trusted."""
     entry = _require_file(fs, path)
+    require_trusted(fs, layout, path, entry)
+    return entry
+
+
+def require_trusted(fs: FileSystem, layout: Layout, path: str, entry: Entry) -> None:
+    """Raise ``Untrusted`` unless what ``entry`` says of a file makes it one that is trusted."""
+    if entry.others_write:
+        raise Untrusted(path, "can be written by everybody")
     if entry.uid in (0, os.geteuid()):
-        return entry
+        return
     if entry.uid in trusted_owners(fs, layout) or entry.gid in _trusted_groups(fs, layout):
-        return entry
+        return
     raise Untrusted(path, f"belongs to user {entry.uid}")
 
 
 def require_owner(fs: FileSystem, layout: Layout, path: str) -> None:
     """Raise ``Untrusted`` unless ``path`` is a file of a trusted owner: a group does not do."""
     entry = _require_file(fs, path)
+    if entry.others_write:
+        raise Untrusted(path, "can be written by everybody")
     if entry.uid not in trusted_owners(fs, layout):
         raise Untrusted(path, f"belongs to user {entry.uid}")
 
@@ -49,8 +59,6 @@ def _require_file(fs: FileSystem, path: str) -> Entry:
     entry = fs.entry(path)
     if entry.kind is not Kind.FILE:
         raise Untrusted(path, f"is a {entry.kind.value}, not a file")
-    if entry.others_write:
-        raise Untrusted(path, "can be written by everybody")
     return entry
 
 

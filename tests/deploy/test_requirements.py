@@ -13,11 +13,11 @@ from tierctl.deploy import requirements
         ("-i https://h/simple", "--index-url https://h/simple"),
         ("--index-url=https://h/a=b", "--index-url https://h/a=b"),
         ("--extra-index-url https://h", "--extra-index-url https://h"),
-        ("-f wheels", "--find-links /d/wheels"),
-        ("--find-links=/wheels", "--find-links /wheels"),
+        ("-f lib", "--find-links file:///usr/lib"),
+        ("--find-links=/usr/share/../lib", "--find-links file:///usr/lib"),
         ("--find-links file:///wheels", "--find-links file:///wheels"),
         ("--no-index", "--no-index"),
     ],
 )
 def test_what_a_line_says(line: str, read: str) -> None:
-    assert read == requirements.read(line, "/d")
+    assert read == requirements.read(line, "/usr")

@@ -87,5 +87,5 @@ def _cache(layout: Layout, *, dry_run: bool) -> AbstractContextManager[str]:
 
     return tree.scratch(
         holding=[f"{layout.cache}/{name}" for name in (REPODATA, WHEELS)],
-        without="archive-*",  # what uv has unpacked
+        linked="archive-*",  # what uv has unpacked
     )

@@ -45,7 +45,7 @@ def _new(directory: str) -> str:
         raise Exists(
             f"there is something already: {shown(directory)}", "Name a directory that is new."
         ) from error
-    return directory
+    return os.path.abspath(directory)
 
 
 class _Story:

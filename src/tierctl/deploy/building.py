@@ -12,7 +12,7 @@ from os import path as paths
 from typing import Any
 
 from tierctl import __version__, packages, profiles
-from tierctl.deploy import git, tree, verify
+from tierctl.deploy import tree, verify
 from tierctl.deploy.definitions import Definitions
 from tierctl.deploy.engine import Engine
 from tierctl.deploy.progress import Step
@@ -116,7 +116,7 @@ def _record(number: int, wanted: Build) -> dict[str, Any]:
         "reason": author.reason,
         "definitions": {
             "path": wanted.definitions.directory,
-            "git": git.state(wanted.definitions.directory),
+            "git": wanted.commit,
         },
         "digest": digest(wanted),
         "environments": {name: len(found) for name, found in wanted.packages.items()},

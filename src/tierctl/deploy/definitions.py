@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from os import path as paths
 
-from tierctl.deploy import overlay
+from tierctl.deploy import files, overlay
 from tierctl.deploy.environments import Environment, WrongSpec, read_environment
 from tierctl.deploy.problems import BadDefinitions, Place, Problems
+from tierctl.errors import NoDefinitions
 from tierctl.layout import is_plain_name
 from tierctl.target import DEFINITIONS
 from tierctl.text import shown
@@ -45,9 +46,12 @@ def read(directory: str, subdir: str, wrong_spec: WrongSpec, prefixes: str = "")
     is the directory that the environments will be in. Raises ``BadDefinitions``
     with all that is wrong.
     """
+    if not paths.isdir(directory):
+        raise NoDefinitions(directory)
     problems = Problems(directory)
-    files = _files(directory, subdir, problems)
-    found = [read_environment(file, problems, wrong_spec) for file in files]
+    found = [
+        read_environment(file, problems, wrong_spec) for file in _files(directory, subdir, problems)
+    ]
     environments = _unique(filter(None, found), problems)
     for environment in environments.values():
         _check_prefix(f"{prefixes}/{environment.name}", environment, problems)
@@ -65,6 +69,9 @@ def _files(directory: str, subdir: str, problems: Problems) -> Iterator[str]:
     """Yield the environment files that count on a platform, by name."""
     top = paths.join(directory, ENVIRONMENTS)
     if not paths.lexists(top):
+        return
+    if not paths.isdir(top):
+        problems.add(Place(top), "has to be a directory")
         return
     system = subdir.partition("-")[0]
     wanted = {"", system, subdir}
@@ -120,8 +127,7 @@ def _read_order(directory: str, problems: Problems) -> list[str]:
     file = paths.join(directory, DEFINITIONS)
     place = Place(file)
     try:
-        with open(file, "rb") as stream:
-            settings = tomllib.load(stream)
+        settings = tomllib.loads(files.read(file).decode())
     except FileNotFoundError:
         return []
     except (OSError, ValueError, RecursionError) as error:

@@ -13,21 +13,21 @@ from os import path as paths
 from typing import NamedTuple, Protocol
 
 from tierctl import changes, comparing, control, ending, trust
-from tierctl.deploy import building, definitions, numbering, plans, room, unchanged
+from tierctl.author import user_name
+from tierctl.deploy import building, definitions, git, numbering, plans, room, unchanged
 from tierctl.deploy.definitions import Definitions
 from tierctl.deploy.engine import Engine
 from tierctl.deploy.plans import Plan
 from tierctl.deploy.progress import Step
 from tierctl.deploy.switch import Deployment, link_to_deploy
 from tierctl.deploy.wanted import Build
-from tierctl.errors import NoSuchTier, NotWritable, Untrusted
+from tierctl.errors import NoSuchTier, NotWritable, Refused, Untrusted
 from tierctl.events import Author, Event, EventKind
-from tierctl.filesystem import FileSystem, exists
-from tierctl.layout import DEPLOYMENTS, HIGHEST_NUMBER, Layout, is_private_name
+from tierctl.filesystem import FileSystem, entry_of
+from tierctl.layout import DEPLOYMENTS, HIGHEST_NUMBER, LINKS, Layout, is_private_name
 from tierctl.observe import observe
 from tierctl.rotation import Content, State
 from tierctl.text import shown
-from tierctl.tiers import is_tier_name
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,11 @@ class Seen(NamedTuple):
 
     state: State
     content: Content | None
+
+    @property
+    def contents(self) -> tuple[Content | None, ...]:
+        """All that the tier could show without another deploy: a promotion exchanges colors."""
+        return self.content, self.state.blue, self.state.green
 
 
 class Reporter(ending.Reporter, Protocol):
@@ -91,6 +96,7 @@ def deploy(
         reporter.unchanged(seen)
         return
     room.require(layout, wanted.packages)
+    wanted = wanted._replace(commit=git.state(wish.directory))
     taken = numbering.reserved(
         fs, layout, lock_timeout=lock_timeout, spare=not is_private_name(wish.tier)
     )
@@ -130,18 +136,22 @@ def look_at(fs: FileSystem, layout: Layout, tier: str) -> Seen:
     Raises ``NoSuchTier`` for a name that none can have, and ``Refused`` for
     what production serves.
     """
-    if not is_tier_name(tier) or (not _is_there(fs, layout, tier) and not is_private_name(tier)):
+    if tier not in LINKS and not is_private_name(tier):
         raise NoSuchTier(
             f"{shown(tier)} is no tier to deploy into",
-            "There are staging, blue and green; private ones have names like dev1 or test-numpy.",
+            "There are staging, blue and green; private ones begin with dev or test: dev1, "
+            "test-numpy.",
+        )
+    owner = fs.entry(layout.infrastructure, follow=True).uid
+    if os.geteuid() == 0 and owner != 0:
+        raise Refused(
+            f"{shown(layout.infrastructure)} belongs to {user_name(owner)}, and what root builds "
+            "there nobody else could add to or remove",
+            f"Deploy as {user_name(owner)}.",
         )
     private = [tier] if is_private_name(tier) else []
     state = observe(fs, layout, private)
     return Seen(state, state.behind(link_to_deploy(tier, state)))
-
-
-def _is_there(fs: FileSystem, layout: Layout, tier: str) -> bool:
-    return exists(fs, layout.within(tier))
 
 
 def _prepare(
@@ -168,17 +178,23 @@ def _require_trusted(fs: FileSystem, layout: Layout, found: Definitions) -> None
     """Raise ``Untrusted`` for a file that others could have written.
 
     The scripts among them run when the build is tried out: as root only what
-    root wrote.
+    root alone can have written.
     """
-    files = [paths.realpath(environment.place.file) for environment in found.environments]
-    files += [item.source for item in found.overlay if item.is_file]
-    for path in files:
-        entry = trust.require(fs, layout, path)
-        if os.geteuid() == 0 and entry.uid != 0:
+    read = [paths.realpath(environment.place.file) for environment in found.environments]
+    entries = {path: fs.entry(path) for path in read}
+    entries |= {item.source: entry_of(item.status) for item in found.overlay if item.is_file}
+    for path, entry in entries.items():
+        trust.require_trusted(fs, layout, path, entry)
+        if os.geteuid() == 0 and (entry.uid != 0 or (entry.group_writes and entry.gid != 0)):
+            owner = (
+                f"can be written by group {entry.gid}"
+                if entry.uid == 0
+                else (f"belongs to user {entry.uid}")
+            )
             raise Untrusted(
                 path,
-                f"belongs to user {entry.uid}, and root builds only what root wrote",
-                "Deploy as that user; or give root a clone of its own.",
+                f"{owner}, and root builds only what root wrote",
+                "Deploy as somebody else; or give root a clone of its own.",
             )
 
 

@@ -33,6 +33,9 @@ _PASSED_ON = (
     "SSL_CERT_FILE",
     "TMPDIR",
 )
+_PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY")
+# Nobody answers there: whatever asks all the same gets an error.
+_NOBODY = "http://127.0.0.1:9"
 _CONSISTS_OF = ("rattler", "uv", "yaml", "packaging")
 _NO_HOME = "/nonexistent"
 # What uname(2) calls a host, and what conda does.
@@ -93,6 +96,9 @@ def started(
     """
     require_installed()
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    if offline:
+        environment |= dict.fromkeys(_PROXIES, _NOBODY)
+        environment.pop("NO_PROXY", None)
     worker = subprocess.Popen(
         [sys.executable, "-I", "-m", "tierctl.deploy.worker"],
         stdin=subprocess.PIPE,
@@ -131,9 +137,12 @@ class Engine:
 
     def close(self) -> None:
         """End the worker, whatever it is at, and wait until it writes nothing any more."""
+        from tierctl.deploy import tree  # not before the worker is started
+
         with suppress(ProcessLookupError):  # it has ended
             os.killpg(self._worker.pid, signal.SIGKILL)
         self._worker.wait()
+        tree.remove_scratch(self._worker.pid)
         self._answers.close()
         with suppress(BrokenPipeError):  # half a question
             self._questions.close()

@@ -6,17 +6,17 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from os import path as paths
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
 
-from tierctl.deploy import requirements
+from tierctl.deploy import files, requirements
 from tierctl.deploy.problems import Place, Problems
 from tierctl.layout import is_plain_name
 from tierctl.text import shown
 
 _KEYS = {"name", "channels", "dependencies"}
-_LARGEST_FILE_BYTES = 1 << 20
 
 WrongSpec = Callable[[str], str]
 
@@ -42,6 +42,7 @@ class _Reader:
 
     def __init__(self, file: str, problems: Problems, wrong_spec: WrongSpec) -> None:
         self._file = file
+        self._directory = paths.dirname(paths.abspath(file))
         self._problems = problems
         self._wrong_spec = wrong_spec
 
@@ -67,11 +68,8 @@ class _Reader:
 
     def _parsed(self) -> yaml.MappingNode | None:
         try:
-            with open(self._file, "rb") as stream:
-                data = stream.read(_LARGEST_FILE_BYTES + 1)
-            if len(data) > _LARGEST_FILE_BYTES:
-                raise ValueError("it is too large to be one")
-            top = yaml.compose(data.decode(), Loader=yaml.SafeLoader)
+            text = files.read(self._file).decode()
+            top = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark
             line = 0 if mark is None else mark.line + 1
@@ -88,7 +86,9 @@ class _Reader:
     def _members(self, mapping: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
         seen = set()
         for key, value in mapping.value:
-            name = str(key.value)
+            name = self._text(key)
+            if not name:
+                continue
             if name in seen:
                 self._wrong(key, f"{shown(name)} is there twice")
             elif name not in _KEYS:
@@ -127,11 +127,24 @@ class _Reader:
     def _channels(self, nodes: list[yaml.Node]) -> Iterator[str]:
         for node in nodes:
             channel = self._text(node)
-            if not channel or channel.startswith("-") or not channel.isprintable():
-                self._wrong(node, f"{shown(channel)!r} is no channel")
-            elif "@" in urlsplit(channel).netloc:
-                self._wrong(node, "a channel's URL holds a password: everybody can read it here")
-            yield channel
+            try:
+                yield self._channel(channel)
+            except ValueError as error:
+                self._wrong(node, f"{shown(channel)!r} {error}")
+
+    def _channel(self, text: str) -> str:
+        """Return a channel's name or URL; a path is one of a directory, relative to the file."""
+        if not text or text.startswith("-") or not text.isprintable():
+            raise ValueError("is no channel")
+        try:
+            parts = urlsplit(text)
+        except ValueError as error:
+            raise ValueError("is no channel") from error
+        if "@" in parts.netloc:
+            raise ValueError("holds a password: everybody can read it here")
+        if text.startswith((".", "/")):
+            return Path(paths.normpath(paths.join(self._directory, text))).as_uri()
+        return text
 
     def _dependencies(self, nodes: list[yaml.Node]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         specs: list[str] = []
@@ -146,7 +159,7 @@ class _Reader:
             specs.append(spec)
         if pip and not requirements.has_requirement(pip):
             self._wrong(nodes[0], "the pip section asks for nothing")
-        if pip and not any(re.match(r"python\b(?!-)", spec) for spec in specs):
+        if pip and not any(re.match(r"(.*::)?python\b(?!-)", spec) for spec in specs):
             self._wrong(nodes[0], "the pip section needs python among the dependencies")
         return tuple(specs), tuple(pip)
 
@@ -158,7 +171,7 @@ class _Reader:
             for node in self._items(value, "pip"):
                 line = self._text(node)
                 try:
-                    yield requirements.read(line, paths.dirname(paths.abspath(self._file)))
+                    yield requirements.read(line, self._directory)
                 except ValueError as error:
                     self._wrong(node, f"{shown(line)!r} {error}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import Any
 
@@ -14,6 +15,9 @@ _GIT = (
     "core.hooksPath=/dev/null",
     "--no-optional-locks",
 )
+# Nothing of the caller's settings counts, nor a repository that the caller is at work in.
+_ENVIRONMENT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+_FILTERS = r"^filter\..*\.(clean|smudge|process)$"
 _TIMEOUT_S = 30
 
 
@@ -25,7 +29,10 @@ def state(directory: str) -> dict[str, Any] | None:
     commit, tree = _ask(directory, "rev-parse", "HEAD"), _ask(directory, "rev-parse", "HEAD^{tree}")
     if commit is None or tree is None:
         return None
-    dirty = _ask(directory, "status", "--porcelain", "--", ".")
+    filters = (_ask(directory, "config", "--name-only", "--get-regexp", _FILTERS) or "").split("\n")
+    without = [word for name in filter(None, filters) for word in ("-c", f"{name}=")]
+    status = ("status", "--porcelain", "--ignore-submodules=all", "--", ".")
+    dirty = _ask(directory, *without, *status)
     return {"commit": commit, "tree": tree, "dirty": dirty != ""}
 
 
@@ -39,6 +46,7 @@ def _ask(directory: str, *question: str) -> str | None:
             errors="replace",
             timeout=_TIMEOUT_S,
             check=False,
+            env={"PATH": os.environ.get("PATH", os.defpath), **_ENVIRONMENT},
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

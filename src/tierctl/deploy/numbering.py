@@ -56,7 +56,7 @@ def remove_unfinished(fs: FileSystem, layout: Layout, *, lock_timeout: float) ->
         left = [
             number
             for number in abandoned(fs, layout)
-            if tree.is_own(layout.within(f"{DEPLOYMENTS}/{number}"))
+            if tree.is_own(layout.building(number))  # whoever builds has made it
         ]
         for number in left:
             _end(fs, layout, number)

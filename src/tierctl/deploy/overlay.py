@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from os import path as paths
 
 from tierctl.deploy.problems import Place, Problems
-from tierctl.layout import PROFILE
+from tierctl.layout import PROFILE, TIER_DIRECTORIES
 from tierctl.text import shown
 
 # What tierctl writes itself.
@@ -19,12 +21,22 @@ _KEPT = {"conda", "logs", "meta"}
 
 @dataclass(frozen=True)
 class Item:
-    """A file, directory or symlink; ``path`` is relative to the tier, ``link`` a symlink's text."""
+    """A file, directory or symlink; ``path`` is relative to the tier, ``link`` a symlink's text.
+
+    ``status`` is the source's and ``sha256`` that of a file's content, both as
+    they were when it was read.
+    """
 
     path: str
     source: str
-    mode: int
+    status: os.stat_result
     link: str | None = None
+    sha256: str = ""
+
+    @property
+    def mode(self) -> int:
+        """Its type and rights."""
+        return self.status.st_mode
 
     @property
     def is_directory(self) -> bool:
@@ -59,17 +71,33 @@ def _below(top: str, path: str, problems: Problems) -> Iterator[Item]:
 
 def _item(top: str, path: str, problems: Problems) -> Item | None:
     source = paths.join(top, path)
-    mode = os.lstat(source).st_mode
-    if wrong := _why_not(top, path, mode):
+    status = os.lstat(source)
+    if wrong := _why_not(top, path, status.st_mode):
         problems.add(Place(source), wrong)
         return None
-    link = os.readlink(source) if stat.S_ISLNK(mode) else None
-    return Item(path, source, mode, link)
+    if stat.S_ISREG(status.st_mode):
+        return _file(path, source)
+    link = os.readlink(source) if stat.S_ISLNK(status.st_mode) else None
+    return Item(path, source, status, link)
+
+
+def _file(path: str, source: str) -> Item:
+    with open_file(source) as file:
+        status = os.fstat(file.fileno())
+        return Item(path, source, status, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def open_file(source: str) -> BufferedReader:
+    """Open a file to read it, and no symlink that has taken its place."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    return open(os.open(source, flags), "rb")
 
 
 def _why_not(top: str, path: str, mode: int) -> str:
     if path in _WRITTEN or path.partition("/")[0] in _KEPT:
         return "tierctl writes that itself: choose another name"
+    if path in TIER_DIRECTORIES and not stat.S_ISDIR(mode):
+        return "has to be a directory"
     if stat.S_ISLNK(mode):
         return _why_not_link(top, path)
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):

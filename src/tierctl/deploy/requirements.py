@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from os import path as paths
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from tierctl.text import shown
@@ -17,6 +18,7 @@ _PLACES = {
     "--find-links": "--find-links",
 }
 _NO_INDEX = "--no-index"
+_PASSWORD = "holds a password: everybody can read it here"  # noqa: S105 (a sentence)
 
 
 def read(line: str, directory: str) -> str:
@@ -36,7 +38,7 @@ def has_requirement(lines: Iterable[str]) -> bool:
 
 
 def _option(line: str, directory: str) -> str:
-    words = line.replace("=", " ", 1).split() if line.startswith("--") else line.split()
+    words = (line.replace("=", " ", 1) if line.startswith("--") else line).split(None, 1)
     if words == [_NO_INDEX]:
         return line
     if len(words) != 2 or words[0] not in _PLACES:
@@ -44,11 +46,14 @@ def _option(line: str, directory: str) -> str:
         raise ValueError(f"is none of the options that a pip section can have: {known}")
     option, place = _PLACES[words[0]], words[1]
     if "@" in urlsplit(place).netloc:
-        raise ValueError("holds a password: everybody can read it here")
+        raise ValueError(_PASSWORD)
     if not urlsplit(place).scheme:
         if option != "--find-links":
             raise ValueError("is no index: an index has a URL")
-        place = paths.join(directory, place)
+        path = Path(os.path.normpath(Path(directory, place)))
+        if not path.exists():
+            raise ValueError(f"is not there: {shown(str(path))}")
+        place = path.as_uri()
     return f"{option} {place}"
 
 
@@ -59,6 +64,16 @@ def _requirement(line: str) -> str:
         url = Requirement(line).url
     except InvalidRequirement as error:
         raise ValueError(f"is no requirement: {str(error).partition(chr(10))[0]}") from error
-    if url is not None and not urlsplit(url).path.endswith(".whl"):
-        raise ValueError(f"would have to be built, and only wheels are installed: {shown(url)}")
+    if url is not None:
+        _check_wheel(url)
     return line
+
+
+def _check_wheel(url: str) -> None:
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise ValueError(_PASSWORD)
+    if parts.scheme not in ("file", "http", "https"):
+        raise ValueError("is at no URL that can be fetched: file, http or https")
+    if not parts.path.endswith(".whl"):
+        raise ValueError("would have to be built, and only wheels are installed")

@@ -6,6 +6,8 @@ Nothing here follows a symlink that it finds in a tree.
 from __future__ import annotations
 
 import ctypes
+import fnmatch
+import hashlib
 import os
 import shutil
 import stat
@@ -14,8 +16,12 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from os import path as paths
+from typing import IO
 
+from tierctl.deploy import overlay
 from tierctl.deploy.overlay import Item
+from tierctl.errors import TierctlError
+from tierctl.text import shown
 
 _EVERYONE_READS = 0o444
 _EVERYONE_ENTERS = 0o555
@@ -31,10 +37,27 @@ _BLOCK_BYTES = 512
 Sizes = dict[str, int | None]
 
 
+class Changed(TierctlError):
+    """A file is not what it was when the definitions were read."""
+
+    code = "definitions-changed"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"the definitions were changed meanwhile: {shown(path)}",
+            "Deploy again. No tier was changed.",
+        )
+
+
 def make_directories(top: str, names: Iterable[str]) -> None:
     """Make directories in a tree, where some may be already."""
     for name in names:
         os.makedirs(paths.join(top, name), 0o755, exist_ok=True)
+
+
+def make_shared(path: str) -> None:
+    """Make a directory, and what is missing above it, with the rights that the umask gives."""
+    os.makedirs(path, exist_ok=True)
 
 
 def write_new(path: str, data: bytes) -> None:
@@ -68,10 +91,11 @@ def copy(items: Iterable[Item], destination: str) -> None:
 
 
 def _copy_file(item: Item, path: str) -> None:
-    # O_NOFOLLOW: what was looked at is what is copied.
-    source = os.open(item.source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    with open(source, "rb") as read, open(path, "xb") as written:
+    with overlay.open_file(item.source) as read, open(path, "x+b") as written:
         shutil.copyfileobj(read, written)
+        written.seek(0)
+        if hashlib.file_digest(written, "sha256").hexdigest() != item.sha256:
+            raise Changed(item.source)
         os.fchmod(written.fileno(), 0o755 if item.mode & stat.S_IXUSR else 0o644)
 
 
@@ -174,20 +198,39 @@ def _going(top: str) -> str:
 
 
 @contextmanager
-def scratch(holding: Iterable[str] = (), without: str = "") -> Iterator[str]:
+def scratch(holding: Iterable[str] = (), linked: str = "") -> Iterator[str]:
     """Have a directory of one's own that is removed afterwards, whatever is in it.
 
-    It holds copies of the directories ``holding`` that are there, without the
-    names in them that match a pattern.
+    It holds copies of the directories ``holding`` that are there; of those in
+    them whose names match the pattern ``linked`` only links to what they hold.
     """
-    directory = tempfile.mkdtemp(prefix="tierctl-")
+    directory = tempfile.mkdtemp(prefix=f"tierctl-{os.getpid()}-")
     try:
         for held in filter(paths.isdir, holding):
-            copy_of_it = paths.join(directory, paths.basename(held))
-            shutil.copytree(held, copy_of_it, symlinks=True, ignore=shutil.ignore_patterns(without))
+            _copy_with_links(held, paths.join(directory, paths.basename(held)), linked)
         yield directory
     finally:
         remove(directory)
+
+
+def _copy_with_links(held: str, path: str, linked: str) -> None:
+    shutil.copytree(held, path, symlinks=True, ignore=shutil.ignore_patterns(linked))
+    for name in fnmatch.filter(os.listdir(held), linked):
+        os.mkdir(paths.join(path, name))
+        for inside in os.listdir(paths.join(held, name)):
+            os.symlink(paths.join(held, name, inside), paths.join(path, name, inside))
+
+
+def unnamed_file() -> IO[bytes]:
+    """Return a file that nobody else can open, and that is gone when it is closed."""
+    return tempfile.TemporaryFile()
+
+
+def remove_scratch(pid: int) -> None:
+    """Remove the scratch directories of a process that was killed."""
+    top = tempfile.gettempdir()
+    for name in fnmatch.filter(os.listdir(top), f"tierctl-{pid}-*"):
+        remove(paths.join(top, name))
 
 
 def flush(path: str) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import repeat
 from os import path as paths
 from typing import Any
 
+from tierctl.deploy import tree
 from tierctl.deploy.tree import Sizes
 from tierctl.errors import TierctlError
 from tierctl.packages import Package
@@ -19,6 +23,7 @@ from tierctl.text import shown
 
 _MOST_NAMED = 10
 _MISSING = -1
+_DIST_INFO = ".dist-info"
 
 
 class Incomplete(TierctlError):
@@ -54,44 +59,60 @@ _SHELLS = {
 _LONGEST_LOAD_S = 60
 
 
+class NotLoadable(TierctlError):
+    """What was built is whole, but a shell cannot load it."""
+
+    code = "not-loadable"
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__(
+            "\n  ".join(("the tier cannot be loaded:", *problems)),
+            "Mend tier/etc/profile.d, or what a package has in etc/conda/activate.d. "
+            "No tier was changed.",
+        )
+
+
 def profiles_load(top: str) -> None:
-    """Raise ``Incomplete`` unless each shell that is installed can load the tier at ``top``."""
-    with ThreadPoolExecutor() as at_once:
-        problems = list(filter(None, at_once.map(_why_not_in, _SHELLS, repeat(top))))
+    """Raise ``NotLoadable`` unless each shell that is installed can load the tier at ``top``."""
+    with tree.scratch() as home, ThreadPoolExecutor() as at_once:
+        problems = list(filter(None, at_once.map(_why_not_in, _SHELLS, repeat(top), repeat(home))))
     if problems:
-        raise Incomplete(top, problems)
+        raise NotLoadable(problems)
 
 
-def _why_not_in(shell: str, top: str) -> str:
+def _why_not_in(shell: str, top: str, home: str) -> str:
     profile, options, script = _SHELLS[shell]
-    wrong = _why_not([shell, *options, script, f"{top}/etc/{profile}", top])
+    wrong = _why_not([shell, *options, script, f"{top}/etc/{profile}", top], home)
     return f"{shell} cannot load etc/{profile}: {wrong}" if wrong else ""
 
 
-def _why_not(command: list[str]) -> str:
+def _why_not(command: list[str], home: str) -> str:
     # Nothing of the caller's is to make the difference, and nothing of it is read.
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": "/nonexistent",
-        "TERM": "dumb",
-    }
-    try:
-        done = subprocess.run(  # noqa: S603 (a shell of this host, and paths as parameters)
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=environment,
-            timeout=_LONGEST_LOAD_S,
-            check=False,
-        )
-    except FileNotFoundError:  # this shell is not installed
-        return ""
-    except subprocess.TimeoutExpired:
-        return f"it did not end within {_LONGEST_LOAD_S} s"
-    last = shown(done.stderr.strip().rpartition("\n")[2])
-    return "" if done.returncode == 0 else f"exit code {done.returncode}, {last or 'no message'}"
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": home, "TERM": "dumb"}
+    # A file and no pipe: what a script leaves running would keep that open.
+    with tree.unnamed_file() as said:
+        try:
+            shell = subprocess.Popen(  # noqa: S603 (a shell of this host, and paths as parameters)
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                env=environment,
+                process_group=0,
+            )
+        except FileNotFoundError:  # this shell is not installed
+            return ""
+        try:
+            code = shell.wait(_LONGEST_LOAD_S)
+        except subprocess.TimeoutExpired:
+            return f"it did not end within {_LONGEST_LOAD_S} s"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)  # with whatever it left running
+            shell.wait()
+        said.seek(0)
+        last = shown(said.read().decode(errors="replace").strip().rpartition("\n")[2])
+    return "" if code == 0 else f"exit code {code}, {last or 'no message'}"
 
 
 def environment(prefix: str, packages: Sequence[Package], sizes: Sizes) -> None:
@@ -106,7 +127,7 @@ def environment(prefix: str, packages: Sequence[Package], sizes: Sizes) -> None:
     ]
     of_pip = [package for package in packages if not package.channel]
     if of_pip:
-        installed = list(_installed_by_uv(prefix, sizes))
+        installed = list(_described(prefix, of_pip, sizes))
         problems += [problem for path in installed for problem in _wrong_wheel(path, sizes)]
         records += installed
     if len(records) != len(packages):
@@ -115,14 +136,20 @@ def environment(prefix: str, packages: Sequence[Package], sizes: Sizes) -> None:
         raise Incomplete(prefix, problems)
 
 
-def _installed_by_uv(prefix: str, sizes: Sizes) -> Iterator[str]:
+def _described(prefix: str, wheels: Iterable[Package], sizes: Sizes) -> Iterator[str]:
     """Yield the directory of what each wheel says of itself."""
+    wanted = {(_normal(wheel.name), wheel.version) for wheel in wheels}
     for path in sizes:
         directory, name = paths.split(path)
-        if name == "INSTALLER" and path.startswith(f"{prefix}/"):
-            with open(path, encoding="utf-8") as file:
-                if file.read().strip() == "uv":
-                    yield directory
+        if name == "RECORD" and path.startswith(f"{prefix}/") and directory.endswith(_DIST_INFO):
+            described, _, version = paths.basename(directory)[: -len(_DIST_INFO)].partition("-")
+            if (_normal(described), version) in wanted:
+                yield directory
+
+
+def _normal(name: str) -> str:
+    """Return a name as PEP 503 compares it."""
+    return re.sub("[-_.]+", "-", name).lower()
 
 
 def _wrong_wheel(directory: str, sizes: Sizes) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tierctl import profiles
 from tierctl.deploy.definitions import Definitions
@@ -14,29 +14,25 @@ from tierctl.packages import Packages
 
 
 class Build(NamedTuple):
-    """What is to be built: definitions, and the packages that the engine has found for them."""
+    """What is to be built: definitions, and the packages that the engine has found for them.
+
+    ``commit``: what git says of the definitions as they were read.
+    """
 
     definitions: Definitions
     packages: Packages
     author: Author
+    commit: dict[str, Any] | None = None
 
 
 def digest(wanted: Build) -> str:
     """Return what is different as soon as anything but a package is."""
     found = wanted.definitions
     overlay = [
-        [item.path, item.link, bool(item.mode & 0o100), _content(item.source, item.is_file)]
-        for item in found.overlay
+        [item.path, item.link, bool(item.mode & 0o100), item.sha256] for item in found.overlay
     ]
     environments = [[each.name, each.channels, each.specs, each.pip] for each in found.environments]
     # What a tierctl of another version would write is another deployment.
     written = profiles.files(Layout("/infrastructure"), "deployments/0")
     values = json.dumps([environments, overlay, written]).encode()
     return hashlib.sha256(values).hexdigest()
-
-
-def _content(path: str, is_file: bool) -> str:
-    if not is_file:
-        return ""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

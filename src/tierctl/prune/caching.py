@@ -67,11 +67,13 @@ def remove(layout: Layout, found: Unneeded) -> int:
 def _remove_wheels(layout: Layout, names: Iterable[str]) -> int:
     try:
         from tierctl.deploy.worker import uv
+        from tierctl.deploy.worker.wheels import WheelsFailed
     except ImportError:  # whoever deploys next has it
         return 0
     place = f"{layout.cache}/{WHEELS}"
     before = tree.own_bytes(place)
-    uv.forget(names, layout.cache)
+    with suppress(WheelsFailed):  # then they stay, and take up room
+        uv.forget(names, layout.cache)
     return max(0, before - tree.own_bytes(place))
 
 

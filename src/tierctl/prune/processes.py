@@ -31,7 +31,7 @@ def uses(deployments: str) -> Uses:
     for pid in _processes():
         try:
             numbers = {int(match[1]) for path in _paths(pid) if (match := pattern.match(path))}
-        except FileNotFoundError:  # it has ended
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
             continue
         except PermissionError:
             not_inspected += 1
@@ -63,5 +63,5 @@ def _link(path: str) -> Iterator[str]:
     """Yield what a link of the kernel's says; a thread of the kernel has none."""
     try:
         yield os.readlink(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return

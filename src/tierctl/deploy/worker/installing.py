@@ -72,7 +72,9 @@ class _Counted:
     def __init__(self, solved: Environments, cache: str) -> None:
         records = {record.url: record for found in solved.values() for record in found.records}
         self.to_fetch = sum(
-            record.size or 0 for record in records.values() if not archives.is_cached(record, cache)
+            record.size or 0
+            for record in records.values()
+            if not (archives.local_path(record.url) or archives.is_cached(record, cache))
         )
         self.to_link = sum(len(found.records) + len(found.wheels) for found in solved.values())
         self.linked = 0

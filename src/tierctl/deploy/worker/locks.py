@@ -18,15 +18,22 @@ _ENVIRONMENT = "default"
 
 def read(asked: dict[str, Any]) -> Environments:
     """Take for solved what lock files record; raises ``Failed``."""
-    solved = {}
-    for name, path in asked["locks"].items():
+    return {name: _read(name, path, asked["subdir"]) for name, path in asked["locks"].items()}
+
+
+def _read(name: str, path: str, subdir: str) -> Solved:
+    try:
         locked = LockFile.from_path(Path(path)).environment(_ENVIRONMENT)
-        found = locked and locked.conda_repodata_records().get(asked["subdir"])
-        if not locked or not found:
-            raise Failed({name: f"{path} locks nothing for {asked['subdir']}"})
-        wheels = locked.pypi_packages().get(asked["subdir"], [])
-        solved[name] = Solved(found, list(map(_wheel, wheels)))
-    return solved
+    except Exception as error:
+        raise Failed({name: f"{path}: {error}"}) from error
+    found = locked and locked.conda_repodata_records().get(subdir)
+    if not locked or not found:
+        raise Failed({name: f"{path} locks nothing for {subdir}"})
+    bare = [record.file_name for record in found if record.sha256 is None]
+    if bare:
+        raise Failed({name: f"{path} has no sha256 of {', '.join(bare)}"})
+    wheels = locked.pypi_packages().get(subdir, [])
+    return Solved(found, list(map(_wheel, wheels)))
 
 
 def write(asked: dict[str, Any], solved: Environments) -> None:

@@ -14,6 +14,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from os import path as paths
+from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
@@ -103,22 +104,25 @@ def _uv(verb: str, *words: str, cache: str, offline: bool) -> str:
 
 def _run(*words: str, cache: str) -> str:
     """Run uv with nothing of its user's settings, and return what it prints."""
-    done = subprocess.run(  # noqa: S603 (uv's own binary; no word of others begins with a dash)
-        [
-            find_uv_bin(),
-            *words,
-            "--quiet",
-            "--color=never",
-            "--no-config",
-            "--no-python-downloads",
-            f"--cache-dir={paths.join(cache, WHEELS)}",
-        ],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-    )
+    command = [
+        find_uv_bin(),
+        *words,
+        "--quiet",
+        "--color=never",
+        "--no-config",
+        "--no-python-downloads",
+        f"--cache-dir={paths.join(cache, WHEELS)}",
+    ]
+    with tree.scratch() as home:
+        done = subprocess.run(  # noqa: S603 (uv's own binary; no word of others begins with a dash)
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            env={**os.environ, "HOME": home},
+        )
     if done.returncode:
         raise WheelsFailed(done.stderr.strip())
     return done.stdout
@@ -137,7 +141,7 @@ def _stand_ins(pinned: Mapping[str, str], cache: str) -> str:
     uv remembers each by its path.
     """
     directory = paths.join(cache, WHEELS, _STAND_INS)
-    tree.make_directories(directory, [""])
+    tree.make_shared(directory)
     for name, version in pinned.items():
         _write_stand_in(directory, name, version)
     return directory
@@ -163,8 +167,9 @@ def _write_stand_in(directory: str, name: str, version: str) -> None:
 def _wheel(package: dict[str, Any]) -> Wheel:
     """Return the wheel of a package in uv's answer: there is one, for this platform."""
     found = package["archive"] if "archive" in package else package["wheels"][0]
-    size = found.get("size") or _size(found["url"])
-    return Wheel(package["name"], package["version"], found["url"], found["hashes"]["sha256"], size)
+    url = found.get("url") or Path(found["path"]).as_uri()
+    size = found.get("size") or _size(url)
+    return Wheel(package["name"], package["version"], url, found["hashes"]["sha256"], size)
 
 
 def _size(url: str) -> int:
