@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,39 @@ class TestPruning:
             tierctl("prune", "-t", layout.target, *ALL)
             assert ["2", "3", "6"] == there(layout)
 
+    def test_what_was_shown_not_long_ago_stays(self, layout: Layout, tierctl: Program) -> None:
+        for directory, _, names in os.walk(layout.deployments):
+            for name in names:
+                os.utime(f"{directory}/{name}", (1, 1))
+        tierctl("promote-staging", "-t", layout.target)
+        os.unlink(layout.within("green"))
+        os.symlink("deployments/5", layout.within("green"))
+        tierctl("promote-staging", "-t", layout.target)
+        os.unlink(layout.within("blue"))
+        os.symlink("deployments/4", layout.within("blue"))
+        tierctl("promote-staging", "-t", layout.target)
+        tierctl("promote-staging", "-t", layout.target)
+        tierctl("prune", "-t", layout.target, "--keep", "0")
+        assert ["2", "3", "4", "5"] == there(layout)
+
+    def test_what_an_interrupted_change_needs_stays(
+        self, layout: Layout, tierctl: Program, mocker: MockerFixture
+    ) -> None:
+        tierctl("promote-staging", "-t", layout.target)
+        os.unlink(layout.within("green"))
+        os.symlink("deployments/5", layout.within("green"))
+        mocker.patch("tierctl.changes.switch", side_effect=KeyboardInterrupt)
+        tierctl("rollback", "-t", layout.target)
+        mocker.patch("tierctl.changes.finish_interrupted")
+        tierctl("prune", "-t", layout.target, *ALL)
+        assert ["2", "3", "5"] == there(layout)
+
+    def test_its_number_is_not_given_again(self, layout: Layout, tierctl: Program) -> None:
+        tierctl("prune", "-t", layout.target, *ALL)
+        assert ["2", "3"] == there(layout)
+        with numbering.reserved(OsFileSystem(), layout, lock_timeout=5) as (number, _):
+            assert 6 == number
+
     def test_what_an_interrupted_deploy_left_goes(self, layout: Layout, tierctl: Program) -> None:
         os.mkdir(layout.control)
         make_deployment(layout, 9, finished=False)
@@ -177,6 +211,14 @@ class TestCache:
 
 
 class TestProcesses:
+    def test_an_environment_counts(self, layout: Layout) -> None:
+        environment = {"PATH": f"/usr/bin:{layout.deployments}/4/bin"}
+        with subprocess.Popen(["/bin/sleep", "60"], env=environment) as running:
+            time.sleep(0.1)
+            seen = processes.uses(layout.deployments)
+            running.kill()
+        assert {4: f"process {running.pid}"} == seen.by_number
+
     def test_a_library_that_is_mapped_counts(self, layout: Layout) -> None:
         library = Path(layout.deployments, "5", "library with a space")
         library.write_bytes(bytes(4096))

@@ -51,6 +51,21 @@ class Event(NamedTuple):
     past: Past
     packages: dict[str, int] | None = None
 
+    @property
+    def deployments(self) -> frozenset[int]:
+        """The numbers of the deployments that were shown before or after it."""
+        states = (self.after,) if self.before is None else (self.before, self.after)
+        contents = [
+            content
+            for state in states
+            for content in (state.blue, state.green, *(shown for _, shown in state.private))
+        ]
+        return frozenset(
+            content.deployment
+            for content in contents
+            if content is not None and content.deployment is not None
+        )
+
     def moves(self, tier: str) -> bool:
         """Say whether a tier showed something else after this event."""
         before = None if self.before is None else self.before.behind(tier)

@@ -96,6 +96,11 @@ class Layout(NamedTuple):
         """The lock of whoever takes the next deployment's number, or removes unfinished ones."""
         return f"{self.control}/numbers"
 
+    @property
+    def highest(self) -> str:
+        """The highest number that a deployment has had which was removed."""
+        return f"{self.control}/highest"
+
     def building(self, number: int) -> str:
         """Return the lock of whoever builds a deployment; not in there, where it would stay."""
         return f"{self.control}/building-{number}"

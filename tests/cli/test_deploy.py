@@ -170,12 +170,58 @@ class TestRefusing:
         for wrong, reason in (
             (lambda: script.chmod(0o666), "can be written by everybody"),
             (lambda: (require_root(), os.chown(script, 10061, 10061)), "belongs to user 10061"),
+            (lambda: (os.chown(script, 0, 10061), script.chmod(0o664)), "by group 10061"),
         ):
             script.chmod(0o644)
             wrong()
             done = lab.deploy("staging")
             assert (1, True) == (done.code, reason in done.err), done.err
         assert "blue" not in links(lab.layout)
+
+    def test_a_script_that_is_changed_meanwhile_stops_it(self, lab: Lab) -> None:
+        script = lab.definitions / "tier" / "bin" / "own"
+        script.parent.mkdir(parents=True)
+        script.write_text("old")
+        with Hanging(lab.channel, "repodata.json") as server:
+            lab.want_from(server.url, "hello=1.0")
+            running = subprocess.Popen(lab.command("dev1"), stderr=subprocess.PIPE, text=True)
+            server.wait_for_an_archive()
+            script.write_text("new")
+            server.go_on()
+            _, err = running.communicate()
+        assert (1, True) == (running.returncode, f"changed meanwhile: {script}" in err), err
+        assert [] == lab.deployments
+
+    def test_a_tier_that_no_shell_can_load_is_told_and_nothing_is_left_running(
+        self, lab: Lab
+    ) -> None:
+        script = lab.definitions / "tier" / "etc" / "profile.d" / "own.sh"
+        script.parent.mkdir(parents=True)
+        script.write_text("sleep 54321 &\nexit 3\n")
+        done = lab.deploy("staging")
+        assert (1, True) == (done.code, "bash cannot load etc/profile.sh: exit code 3" in done.err)
+        assert 0 != subprocess.run(["pgrep", "-f", "sleep 54321"]).returncode
+
+    def test_nothing_that_the_repository_names_is_executed(self, lab: Lab) -> None:
+        git = ["git", "-C", str(lab.definitions), "-c", "user.name=a", "-c", "user.email=a@b"]
+        for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
+            subprocess.run([*git, *words], check=True)
+        executed = lab.definitions.parent / "executed"
+        subprocess.run([*git, "config", "filter.x.clean", f"touch {executed}; cat"], check=True)
+        (lab.definitions / ".gitattributes").write_text("* filter=x\n")
+        lab.want("hello=2.0")
+        assert 0 == lab.deploy("dev1").code
+        record = json.loads(Path(lab.layout.deployment_record("deployments/1")).read_text())
+        assert record["definitions"]["git"]["dirty"]
+        assert not executed.exists()
+
+    def test_a_package_that_the_cache_has_damaged_is_fetched_anew(self, lab: Lab) -> None:
+        lab.deploy("dev1")
+        Path(lab.layout.cache, "hello-1.0-0", "bin", "hello").write_text("short")
+        done = lab.deploy("dev2")
+        assert (1, True) == (done.code, "bin/hello has 5 bytes instead of 25" in done.err), done.err
+        assert 0 == lab.deploy("dev2").code
+        assert "hello 1.0\n" == lab.runs("dev2")
 
     def test_like_one_without_locks_is_told(self, lab: Lab) -> None:
         done = lab.deploy("staging", "--like", "production")
@@ -332,7 +378,7 @@ def test_without_the_engine_it_says_what_to_install(lab: Lab, tmp_path: Path) ->
 
 
 def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
-    done = run_installed("demo", tmp_path / "demo")
+    done = run_installed("demo", "demo", cwd=tmp_path)
     assert 0 == done.code
     assert "HELLO! (greet 2.0)\n" in done.out
     assert done.out.count("hello (greet 1.0)\n") == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import Hanging, Lab
+from lab import Hanging, Lab, Served
 from program import Ended, installed
 from targets import links, listing
 from tierctl.demo.channel import NOARCH, write_package
@@ -66,6 +66,31 @@ class TestGroup:
         assert [ADA, BOB, ADA, BOB] == [file.st_uid for file in files]
         # Of one user the files are the same; the kernel gives nobody a link to another's.
         assert files[0].st_ino == files[2].st_ino
+
+    def test_the_next_member_reads_what_the_first_one_fetched(self, shared: Shared) -> None:
+        with Served(shared.channel) as server:
+            for user, tier in ((ADA, "dev1"), (BOB, "dev2")):
+                shared.want_from(server.url, "hello=1.0")
+                done = shared.deploy_as(user, tier)
+                assert 0 == done.code, done.err
+                assert 0 == shared.deploy_as(user, tier, "-n", "--rebuild").code
+
+    def test_a_removal_that_was_killed_is_in_no_other_s_way(self, shared: Shared) -> None:
+        assert 0 == shared.deploy_as(ADA, "dev1").code
+        os.rename(f"{shared.layout.deployments}/1", f"{shared.layout.deployments}/.1.going")
+        Path(shared.layout.building(1)).touch()
+        os.chown(shared.layout.building(1), ADA, GROUP)
+        os.chmod(shared.layout.building(1), 0o660)
+        os.unlink(shared.layout.within("dev1"))
+        assert 0 == shared.deploy_as(BOB, "dev2").code
+        assert 0 == shared.deploy_as(ADA, "dev3").code
+        assert ".1.going" not in shared.deployments
+
+    def test_root_builds_nothing_in_a_target_of_somebody_else(self, shared: Shared) -> None:
+        before = listing(shared.layout.target)
+        done = shared.deploy("dev1")
+        assert (1, True) == (done.code, f"belongs to {ADA}" in done.err), done.err
+        assert before == listing(shared.layout.target)
 
     def test_a_member_goes_on_where_another_was_killed(self, shared: Shared) -> None:
         with Hanging(shared.channel) as server:

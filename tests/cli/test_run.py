@@ -134,3 +134,8 @@ def test_what_others_could_have_written_is_not_run(layout: Layout) -> None:
 
 def test_without_a_command_it_is_wrong_usage(layout: Layout) -> None:
     assert 2 == run_installed("run", "-t", layout.target, "blue").code
+
+
+def test_words_that_look_like_options_are_the_command_s(layout: Layout) -> None:
+    done = run_installed("run", "-t", layout.target, "blue", "-c", "env")
+    assert (127, "") == (done.code, done.out)

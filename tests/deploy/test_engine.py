@@ -116,7 +116,14 @@ def test_offline_what_is_cached_is_enough(channel: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("spec", "wrong"), [("python >=3.11", False), ("a b c d", True), ("", True), ("==", True)]
+    ("spec", "wrong"),
+    [
+        ("python >=3.11", False),
+        ("python=3.11=h_0", False),
+        ("a >>1", True),
+        ("", True),
+        ("==", True),
+    ],
 )
 def test_a_match_spec_is_judged(started: Engine, spec: str, wrong: bool) -> None:
     assert wrong is bool(started.wrong_spec(spec))

@@ -66,12 +66,16 @@ def event_line(event: Event) -> str:
 
 
 def short_event_line(event: Event) -> str:
-    """Return an event as a short line: of the links only what production became.
+    """Return an event as a short line: what production became, else all that moved.
 
     What matters least comes last, since that is what a terminal has no room for.
     """
-    after = event.after
-    became = f"{after.production or 'none'}{_deployments(None, after.served)}"
+    before, after = event.before, event.after
+    serves = after.production, after.served
+    if before is not None and (before.production, before.served) == serves:
+        became = what(event)
+    else:
+        became = f"{after.production or 'none'}{_deployments(None, after.served)}"
     columns = (event.id, minute(event.time), f"{event.kind!s:<9}", became)
     return _joined(*columns, event.author.reason, person(event.author))
 

@@ -14,12 +14,13 @@ from typing import NamedTuple, Protocol
 
 from tierctl import changes, comparing, control, ending, trust
 from tierctl.author import user_name
-from tierctl.deploy import building, definitions, git, numbering, plans, room, unchanged
+from tierctl.deploy import building, definitions, git, numbering, plans, room, tree, unchanged
 from tierctl.deploy.definitions import Definitions
 from tierctl.deploy.engine import Engine
 from tierctl.deploy.plans import Plan
 from tierctl.deploy.progress import Step
-from tierctl.deploy.switch import Deployment, link_to_deploy
+from tierctl.deploy.switch import Deployment, link_to_deploy, not_a_link
+from tierctl.deploy.verify import Incomplete
 from tierctl.deploy.wanted import Build
 from tierctl.errors import NoSuchTier, NotWritable, Refused, Untrusted
 from tierctl.events import Author, Event, EventKind
@@ -103,7 +104,12 @@ def deploy(
     # The engine ends first: it must not write on where a build that failed is being removed.
     with taken as (number, spare), closing(run):
         reporter.planned(number, plans.against(fs, layout, seen.content, wanted))
-        building.build(fs, layout, number, wanted, run, reporter.begun)
+        try:
+            building.build(fs, layout, number, wanted, run, reporter.begun)
+        except Incomplete as error:
+            for package in error.damaged:
+                tree.remove(f"{layout.cache}/{package}")
+            raise
         request = Deployment(wish.tier, number, spare)
         watching = _Watching(reporter, wish.tier, number, seen)
         changes.carry_out(fs, layout, request, author, watching, lock_timeout=lock_timeout)
@@ -151,7 +157,10 @@ def look_at(fs: FileSystem, layout: Layout, tier: str) -> Seen:
         )
     private = [tier] if is_private_name(tier) else []
     state = observe(fs, layout, private)
-    return Seen(state, state.behind(link_to_deploy(tier, state)))
+    content = state.behind(link_to_deploy(tier, state))
+    if private and content == Content(tier):
+        raise not_a_link(layout, tier)
+    return Seen(state, content)
 
 
 def _prepare(

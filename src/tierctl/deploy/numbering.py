@@ -16,7 +16,7 @@ from tierctl import control, history
 from tierctl.deploy import tree
 from tierctl.errors import Locked, LocksUnsupported
 from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, exists
-from tierctl.layout import DEPLOYMENTS, Layout, is_deployment_number
+from tierctl.layout import DEPLOYMENTS, Layout, is_deployment_number, temporary
 from tierctl.rotation import Color
 
 
@@ -96,8 +96,7 @@ def _forget(fs: FileSystem, layout: Layout, number: int) -> None:
 
 def _next(fs: FileSystem, layout: Layout) -> int:
     control.make_shared_directory(fs, layout, layout.deployments)
-    there = map(int, filter(is_deployment_number, fs.names(layout.deployments)))
-    return max((*there, *_in_history(fs, layout)), default=0) + 1
+    return _highest(fs, layout) + 1
 
 
 def _any_plain_color(fs: FileSystem, layout: Layout) -> bool:
@@ -106,12 +105,32 @@ def _any_plain_color(fs: FileSystem, layout: Layout) -> bool:
     return any(exists(fs, path) and fs.entry(path).kind is Kind.DIRECTORY for path in colors)
 
 
+def remember(fs: FileSystem, layout: Layout) -> None:
+    """Note the highest number, before deployments are removed: none is ever given again."""
+    fs.write(temporary(layout.highest), b"%d\n" % _highest(fs, layout))
+    fs.rename(temporary(layout.highest), layout.highest)
+
+
+def _highest(fs: FileSystem, layout: Layout) -> int:
+    there = map(int, filter(is_deployment_number, fs.names(layout.deployments)))
+    return max((*there, _remembered(fs, layout), *_in_history(fs, layout)))
+
+
+def _remembered(fs: FileSystem, layout: Layout) -> int:
+    """Return the number that was noted, 0 where none was."""
+    try:
+        text = fs.read(layout.highest).decode().strip()
+    except (OSError, ValueError):
+        return 0
+    return int(text) if is_deployment_number(text) else 0
+
+
 def _in_history(fs: FileSystem, layout: Layout) -> Iterator[int]:
-    """Yield the numbers that the newest event knows: one that was removed is not used again."""
+    """Yield the numbers that the newest event knows: somebody may have removed one by hand."""
     newest = history.newest(fs, layout)
     if newest is not None:
-        contents = (newest.after.blue, newest.after.green, *newest.past.trail)
-        yield from (c.deployment for c in contents if c.deployment is not None)
+        yield from newest.deployments
+        yield from filter(None, (content.deployment for content in newest.past.trail))
         yield from newest.past.rolled_back
 
 

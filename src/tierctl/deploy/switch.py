@@ -42,9 +42,7 @@ class Deployment(NamedTuple):
 
     def _require_adoptable(self, fs: FileSystem, layout: Layout, tier: str) -> None:
         if self.private:
-            raise InvalidLink(
-                layout.within(tier), "is a plain directory, not a symlink to a deployment"
-            )
+            raise not_a_link(layout, tier)
         if self.spare is None:
             raise InvalidLink(
                 layout.within(tier), "has become a plain directory meanwhile", "Deploy again."
@@ -72,6 +70,11 @@ class Deployment(NamedTuple):
     def may_go_unrecorded(self, steps: Plan) -> bool:
         """See ``Request.may_go_unrecorded``."""
         return False
+
+
+def not_a_link(layout: Layout, tier: str) -> InvalidLink:
+    """Return the error of a private tier that is a plain directory."""
+    return InvalidLink(layout.within(tier), "is a plain directory, not a symlink to a deployment")
 
 
 def link_to_deploy(tier: str, state: State) -> str:

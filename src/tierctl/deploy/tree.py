@@ -60,6 +60,23 @@ def make_shared(path: str) -> None:
     os.makedirs(path, exist_ok=True)
 
 
+def open_to_readers(top: str) -> None:
+    """Let everyone read the caller's own files in a directory, and its group write them.
+
+    The engine keeps them to its user. Whether the group may write at all, the
+    directory says.
+    """
+    with suppress(FileNotFoundError), os.scandir(top) as entries:
+        for entry in entries:
+            with suppress(OSError):  # gone, or another's
+                if entry.is_file(follow_symlinks=False) and not entry.stat().st_mode & 0o040:
+                    os.chmod(entry.path, 0o664 if _group_writes(top) else 0o644)
+
+
+def _group_writes(path: str) -> bool:
+    return bool(os.stat(path).st_mode & stat.S_IWGRP)
+
+
 def write_new(path: str, data: bytes) -> None:
     """Write a file where there is nothing."""
     with open(path, "xb") as file:

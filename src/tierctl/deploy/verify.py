@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import repeat
+from itertools import chain, repeat
 from os import path as paths
 from typing import Any
 
@@ -27,18 +27,22 @@ _DIST_INFO = ".dist-info"
 
 
 class Incomplete(TierctlError):
-    """What was built is not what was to be built."""
+    """What was built is not what was to be built.
+
+    ``damaged`` are the packages that are not whole, as the cache calls them.
+    """
 
     code = "incomplete"
 
-    def __init__(self, prefix: str, problems: list[str]) -> None:
+    def __init__(self, prefix: str, problems: list[str], damaged: Iterable[str] = ()) -> None:
         more = len(problems) - _MOST_NAMED
         lines = problems[:_MOST_NAMED] + ([f"and {more} more"] if more > 0 else [])
         super().__init__(
             "\n  ".join((f"{shown(prefix)} is not what its packages say:", *lines)),
-            "No tier was changed. Is the disk full, or the package cache damaged?",
+            "No tier was changed. What the package cache had of them was removed: deploy again.",
         )
         self.problems = problems
+        self.damaged = frozenset(damaged)
 
 
 # How each shell sources $0 and then compares what that set: without its user's own settings.
@@ -122,9 +126,8 @@ def environment(prefix: str, packages: Sequence[Package], sizes: Sizes) -> None:
     """
     meta = paths.join(prefix, "conda-meta")
     records = [name for name in os.listdir(meta) if name.endswith(".json")]
-    problems = [
-        problem for name in records for problem in _wrong(prefix, paths.join(meta, name), sizes)
-    ]
+    found = {name: list(_wrong(prefix, paths.join(meta, name), sizes)) for name in records}
+    problems = list(chain.from_iterable(found.values()))
     of_pip = [package for package in packages if not package.channel]
     if of_pip:
         installed = list(_described(prefix, of_pip, sizes))
@@ -133,7 +136,8 @@ def environment(prefix: str, packages: Sequence[Package], sizes: Sizes) -> None:
     if len(records) != len(packages):
         problems.insert(0, f"{len(records)} packages are there, {len(packages)} were to be")
     if problems:
-        raise Incomplete(prefix, problems)
+        damaged = (name.removesuffix(".json") for name, wrong in found.items() if wrong)
+        raise Incomplete(prefix, problems, damaged)
 
 
 def _described(prefix: str, wheels: Iterable[Package], sizes: Sizes) -> Iterator[str]:

@@ -21,8 +21,8 @@ class Uses(NamedTuple):
 def uses(deployments: str) -> Uses:
     """Look through the processes of this host; ``deployments`` is the directory of the builds.
 
-    Their working directory, root, program, open files and mapped libraries are
-    looked at. Without ``/proc`` nothing is known: all of it is not inspected.
+    Their working directory, root, program, environment, open files and mapped
+    libraries are looked at. Without ``/proc`` nothing is known: all of it is not inspected.
     """
     # The kernel tells resolved paths.
     pattern = re.compile(re.escape(paths.realpath(deployments)) + r"/([1-9][0-9]*)(?:/|$)")
@@ -52,6 +52,8 @@ def _processes() -> list[int]:
 def _paths(pid: int) -> Iterator[str]:
     for name in _LINKS:
         yield from _link(f"/proc/{pid}/{name}")
+    with open(f"/proc/{pid}/environ", errors="surrogateescape") as environment:
+        yield from re.split("[\0:=]", environment.read())
     for descriptor in os.listdir(f"/proc/{pid}/fd"):
         yield from _link(f"/proc/{pid}/fd/{descriptor}")
     with open(f"/proc/{pid}/maps", errors="surrogateescape") as maps:

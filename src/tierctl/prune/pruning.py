@@ -7,15 +7,17 @@ prune that is killed is finished by the next.
 
 from __future__ import annotations
 
+import calendar
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from math import inf
 from typing import NamedTuple, Protocol
 
-from tierctl import changes, control, ending, history, tiers
+from tierctl import changes, control, ending, history, intent, tiers
 from tierctl.author import user_name
 from tierctl.deploy import numbering, tree
-from tierctl.events import Author, EventKind
+from tierctl.events import Author, Event, EventKind
 from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import DEPLOYMENTS, Layout, is_deployment_number
 from tierctl.locking import locked
@@ -59,6 +61,7 @@ def prune(
         with locked(fs, layout, author, "prune", lock_timeout):
             judged = _judge(fs, layout, policy)
             cached = _unneeded(fs, layout, judged)
+            numbering.remember(fs, layout)
             for verdict in judged.verdicts:
                 if not verdict.reason:
                     tree.retire(_directory(layout, verdict.number))
@@ -107,7 +110,8 @@ def _judge(fs: FileSystem, layout: Layout, policy: Policy) -> Pruned:
             if not tree.is_own(path := _directory(layout, number))
         },
     )
-    ages = {number: _age(fs, layout, number) for number in numbers}
+    shown = _last_shown(fs, layout, policy)
+    ages = {number: min(_age(fs, layout, number), shown.get(number, inf)) for number in numbers}
     return Pruned(tuple(retention.judge(ages, needs, policy)), Unneeded(), 0, seen.not_inspected)
 
 
@@ -118,6 +122,9 @@ def _shown(fs: FileSystem, layout: Layout) -> dict[int, str]:
         for number in tiers.deployments(fs, layout, finished=True)
     }
     found: dict[int, str] = {}
+    interrupted = intent.read(fs, layout)
+    if interrupted is not None:
+        found.update(dict.fromkeys(interrupted.deployments, "an interrupted change"))
     for name in fs.names(layout.infrastructure):
         path = layout.within(name)
         if fs.entry(path).kind is Kind.LINK:
@@ -126,6 +133,27 @@ def _shown(fs: FileSystem, layout: Layout) -> dict[int, str]:
                 if number is not None:
                     found[number] = name
     return found
+
+
+def _last_shown(fs: FileSystem, layout: Layout, policy: Policy) -> dict[int, float]:
+    """Return for how many seconds no tier has shown a deployment, of those that count as young."""
+    now = time.time()
+    found: dict[int, float] = {}
+    for event in history.newest_first(fs, layout):
+        age = now - _seconds(event)
+        if age > policy.days * retention.DAY_S:
+            break
+        for number in event.deployments:
+            found.setdefault(number, age)
+    return found
+
+
+def _seconds(event: Event) -> int:
+    """Return when an event was, in seconds since 1970; one that does not say is of today."""
+    try:
+        return calendar.timegm(time.strptime(event.time, "%Y-%m-%dT%H:%M:%SZ"))
+    except ValueError:
+        return int(time.time())
 
 
 def _age(fs: FileSystem, layout: Layout, number: int) -> float:

@@ -38,7 +38,7 @@ class Verdict(NamedTuple):
 def judge(finished: Mapping[int, float], needs: Needs, policy: Policy) -> list[Verdict]:
     """Return a verdict for each finished deployment, newest first.
 
-    ``finished`` holds their ages in seconds, by number.
+    ``finished`` holds by number for how many seconds nobody has built or shown them.
     """
     numbers = sorted(finished, reverse=True)
     return [
@@ -64,7 +64,7 @@ def _reason(
     if numbers.index(number) < policy.keep:
         return f"it is among the newest {policy.keep}"
     if ages[number] < policy.days * DAY_S:
-        return f"it is younger than {policy.days:g} days"
+        return f"it was built, or a tier showed it, within {policy.days:g} days"
     if number in needs.foreign:
         return f"only {needs.foreign[number]} or root can remove it"
     return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from os import path as paths
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from rattler import (
 )
 from rattler.exceptions import InvalidMatchSpecError
 
+from tierctl.deploy import tree
 from tierctl.deploy.worker.failures import all_or_failed
 from tierctl.deploy.worker.wheels import Wheel
 from tierctl.layout import REPODATA
@@ -38,7 +40,7 @@ Environments = dict[str, Solved]
 def wrong(spec: str) -> str:
     """Say what is wrong with a match spec, or nothing."""
     try:
-        MatchSpec(spec, strict=True)
+        MatchSpec(spec, strict=False)  # as conda's own files spell them
     except InvalidMatchSpecError as error:
         return str(error)
     return ""
@@ -57,6 +59,7 @@ async def solve(asked: dict[str, Any]) -> Environments:
         *(_solve_one(gateway, wanted, asked) for wanted in asked["environments"]),
         return_exceptions=True,
     )
+    tree.open_to_readers(paths.join(asked["cache"], REPODATA))
     return all_or_failed((wanted["name"] for wanted in asked["environments"]), results)
 
 
