@@ -52,6 +52,14 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def torture(session: nox.Session) -> None:
+    """Kill, fail and race the installed commands at every point there is; takes an hour."""
+    install_wheel(session)
+    session.install(*TEST, *DEPLOY)
+    session.run(*PYTEST, "tests/torture", *session.posargs, env={"TIERCTL_THOROUGH": "1"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure what is promised about speed; prints ratios, passes or fails nothing."""
     install_wheel(session)

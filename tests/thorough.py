@@ -9,7 +9,7 @@ _Item = TypeVar("_Item")
 THOROUGH = "TIERCTL_THOROUGH" in os.environ
 
 
-def every(items: Sequence[_Item], sample: int = 8) -> list[_Item]:
+def every(items: Sequence[_Item], sample: int = 6) -> list[_Item]:
     """Return all items, or some of them with the same distance between them."""
     if THOROUGH or len(items) <= sample:
         return list(items)

@@ -1,0 +1,38 @@
+"""Every error from the system, at every call of every changing command."""
+
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+
+import strace
+from program import run_installed
+from scenarios import SCENARIOS, concerned, is_between, next_command, shape
+from targets import links
+from thorough import THOROUGH, every
+from tools import require_tool
+
+ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EROFS", "EACCES", "EINTR", "ESTALE", "ENOLCK")
+# Its failure is nobody's: what is closed was written before.
+WITHOUT_FAILURE = {"close"}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_whatever_fails_is_told_and_the_next_command_ends_it(name: str, tmp_path: Path) -> None:
+    require_tool("strace")
+    scenario = SCENARIOS[name]
+    layout, words = scenario.prepare(tmp_path / "it")
+    before = links(layout)
+    calls = strace.calls(words, concerned(layout), tmp_path / "log")
+    wanted, after = links(layout), shape(layout)
+    errors = cycle(ERRORS)
+    for call in every([call for call in calls if call.name not in WITHOUT_FAILURE]):
+        for error in ERRORS if THOROUGH else [next(errors)]:
+            layout, words = scenario.prepare(tmp_path / "it")
+            done = strace.failed(words, concerned(layout), call, error)
+            assert done.code in (0, 1), (call, error, done)
+            assert "defect of tierctl" not in done.err, (call, error, done)
+            assert "Traceback" not in done.err, (call, error, done)
+            assert is_between(links(layout), before, wanted), (call, error)
+            run_installed(*next_command(words, done))
+            assert after == shape(layout), (call, error, done)
