@@ -283,7 +283,7 @@ class TestVerifying:
     @pytest.fixture
     def prefix(self, layout: Layout, repository: Path, started: Engine, tmp_path: Path) -> str:
         prepared(repository, started)
-        started.install({"tools": str(tmp_path / "prefix")})
+        started.install({"tools": str(tmp_path / "prefix")}, {})
         verified(str(tmp_path / "prefix"))
         return str(tmp_path / "prefix")
 

@@ -43,7 +43,7 @@ def test_what_was_solved_is_installed(channel: Path, started: Engine, tmp_path: 
     names = [(package.name, package.version, package.subdir) for package in solved["tools"]]
     assert [("base", "1", SUBDIR), ("hello", "1.0", SUBDIR)] == sorted(names)
     assert all(len(package.sha256) == 64 and package.size > 0 for package in solved["tools"])
-    started.install({"tools": str(tmp_path / "prefix")})
+    started.install({"tools": str(tmp_path / "prefix")}, {})
     done = subprocess.run([tmp_path / "prefix/bin/hello"], capture_output=True, text=True)
     assert "hello 1.0\n" == done.stdout
 
@@ -53,7 +53,7 @@ def test_several_environments_share_one_cache(
 ) -> None:
     wanted = [environment(channel, "hello", name=name) for name in ("one", "two")]
     started.solve(wanted, SUBDIR)
-    started.install({name: str(tmp_path / name) for name in ("one", "two")})
+    started.install({name: str(tmp_path / name) for name in ("one", "two")}, {})
     one, two = ((tmp_path / name / "share/base").stat() for name in ("one", "two"))
     assert one.st_ino == two.st_ino
 
@@ -95,7 +95,7 @@ def test_a_local_archive_that_its_channel_does_not_list_so_is_refused(
     write_package(channel, "hello", "3.0", {"bin/hello": "#!/bin/sh\n"}, sha256="0" * 64)
     started.solve([environment(channel, "hello")], SUBDIR)
     with pytest.raises(EngineFailed, match=r"hello-3\.0-0\.tar\.bz2.*sha256 differs"):
-        started.install({"tools": str(tmp_path / "prefix")})
+        started.install({"tools": str(tmp_path / "prefix")}, {})
     assert not (tmp_path / "prefix").exists()
 
 
@@ -104,7 +104,7 @@ def test_a_corrupt_archive_is_refused(channel: Path, started: Engine, tmp_path: 
     started.solve([environment(channel, "hello")], SUBDIR)
     archive.write_bytes(archive.read_bytes()[:100])
     with pytest.raises(EngineFailed):
-        started.install({"tools": str(tmp_path / "prefix")})
+        started.install({"tools": str(tmp_path / "prefix")}, {})
 
 
 def test_offline_what_is_cached_is_enough(channel: Path, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_nothing_of_the_caller_s_home_is_used(
     monkeypatch.setenv("XDG_CACHE_HOME", str(home))
     with engine.started(str(tmp_path / "cache")) as running:
         running.solve([environment(channel, "hello")], SUBDIR)
-        running.install({"tools": str(tmp_path / "prefix")})
+        running.install({"tools": str(tmp_path / "prefix")}, {})
     assert [] == os.listdir(home)
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from tierctl import __version__, packages, profiles
 from tierctl.deploy import tree, verify
-from tierctl.deploy.definitions import Definitions
 from tierctl.deploy.engine import Engine
 from tierctl.deploy.progress import Step
 from tierctl.deploy.wanted import Build, digest
@@ -41,13 +40,10 @@ def build(
     directory = f"{DEPLOYMENTS}/{number}"
     top = layout.within(directory)
     begun(Step.BUILD, f"deployment {number}")
-    _lay_out(layout, directory, wanted.definitions)
-    _write_logs(top, wanted)
+    tree.make_directories(top, (*TIER_DIRECTORIES, "meta/locks"))
     prefixes = {name: f"{top}/conda/envs/{name}" for name in wanted.packages}
-    engine.install(prefixes)
-    engine.lock({name: layout.lock_record(directory, name) for name in wanted.packages})
-    listed = packages.to_document(wanted.packages)
-    tree.write_new(layout.packages_record(directory), _encoded(listed))
+    locks = {name: layout.lock_record(directory, name) for name in wanted.packages}
+    engine.install(prefixes, locks, partial(_write_the_rest, layout, directory, wanted))
     begun(Step.CHECK, f"deployment {number}")
     sizes = tree.seal(top, open_below="meta")
     _at_once(
@@ -68,12 +64,14 @@ def _at_once(*works: Callable[[], None]) -> None:
             begun.result()
 
 
-def _lay_out(layout: Layout, directory: str, definitions: Definitions) -> None:
-    """Make what is not the engine's: the overlay, and the files that a shell reads."""
+def _write_the_rest(layout: Layout, directory: str, wanted: Build) -> None:
+    """Write what is not the engine's: the overlay, what shells read, logs, the packages."""
     top = layout.within(directory)
-    tree.make_directories(top, (*TIER_DIRECTORIES, "meta/locks"))
-    tree.copy(definitions.overlay, top)
-    names = [environment.name for environment in definitions.environments]
+    tree.copy(wanted.definitions.overlay, top)
+    _write_logs(top, wanted)
+    listed = packages.to_document(wanted.packages)
+    tree.write_new(layout.packages_record(directory), _encoded(listed))
+    names = [environment.name for environment in wanted.definitions.environments]
     for name, text in profiles.files(layout, directory, names).items():
         tree.write_new(paths.join(top, "etc", name), text.encode("utf-8", "surrogateescape"))
 

@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from tierctl.deploy.progress import Progress, Watch
 from tierctl.errors import TierctlError
+from tierctl.layout import REPODATA
 from tierctl.packages import Package, Packages
 from tierctl.text import shown
 
@@ -33,6 +34,8 @@ _PASSED_ON = (
     "SSL_CERT_FILE",
     "TMPDIR",
 )
+# Without "-m", which takes longer.
+_WORKER = "from tierctl.deploy.worker.serving import main; main()"
 _PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY")
 # Nobody answers there: whatever asks all the same gets an error.
 _NOBODY = "http://127.0.0.1:9"
@@ -99,8 +102,8 @@ def started(
     if offline:
         environment |= dict.fromkeys(_PROXIES, _NOBODY)
         environment.pop("NO_PROXY", None)
-    worker = subprocess.Popen(
-        [sys.executable, "-I", "-m", "tierctl.deploy.worker"],
+    worker = subprocess.Popen(  # noqa: S603 (this interpreter, and a fixed text)
+        [sys.executable, "-I", "-c", _WORKER],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # what goes wrong it answers
@@ -143,6 +146,7 @@ class Engine:
             os.killpg(self._worker.pid, signal.SIGKILL)
         self._worker.wait()
         tree.remove_scratch(self._worker.pid)
+        tree.open_to_readers(f"{self._cache}/{REPODATA}")
         self._answers.close()
         with suppress(BrokenPipeError):  # half a question
             self._questions.close()
@@ -192,28 +196,41 @@ class Engine:
         found: dict[str, list[str]] = answer["commands"]
         return found
 
-    def install(self, prefixes: Mapping[str, str]) -> None:
+    def install(
+        self,
+        prefixes: Mapping[str, str],
+        locks: Mapping[str, str],
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
         """Fetch and link what was solved, each environment into its own prefix.
 
-        Raises ``EngineFailed``; what is in the prefixes is then good for nothing.
+        And write what was solved into the files ``locks``, in rattler's format,
+        with every sha256. ``meanwhile`` is called when it has begun. Raises
+        ``EngineFailed``; what is in the prefixes is then good for nothing.
         """
         self._ask(
             "install",
+            meanwhile,
             prefixes=prefixes,
+            locks=locks,
+            channels=self._channels,
+            subdir=self._subdir,
             specs=self._specs,
             offline=self._offline,
             progress=self._watch is not None,
         )
 
-    def lock(self, locks: Mapping[str, str]) -> None:
-        """Write what was solved into lock files, in rattler's format, with every sha256."""
-        self._ask("lock", locks=locks, channels=self._channels, subdir=self._subdir)
-
-    def _ask(self, verb: str, **members: Any) -> dict[str, Any]:  # noqa: ANN401
+    def _ask(
+        self,
+        verb: str,
+        meanwhile: Callable[[], None] = lambda: None,
+        **members: Any,  # noqa: ANN401 (JSON values)
+    ) -> dict[str, Any]:
         asked = {"verb": verb, "cache": self._cache, **members}
         with suppress(BrokenPipeError):  # then there is no answer either
             self._questions.write(json.dumps(asked).encode() + b"\n")
             self._questions.flush()
+        meanwhile()
         for line in self._answers:
             answer: dict[str, Any] = json.loads(line)
             if answer.get("failed"):

@@ -126,24 +126,21 @@ def seal(top: str, *, open_below: str = "") -> Sizes:
     left_open = paths.join(top, open_below) if open_below else ""
     sizes: Sizes = {}
     for path, directories, names, directory in os.fwalk(top, topdown=False):
-        sizes.update((f"{path}/{name}", None) for name in directories)
-        sizes.update((f"{path}/{name}", _made_readable(name, directory)) for name in names)
+        for name in directories:
+            sizes[f"{path}/{name}"] = None
+        for name in names:
+            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            is_file = stat.S_ISREG(found.st_mode)
+            sizes[f"{path}/{name}"] = found.st_size if is_file else None
+            if is_file and (wanted := _readable(found.st_mode)) != found.st_mode:
+                os.chmod(name, stat.S_IMODE(wanted), dir_fd=directory)
         os.fchmod(directory, _OWNER_WRITES if path == left_open else _EVERYONE_ENTERS)
     return sizes
 
 
-def _made_readable(name: str, directory: int) -> int | None:
-    """Have everyone read a file, and return its size; None for what is no regular file."""
-    found = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    mode = found.st_mode
-    if not stat.S_ISREG(mode):
-        return None
-    wanted = mode | _EVERYONE_READS
-    if mode & stat.S_IXUSR:
-        wanted |= _EXECUTABLE
-    if wanted != mode:
-        os.chmod(name, stat.S_IMODE(wanted), dir_fd=directory)
-    return found.st_size
+def _readable(mode: int) -> int:
+    """Return a file's mode with which everyone may do what its owner may, but for writing."""
+    return mode | _EVERYONE_READS | (_EXECUTABLE if mode & stat.S_IXUSR else 0)
 
 
 def remove(top: str) -> None:

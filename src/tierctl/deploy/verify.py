@@ -178,16 +178,15 @@ def _wrong(prefix: str, record: str, sizes: Sizes) -> Iterator[str]:
         yield f"{shown(paths.basename(record))} cannot be read: {error}"
         return
     for file in files:
-        if wrong := _wrong_file(prefix, file, sizes):
-            yield f"{shown(file['_path'])} {wrong}"
+        size, found = _size(file), sizes.get(f"{prefix}/{file['_path']}", _MISSING)
+        if found == size:
+            continue
+        if found == _MISSING:
+            yield f"{shown(file['_path'])} is missing"
+        elif None not in (found, size):
+            yield f"{shown(file['_path'])} has {found} bytes instead of {size}"
 
 
-def _wrong_file(prefix: str, file: dict[str, Any], sizes: Sizes) -> str:
-    path = f"{prefix}/{file['_path']}"
-    if path not in sizes:
-        return "is missing"
-    found, size = sizes[path], file.get("size_in_bytes")
-    # The prefix is written into such a file: its size is another one.
-    if None in (found, size) or file.get("file_mode") == "text":
-        return ""
-    return "" if found == size else f"has {found} bytes instead of {size}"
+def _size(file: dict[str, Any]) -> int | None:
+    """Return what a file's size has to be; one into which the prefix is written has another."""
+    return None if file.get("file_mode") == "text" else file.get("size_in_bytes")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from os import path as paths
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +20,6 @@ from rattler import (
 )
 from rattler.exceptions import InvalidMatchSpecError
 
-from tierctl.deploy import tree
 from tierctl.deploy.worker.failures import all_or_failed
 from tierctl.deploy.worker.wheels import Wheel
 from tierctl.layout import REPODATA
@@ -59,7 +57,6 @@ async def solve(asked: dict[str, Any]) -> Environments:
         *(_solve_one(gateway, wanted, asked) for wanted in asked["environments"]),
         return_exceptions=True,
     )
-    tree.open_to_readers(paths.join(asked["cache"], REPODATA))
     return all_or_failed((wanted["name"] for wanted in asked["environments"]), results)
 
 

@@ -61,16 +61,17 @@ def _answer(asked: dict[str, Any], solved: Environments) -> tuple[Environments, 
 
             return solved, asyncio.run(commands.listed(asked, solved))
         case "install":
-            asyncio.run(installing.install_all(asked, solved, _write))
-        case "lock":
-            locks.write(asked, solved)
+            asyncio.run(_install(asked, solved))
     return solved, {}
+
+
+async def _install(asked: dict[str, Any], solved: Environments) -> None:
+    """Install, and write the lock files meanwhile."""
+    await asyncio.gather(
+        installing.install_all(asked, solved, _write), asyncio.to_thread(locks.write, asked, solved)
+    )
 
 
 def _write(answer: Answer) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()
