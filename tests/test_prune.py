@@ -33,7 +33,7 @@ class TestJudging:
             (NOTHING._replace(way_back=2), "a rollback would return to it"),
             (NOTHING._replace(used={2: "process 7"}), "process 7 uses it"),
             (NOTHING._replace(built=frozenset({2})), "its deploy has not ended"),
-            (NOTHING._replace(foreign={2: "ada"}), "only ada or root can remove it"),
+            (NOTHING._replace(foreign={2: "ada"}), "only ada or root can"),
         ],
     )
     def test_what_is_needed_stays_however_old(self, needs: Needs, reason: str) -> None:

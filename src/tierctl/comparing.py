@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tierctl import packages, tiers
+from tierctl import packages, record, tiers
 from tierctl.difference import Change, between
 from tierctl.errors import NoSuchTier
 from tierctl.filesystem import FileSystem, Kind, exists
@@ -22,13 +22,15 @@ class Side(NamedTuple):
     """One of the two: what it was called, and what that shows now.
 
     ``packages`` is None for one of which no list was ever written, as of a
-    plain directory.
+    plain directory; so is ``files``, which is different where a file of ``tier/``
+    in the definitions was.
     """
 
     name: str
     content: Content
     packages: Packages | None
     commands: frozenset[str]
+    files: str | None
 
 
 class Comparison(NamedTuple):
@@ -51,7 +53,13 @@ class Comparison(NamedTuple):
     @property
     def differ(self) -> bool:
         """Whether there is any difference."""
-        return bool(self.changes or self.appearing or self.vanishing)
+        return bool(self.changes or self.appearing or self.vanishing or self.files_differ)
+
+    @property
+    def files_differ(self) -> bool:
+        """Whether the definitions had other files in ``tier/``, as far as that is known."""
+        before, after = self.before.files, self.after.files
+        return None not in (before, after) and before != after
 
 
 def compare(fs: FileSystem, layout: Layout, one: str, other: str) -> Comparison:
@@ -70,7 +78,9 @@ def _side(fs: FileSystem, layout: Layout, name: str) -> Side:
         listed = packages.read(fs, layout, content.directory)
     except FileNotFoundError:
         listed = None
-    return Side(name, content, listed, _commands(fs, layout.within(content.directory)))
+    commands = _commands(fs, layout.within(content.directory))
+    files = record.read(fs, layout, content.directory).get("files")
+    return Side(name, content, listed, commands, files)
 
 
 def content_of(fs: FileSystem, layout: Layout, name: str) -> Content:

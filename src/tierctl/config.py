@@ -49,13 +49,14 @@ def load(fs: FileSystem, layout: Layout) -> Config:
     return Config(group, keep, days)
 
 
+_HIGHEST_COUNT = 99_999
 _COUNTS = {"keep": Config().keep, "days": Config().days}
 
 
 def _count(layout: Layout, values: dict[str, Any], name: str, default: int) -> int:
     count = values.get(name, default)
-    if type(count) is not int or count < 0:
-        raise BadFile(layout.config, f"{name} has to be a whole number")
+    if type(count) is not int or not 0 <= count <= _HIGHEST_COUNT:
+        raise BadFile(layout.config, f"{name} has to be a whole number up to {_HIGHEST_COUNT}")
     return count
 
 

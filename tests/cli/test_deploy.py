@@ -17,6 +17,7 @@ from targets import links, listing
 from terminal import Terminal
 from tierctl.demo.channel import NOARCH, write_package
 from tierctl.deploy import engine
+from tierctl.filesystem import OsFileSystem
 from tools import require_root
 
 pytest.importorskip("rattler")
@@ -59,6 +60,18 @@ class TestBuilding:
         (lab.definitions / "tier" / "etc" / "profile.d" / "own.sh").write_text("OWN=1\n")
         lab.deploy("staging")
         assert "deployments/4" == links(lab.layout)["blue"]
+
+    def test_a_diff_tells_of_files(self, lab: Lab) -> None:
+        lab.deploy("dev1")
+        target = ("-t", lab.layout.target)
+        lab.deploy("dev2", "--rebuild")
+        assert 0 == run_installed("diff", *target, "dev1", "dev2", "--exit-code").code
+        (lab.definitions / "tier" / "etc").mkdir(parents=True)
+        (lab.definitions / "tier" / "etc" / "lab.conf").write_text("x\n")
+        assert "What differs is in tier/" in lab.deploy("dev2", "-n").out
+        lab.deploy("dev2")
+        done = run_installed("diff", *target, "dev1", "dev2", "--exit-code")
+        assert (3, True) == (done.code, done.out.endswith("files of tier/ differ\n"))
 
     def test_changes_say_in_short_which_packages_differ(self, lab: Lab) -> None:
         target = lab.layout.target
@@ -345,6 +358,13 @@ class TestInterrupted:
         history = run_installed("history", "-t", lab.layout.target, "--json").document["events"]
         assert ["deploy", "deploy"] == [event["kind"] for event in history]
         assert links(lab.layout)["blue"] == history[0]["after"]["blue"]
+
+    def test_one_that_cannot_switch_says_what_it_leaves(self, lab: Lab) -> None:
+        lab.deploy("dev1")
+        with OsFileSystem().lock(lab.layout.lock, mode=0o600, timeout=0):
+            done = lab.deploy("dev1", "--rebuild", "--lock-timeout", "0.1")
+        assert (1, True) == (done.code, "deployment 2 is finished, but no tier" in done.err)
+        assert "deployments/1" == links(lab.layout)["dev1"]
 
     def test_promotions_meanwhile_never_lead_into_production(self, lab: Lab) -> None:
         target = lab.layout.target

@@ -97,10 +97,10 @@ class Teller(TellerOfChange):
                 collisions={name: list(owners) for name, owners in plan.collisions.items()},
             )
         else:
-            lines = [
-                *differences.lines(plan.changes, sizes=True),
-                f"packages: {wording.packages(counts)}",
-            ]
+            lines = [*differences.lines(plan.changes, sizes=True)]
+            lines.append(f"packages: {wording.packages(counts)}")
+            if not plan.changes:
+                lines.append("What differs is in tier/, or in what the environments ask for.")
             lines += [
                 f"collision: {shown(name)} is in {', '.join(map(shown, owners))}; "
                 f"on PATH {shown(owners[0])} comes first"

@@ -58,6 +58,8 @@ def _lines(found: Comparison) -> Iterator[str]:
         yield f"commands that appear: {shown(', '.join(found.appearing))}"
     if found.vanishing:
         yield f"commands that vanish: {shown(', '.join(found.vanishing))}"
+    if found.files_differ:
+        yield "files of tier/ differ"
     if not found.differ:
         yield "no difference"
 
@@ -68,6 +70,7 @@ def _members(found: Comparison) -> dict[str, Any]:
         "after": _side(found.after),
         "differ": found.differ,
         "packages": differences.members(found.changes),
+        "files_differ": found.files_differ,
         "commands": {"appear": found.appearing, "vanish": found.vanishing},
     }
 

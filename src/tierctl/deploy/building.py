@@ -15,7 +15,7 @@ from tierctl import __version__, packages, profiles
 from tierctl.deploy import tree, verify
 from tierctl.deploy.engine import Engine
 from tierctl.deploy.progress import Step
-from tierctl.deploy.wanted import Build, digest
+from tierctl.deploy.wanted import Build, digest, files_digest
 from tierctl.filesystem import FileSystem
 from tierctl.layout import DEPLOYMENTS, TIER_DIRECTORIES, Layout
 from tierctl.packages import Package
@@ -117,6 +117,7 @@ def _record(number: int, wanted: Build) -> dict[str, Any]:
             "git": wanted.commit,
         },
         "digest": digest(wanted),
+        "files": files_digest(wanted),
         "environments": {name: len(found) for name, found in wanted.packages.items()},
         "tierctl": __version__,
         "engine": f"py-rattler {version('py-rattler')}, uv {version('uv')}",

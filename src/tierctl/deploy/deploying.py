@@ -22,7 +22,14 @@ from tierctl.deploy.progress import Step
 from tierctl.deploy.switch import Deployment, link_to_deploy, not_a_link
 from tierctl.deploy.verify import Incomplete
 from tierctl.deploy.wanted import Build
-from tierctl.errors import NoSuchTier, NotWritable, Refused, Untrusted
+from tierctl.errors import (
+    ChangeUnfinished,
+    NoSuchTier,
+    NotWritable,
+    Refused,
+    TierctlError,
+    Untrusted,
+)
 from tierctl.events import Author, Event, EventKind
 from tierctl.filesystem import FileSystem, entry_of
 from tierctl.layout import DEPLOYMENTS, HIGHEST_NUMBER, LINKS, Layout, is_private_name
@@ -112,7 +119,15 @@ def deploy(
             raise
         request = Deployment(wish.tier, number, spare)
         watching = _Watching(reporter, wish.tier, number, seen)
-        changes.carry_out(fs, layout, request, author, watching, lock_timeout=lock_timeout)
+        try:
+            changes.carry_out(fs, layout, request, author, watching, lock_timeout=lock_timeout)
+        except ChangeUnfinished:
+            raise
+        except TierctlError:
+            reporter.warn(
+                f"deployment {number} is finished, but no tier shows it; prune removes it"
+            )
+            raise
 
 
 def preview(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from tierctl import packages, trust
+from tierctl import packages, record
 from tierctl.deploy.wanted import Build, digest
 from tierctl.errors import BadFile, Untrusted
 from tierctl.filesystem import FileSystem
@@ -18,14 +16,13 @@ def is_built_from(fs: FileSystem, layout: Layout, content: Content, wanted: Buil
 
     One without readable records was not.
     """
-    try:
-        record = json.loads(trust.read(fs, layout, layout.deployment_record(content.directory)))
-        known = record["digest"]
-        there = packages.read(fs, layout, content.directory)
-    except (OSError, ValueError, LookupError, TypeError, RecursionError, Untrusted, BadFile):
+    if record.read(fs, layout, content.directory).get("digest") != digest(wanted):
         return False
-    solved = packages.from_document(packages.to_document(wanted.packages))
-    return bool(known == digest(wanted)) and there == solved
+    try:
+        there = packages.read(fs, layout, content.directory)
+    except (OSError, Untrusted, BadFile):
+        return False
+    return there == packages.from_document(packages.to_document(wanted.packages))
 
 
 def packages_of(fs: FileSystem, layout: Layout, content: Content) -> Packages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tierctl import profiles
@@ -28,11 +29,21 @@ class Build(NamedTuple):
 def digest(wanted: Build) -> str:
     """Return what is different as soon as anything but a package is."""
     found = wanted.definitions
-    overlay = [
-        [item.path, item.link, bool(item.mode & 0o100), item.sha256] for item in found.overlay
-    ]
     environments = [[each.name, each.channels, each.specs, each.pip] for each in found.environments]
     # What a tierctl of another version would write is another deployment.
     written = profiles.files(Layout("/infrastructure"), "deployments/0")
-    values = json.dumps([environments, overlay, written]).encode()
-    return hashlib.sha256(values).hexdigest()
+    return _digest([environments, files_digest(wanted), written])
+
+
+def files_digest(wanted: Build) -> str:
+    """Return what is different as soon as a file of the overlay is."""
+    return _digest(
+        [
+            [item.path, item.link, bool(item.mode & 0o100), item.sha256]
+            for item in wanted.definitions.overlay
+        ]
+    )
+
+
+def _digest(values: Sequence[Any]) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from tierctl import packages, trust
+from tierctl import packages, record
 from tierctl.deploy import tree
 from tierctl.errors import TierctlError
 from tierctl.filesystem import FileSystem, exists
@@ -94,18 +93,10 @@ def _names_of_wheels(held: Iterable[Package]) -> set[str]:
 def _held(fs: FileSystem, layout: Layout, number: int) -> set[Package]:
     """Return the packages of a deployment; one that was a plain directory holds none of them."""
     directory = f"{DEPLOYMENTS}/{number}"
-    if _was_adopted(fs, layout, directory):
+    if "adopted" in record.read(fs, layout, directory):
         return set()
     found = packages.read(fs, layout, directory)
     return {package for each in found.values() for package in each}
-
-
-def _was_adopted(fs: FileSystem, layout: Layout, directory: str) -> bool:
-    try:
-        record = json.loads(trust.read(fs, layout, layout.deployment_record(directory)))
-    except (OSError, ValueError, RecursionError, TierctlError):
-        return False
-    return isinstance(record, dict) and "adopted" in record
 
 
 def _names(fs: FileSystem, directory: str) -> list[str]:

@@ -66,5 +66,6 @@ def _reason(
     if ages[number] < policy.days * DAY_S:
         return f"it was built, or a tier showed it, within {policy.days:g} days"
     if number in needs.foreign:
-        return f"only {needs.foreign[number]} or root can remove it"
+        owner = needs.foreign[number]
+        return f"only {owner} can remove it" if owner == "root" else f"only {owner} or root can"
     return ""
