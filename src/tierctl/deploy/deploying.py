@@ -6,15 +6,22 @@ looked at again when the lock is taken for the switch.
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from dataclasses import dataclass
-from os import path as paths
 from typing import NamedTuple, Protocol
 
 from tierctl import changes, comparing, control, ending, trust
-from tierctl.author import user_name
-from tierctl.deploy import building, definitions, git, numbering, plans, room, tree, unchanged
+from tierctl.deploy import (
+    building,
+    definitions,
+    git,
+    numbering,
+    ownership,
+    plans,
+    room,
+    tree,
+    unchanged,
+)
 from tierctl.deploy.definitions import Definitions
 from tierctl.deploy.engine import Engine
 from tierctl.deploy.plans import Plan
@@ -26,12 +33,10 @@ from tierctl.errors import (
     ChangeUnfinished,
     NoSuchTier,
     NotWritable,
-    Refused,
     TierctlError,
-    Untrusted,
 )
 from tierctl.events import Author, Event, EventKind
-from tierctl.filesystem import FileSystem, entry_of
+from tierctl.filesystem import FileSystem
 from tierctl.layout import DEPLOYMENTS, HIGHEST_NUMBER, LINKS, Layout, is_private_name
 from tierctl.observe import observe
 from tierctl.rotation import Content, State
@@ -163,13 +168,7 @@ def look_at(fs: FileSystem, layout: Layout, tier: str) -> Seen:
             "There are staging, blue and green; private ones begin with dev or test: dev1, "
             "test-numpy.",
         )
-    owner = fs.entry(layout.infrastructure, follow=True).uid
-    if os.geteuid() == 0 and owner != 0:
-        raise Refused(
-            f"{shown(layout.infrastructure)} belongs to {user_name(owner)}, and what root builds "
-            "there nobody else could add to or remove",
-            f"Deploy as {user_name(owner)}.",
-        )
+    ownership.require_own_target(fs, layout)
     private = [tier] if is_private_name(tier) else []
     state = observe(fs, layout, private)
     content = state.behind(link_to_deploy(tier, state))
@@ -189,37 +188,13 @@ def _prepare(
     """Read the definitions, and have them solved or the locks of a deployment read."""
     envs = layout.within(f"{DEPLOYMENTS}/{HIGHEST_NUMBER}/conda/envs")
     found = definitions.read(wish.directory, wish.subdir, run.wrong_spec, envs)
-    _require_trusted(fs, layout, found)
+    ownership.require_trusted(fs, layout, found)
     if wish.like is not None:
         locks = _locks(fs, layout, found, wish.like)
         return Build(found, run.like(found.environments, wish.subdir, locks), author)
     if found.environments:
         reporter.begun(Step.SOLVE, ", ".join(wanted.name for wanted in found.environments))
     return Build(found, run.solve(found.environments, wish.subdir), author)
-
-
-def _require_trusted(fs: FileSystem, layout: Layout, found: Definitions) -> None:
-    """Raise ``Untrusted`` for a file that others could have written.
-
-    The scripts among them run when the build is tried out: as root only what
-    root alone can have written.
-    """
-    read = [paths.realpath(environment.place.file) for environment in found.environments]
-    entries = {path: fs.entry(path) for path in read}
-    entries |= {item.source: entry_of(item.status) for item in found.overlay if item.is_file}
-    for path, entry in entries.items():
-        trust.require_trusted(fs, layout, path, entry)
-        if os.geteuid() == 0 and (entry.uid != 0 or (entry.group_writes and entry.gid != 0)):
-            owner = (
-                f"can be written by group {entry.gid}"
-                if entry.uid == 0
-                else (f"belongs to user {entry.uid}")
-            )
-            raise Untrusted(
-                path,
-                f"{owner}, and root builds only what root wrote",
-                "Deploy as somebody else; or give root a clone of its own.",
-            )
 
 
 def _locks(fs: FileSystem, layout: Layout, found: Definitions, like: str) -> dict[str, str]:
