@@ -37,13 +37,11 @@ def require_trusted(fs: FileSystem, layout: Layout, found: Definitions) -> None:
     for path, entry in entries.items():
         trust.require_trusted(fs, layout, path, entry)
         if os.geteuid() == 0 and (entry.uid != 0 or (entry.group_writes and entry.gid != 0)):
-            owner = (
-                f"can be written by group {entry.gid}"
-                if entry.uid == 0
-                else (f"belongs to user {entry.uid}")
-            )
+            whose = f"belongs to user {entry.uid}"
+            if entry.uid == 0:
+                whose = f"can be written by group {entry.gid}"
             raise Untrusted(
                 path,
-                f"{owner}, and root builds only what root wrote",
+                f"{whose}, and root builds only what root wrote",
                 "Deploy as somebody else; or give root a clone of its own.",
             )
