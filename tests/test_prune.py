@@ -124,10 +124,10 @@ class TestPruning:
         os.unlink(layout.within("green"))
         os.symlink("deployments/5", layout.within("green"))
         mocker.patch("tierctl.changes.switch", side_effect=KeyboardInterrupt)
-        tierctl("rollback", "-t", layout.target)
+        tierctl("rollback", "--to", "1", "-t", layout.target)
         mocker.patch("tierctl.changes.finish_interrupted")
         tierctl("prune", "-t", layout.target, *ALL)
-        assert ["2", "3", "5"] == there(layout)
+        assert ["1", "2", "3", "5"] == there(layout)
 
     def test_its_number_is_not_given_again(self, layout: Layout, tierctl: Program) -> None:
         tierctl("prune", "-t", layout.target, *ALL)

@@ -267,6 +267,23 @@ class TestDryRun:
             done = lab.deploy("dev2", *words)
             assert (1, True) == (done.code, "hello-1.0-0.tar.bz2 is not in the cache" in done.err)
 
+    def test_offline_nobody_is_asked_for_what_only_looks_as_if_it_were_cached(
+        self, lab: Lab, tmp_path: Path
+    ) -> None:
+        other = tmp_path / "other"
+        write_package(other, "hello", "1.0", {"bin/hello": "#!/bin/sh\n"}, subdir=NOARCH)
+        write_package(other, "more", "1.0", {"share/more": ""}, subdir=NOARCH)
+        write_package(other, "native", "1", {}, subdir=engine.platform())
+        with Served(other) as server:
+            lab.want_from(server.url, "more")
+            assert 0 == lab.deploy("dev1").code
+            lab.want("hello=1.0")
+            assert 0 == lab.deploy("dev2").code
+            lab.want_from(server.url, "hello=1.0")
+            done = lab.deploy("dev3", "--offline")
+            assert (1, True) == (done.code, "hello-1.0-0" in done.err), done.err
+            assert 0 == lab.deploy("dev3").code
+
     def test_it_tells_which_commands_several_environments_bring(self, lab: Lab) -> None:
         lab.write_environment(
             f"channels: ['{lab.channel.as_uri()}']\ndependencies: [hello=2.0]\n", "newer"

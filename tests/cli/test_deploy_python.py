@@ -188,6 +188,7 @@ class TestPip:
         self, lab: Lab, wheels: Path
     ) -> None:
         write_wheel(wheels, "polite", "1.0", requires="greet>=3")
+        write_wheel(wheels, "greet", "3.0")
         self.want(lab, "--no-index", "--find-links .wheels", "polite", conda="python\n- greet=2.0")
         done = lab.deploy("staging")
         assert (1, True) == (done.code, "greet==2.0" in done.err)

@@ -74,6 +74,11 @@ class TestGroup:
                 done = shared.deploy_as(user, tier)
                 assert 0 == done.code, done.err
                 assert 0 == shared.deploy_as(user, tier, "-n", "--rebuild").code
+        # These users read whatever there is: what others could read, the modes say.
+        fetched = list(Path(shared.layout.cache, "repodata").iterdir())
+        assert fetched
+        for path in fetched:
+            assert 0o064 == path.stat().st_mode & 0o064, path
 
     def test_a_removal_that_was_killed_is_in_no_other_s_way(self, shared: Shared) -> None:
         assert 0 == shared.deploy_as(ADA, "dev1").code
