@@ -14,6 +14,7 @@ from tierctl.events import Author
 from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
 from tierctl.request import Promotion
+from tierctl.text import typed
 
 FS = OsFileSystem()
 
@@ -137,6 +138,14 @@ def test_a_private_tier_that_dangles_can_be_removed_where_there_is_nothing_to_sh
     layout = by_hand(tmp_path / "my lab")
     relink(layout, "dev1", "deployments/9")
     (finding,) = problems(layout)
+    do_what_it_says(finding)
+    assert [] == problems(layout)
+
+
+def test_a_private_tier_that_dangles_can_be_removed_or_pointed_elsewhere(layout: Layout) -> None:
+    relink(layout, "dev1", "deployments/9")
+    (finding,) = problems(layout)
+    assert f"remove it (rm {typed(layout.within('dev1'))})" in finding.advice
     do_what_it_says(finding)
     assert [] == problems(layout)
 

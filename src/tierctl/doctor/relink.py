@@ -25,7 +25,8 @@ def advice(fs: FileSystem, layout: Layout, name: str) -> str:
         return _without_deployments(fs, layout, name)
     others = f" (or {', '.join(map(str, finished[1:]))})" if finished[1:] else ""
     command = f"{clear}ln -sfn {DEPLOYMENTS}/{finished[0]} {typed(path)}"
-    return f"To point it to the newest finished deployment{others}: {command}"
+    rid = "" if name in LINKS else f"If nobody needs it any more, remove it (rm {typed(path)}). "
+    return f"{rid}To point it to the newest finished deployment{others}: {command}"
 
 
 def color_of(fs: FileSystem, layout: Layout, tier: str) -> Color | None:
