@@ -120,7 +120,7 @@ SCENARIOS = {
 }
 
 
-def shape(layout: Layout) -> object:
+def shape(layout: Layout) -> dict[str, object]:
     """Return all that there is to compare of two targets, but for the numbers of deployments.
 
     A deploy that is killed when its deployment is finished leaves that; the next

@@ -35,4 +35,10 @@ def test_whatever_fails_is_told_and_the_next_command_ends_it(name: str, tmp_path
             assert "Traceback" not in done.err, (call, error, done)
             assert is_between(links(layout), before, wanted), (call, error)
             run_installed(*next_command(words, done))
-            assert after == shape(layout), (call, error, done)
+            # A full disk does not stop a rollback: it says that it is not in history.
+            left_out = {"events"} if "is not in history" in done.err else set()
+            assert _without(left_out, after) == _without(left_out, shape(layout)), (call, error)
+
+
+def _without(names: set[str], shape: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in shape.items() if name not in names}
