@@ -210,10 +210,14 @@ class TestRefusing:
     ) -> None:
         script = lab.definitions / "tier" / "etc" / "profile.d" / "own.sh"
         script.parent.mkdir(parents=True)
-        script.write_text("sleep 54321 &\nexit 3\n")
+        started = lab.definitions.parent / "started"
+        script.write_text(f"sleep 60 &\necho $! >> '{started}'\nexit 3\n")
         done = lab.deploy("staging")
         assert (1, True) == (done.code, "bash cannot load etc/profile.sh: exit code 3" in done.err)
-        assert 0 != subprocess.run(["pgrep", "-f", "sleep 54321"]).returncode
+        pids = started.read_text().split()
+        assert pids
+        for pid in pids:
+            wait_until_ended(int(pid))
 
     def test_nothing_that_the_repository_names_is_executed(self, lab: Lab) -> None:
         git = ["git", "-C", str(lab.definitions), "-c", "user.name=a", "-c", "user.email=a@b"]
