@@ -13,18 +13,21 @@ PYTHONS = nox.project.python_versions(PYPROJECT)
 TEST = nox.project.dependency_groups(PYPROJECT, "test")
 # A module stays in one process: what it sets up is set up once.
 PYTEST = ["pytest", "-q", "--numprocesses=auto", "--dist=loadscope"]
+# Those take long, and what they try out is the system rather than a Python.
+WITHOUT_TORTURE = ["--ignore=tests/torture"]
 DEPLOY = PYPROJECT["project"]["optional-dependencies"]["deploy"]
 
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the tests on each Python; on the newest against the wheel, as users install it."""
-    if session.python == PYTHONS[-1]:
+    newest = session.python == PYTHONS[-1]
+    if newest:
         install_wheel(session)
     else:
         session.install("-e", ".")
     session.install(*TEST, *DEPLOY)
-    session.run(*PYTEST, *session.posargs)
+    session.run(*PYTEST, *([] if newest else WITHOUT_TORTURE), *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
@@ -32,7 +35,7 @@ def minimums(session: nox.Session) -> None:
     """Run the tests with the oldest dependencies that are declared."""
     declared = [*PYPROJECT["project"]["dependencies"], *TEST, *DEPLOY]
     session.install("-e", ".", *(wanted.replace(">=", "==") for wanted in declared))
-    session.run(*PYTEST, *session.posargs)
+    session.run(*PYTEST, *WITHOUT_TORTURE, *session.posargs)
 
 
 @nox.session
