@@ -1,5 +1,6 @@
 """``tierctl deploy`` of environments with a real Python: of conda, and of pip."""
 
+import dataclasses
 import hashlib
 import subprocess
 from pathlib import Path
@@ -134,10 +135,11 @@ class TestPip:
         return found
 
     @staticmethod
-    def want(lab: Lab, *lines: str, conda: str = "python") -> None:
+    def want(lab: Lab, *lines: str, conda: str = "python", channel: str | None = None) -> None:
         section = "".join(f"  - {line}\n" for line in lines)
         lab.write_environment(
-            f"channels: ['{lab.channel.as_uri()}']\ndependencies:\n- {conda}\n- pip:\n{section}"
+            f"channels: ['{channel or lab.channel.as_uri()}']\n"
+            f"dependencies:\n- {conda}\n- pip:\n{section}"
         )
 
     def test_wheels_are_installed_with_what_they_need(self, lab: Lab, wheels: Path) -> None:
@@ -183,6 +185,26 @@ class TestPip:
         assert 0 == lab.deploy("staging").code
         assert "polite 1.0\n" == lab.runs("staging", "polite")
         assert "greet 2.0\n" == lab.runs("staging", "greet")
+
+    @pytest.mark.parametrize("served", [True, False])
+    def test_what_conda_calls_otherwise_counts_too(
+        self, lab: Lab, wheels: Path, served: bool
+    ) -> None:
+        base = dataclasses.replace(greet("2.0"), name="greet-base")
+        base.write(lab.channel)
+        write_wheel(wheels, "polite", "1.0", requires="greet>=1")
+        with Served(lab.channel) as server:
+            self.want(
+                lab,
+                "--no-index",
+                "--find-links .wheels",
+                "polite",
+                conda="python\n- greet-base",
+                channel=server.url if served else None,
+            )
+            done = lab.deploy("staging")
+        assert 0 == done.code, done.err
+        assert "polite 1.0\n" == lab.runs("staging", "polite")
 
     def test_what_conda_installs_is_not_taken_for_another_version(
         self, lab: Lab, wheels: Path

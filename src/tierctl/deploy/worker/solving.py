@@ -20,9 +20,13 @@ from rattler import (
 )
 from rattler.exceptions import InvalidMatchSpecError
 
+from tierctl.deploy.worker import archives
 from tierctl.deploy.worker.failures import all_or_failed
 from tierctl.deploy.worker.wheels import Wheel
 from tierctl.layout import REPODATA
+
+# Where a package says what pip calls it: name and version.
+_DESCRIBED = re.compile(r"(?:^|/)([^/]+?)-([^/-]+)\.(?:dist-info/METADATA|egg-info/PKG-INFO)$")
 
 
 class Solved(NamedTuple):
@@ -73,12 +77,12 @@ async def _solve_one(gateway: Gateway, wanted: dict[str, Any], asked: dict[str, 
     from tierctl.deploy.worker import uv  # which most environments do not need
 
     versions = {record.name.normalized: str(record.version) for record in records}
-    provided = {record.name.normalized for record in records if _is_of_python(record)}
+    of_python = [record for record in records if _is_of_python(record)]
     wheels = await asyncio.to_thread(
         uv.solve,
         wanted["pip"],
         versions["python"],
-        {name: versions[name] for name in provided},
+        await _provided(of_python, asked),
         asked["cache"],
         offline=asked["offline"],
     )
@@ -88,6 +92,30 @@ async def _solve_one(gateway: Gateway, wanted: dict[str, Any], asked: dict[str, 
 def _is_of_python(record: RepoDataRecord) -> bool:
     """Say whether pip would find a package, as far as its dependencies tell."""
     return any(re.match(r"python(_abi)?\b(?!-)", depends) for depends in record.depends)
+
+
+async def _provided(records: list[RepoDataRecord], asked: dict[str, Any]) -> dict[str, str]:
+    """Return what pip finds of packages, by name: several of conda's have another one for pip.
+
+    Offline, of one that is out of reach conda's name and version.
+    """
+    from tierctl.deploy.worker import contents  # as above
+
+    near = [record for record in records if _is_near(record, asked)]
+    far = [record for record in records if not _is_near(record, asked)]
+    provided = {record.name.normalized: str(record.version) for record in far}
+    documents = await contents.read(near, asked["cache"], contents.PATHS)
+    for record, told in zip(near, documents, strict=True):
+        paths = [str(entry["_path"]) for entry in told[contents.PATHS].get("paths", [])]
+        found = {match[1]: match[2] for path in paths if (match := _DESCRIBED.search(path))}
+        provided |= found or {record.name.normalized: str(record.version)}
+    return provided
+
+
+def _is_near(record: RepoDataRecord, asked: dict[str, Any]) -> bool:
+    """Say whether a package may be looked into: offline only where nobody has to be asked."""
+    is_here = archives.local_path(record.url) or archives.is_cached(record, asked["cache"])
+    return bool(is_here) or not asked["offline"]
 
 
 def packages(solved: Environments) -> dict[str, Any]:
