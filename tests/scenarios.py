@@ -7,10 +7,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+import strace
 from program import Ended, run_installed
+from strace import Call
 from targets import links, make_deployment, make_target
 from tierctl.layout import Layout, temporary
+from tools import require_tool
 
 NUMBERS = range(1, 6)
 
@@ -141,6 +145,25 @@ def shape(layout: Layout) -> dict[str, object]:
         ],
     }
     return json.loads(re.sub(r'(deployments/|"adopted": )[0-9]+', r"\g<1>0", json.dumps(found)))
+
+
+class Reference(NamedTuple):
+    """A command that nothing disturbs: its system calls, the links around it, and the target."""
+
+    calls: list[Call]
+    before: dict[str, str]
+    wanted: dict[str, str]
+    after: dict[str, object]
+
+
+def reference(scenario: Scenario, place: Path) -> Reference:
+    """Run a command undisturbed."""
+    require_tool("strace")
+    layout, words = scenario.prepare(place / "it")
+    before = links(layout)
+    calls = strace.calls(words, concerned(layout), place / "log")
+    assert len(calls) > 10
+    return Reference(calls, before, links(layout), shape(layout))
 
 
 def is_between(now: dict[str, str], before: dict[str, str], after: dict[str, str]) -> bool:

@@ -6,21 +6,15 @@ import pytest
 
 import strace
 from program import run_installed
-from scenarios import SCENARIOS, concerned, is_between, next_command, shape
+from scenarios import SCENARIOS, concerned, is_between, next_command, reference, shape
 from targets import links
 from thorough import every
-from tools import require_tool
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_whenever_it_is_killed_the_next_command_ends_it(name: str, tmp_path: Path) -> None:
-    require_tool("strace")
     scenario = SCENARIOS[name]
-    layout, words = scenario.prepare(tmp_path / "it")
-    before = links(layout)
-    calls = strace.calls(words, concerned(layout), tmp_path / "log")
-    wanted, after = links(layout), shape(layout)
-    assert len(calls) > 10
+    calls, before, wanted, after = reference(scenario, tmp_path)
     for call in every(calls):
         layout, words = scenario.prepare(tmp_path / "it")
         done = strace.killed(words, concerned(layout), call)

@@ -7,10 +7,9 @@ import pytest
 
 import strace
 from program import run_installed
-from scenarios import SCENARIOS, concerned, is_between, next_command, shape
+from scenarios import SCENARIOS, concerned, is_between, next_command, reference, shape
 from targets import links
 from thorough import THOROUGH, every
-from tools import require_tool
 
 ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EROFS", "EACCES", "EINTR", "ESTALE", "ENOLCK")
 # Its failure is nobody's: what is closed was written before.
@@ -19,12 +18,8 @@ WITHOUT_FAILURE = {"close"}
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_whatever_fails_is_told_and_the_next_command_ends_it(name: str, tmp_path: Path) -> None:
-    require_tool("strace")
     scenario = SCENARIOS[name]
-    layout, words = scenario.prepare(tmp_path / "it")
-    before = links(layout)
-    calls = strace.calls(words, concerned(layout), tmp_path / "log")
-    wanted, after = links(layout), shape(layout)
+    calls, before, wanted, after = reference(scenario, tmp_path)
     errors = cycle(ERRORS)
     for call in every([call for call in calls if call.name not in WITHOUT_FAILURE]):
         for error in ERRORS if THOROUGH else [next(errors)]:

@@ -238,11 +238,8 @@ class _Watching:
     def done(self, outcome: ending.Outcome) -> None:
         """See ``ending.Reporter.done``."""
         replaced = outcome.before.behind(link_to_deploy(self._tier, outcome.before))
-        if (
-            replaced is not None
-            and replaced != self._seen.content
-            and replaced.deployment is not None
-        ):
+        is_unseen = replaced not in self._seen.contents
+        if is_unseen and replaced is not None and replaced.deployment is not None:
             self._reporter.warn(
                 f"{self._tier} showed {replaced}, which somebody else has deployed since this "
                 f"deploy began; it shows deployment {self._number} now"

@@ -140,6 +140,8 @@ class Engine:
 
     def close(self) -> None:
         """End the worker, whatever it is at, and wait until it writes nothing any more."""
+        if self._worker.returncode is not None:  # its number may be another process's by now
+            return
         from tierctl.deploy import tree  # not before the worker is started
 
         with suppress(ProcessLookupError):  # it has ended

@@ -68,11 +68,15 @@ def abandoned(fs: FileSystem, layout: Layout) -> list[int]:
 
     A deployment that somebody made by hand, without a record, is none of them.
     """
+    return [number for number in begun(fs, layout) if _is_abandoned(fs, layout, number)]
+
+
+def begun(fs: FileSystem, layout: Layout) -> list[int]:
+    """Return the numbers of builds that are under way, or were interrupted."""
     mark = paths.basename(layout.building(0)).removesuffix("0")
     names = fs.names(layout.control) if exists(fs, layout.control) else []
-    begun = (name.removeprefix(mark) for name in names if name.startswith(mark))
-    numbers = sorted(int(number) for number in begun if is_deployment_number(number))
-    return [number for number in numbers if _is_abandoned(fs, layout, number)]
+    numbers = (name.removeprefix(mark) for name in names if name.startswith(mark))
+    return sorted(int(number) for number in numbers if is_deployment_number(number))
 
 
 def _is_abandoned(fs: FileSystem, layout: Layout, number: int) -> bool:

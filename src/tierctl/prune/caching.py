@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from tierctl import packages, record
-from tierctl.deploy import tree
+from tierctl.deploy import numbering, tree
 from tierctl.errors import TierctlError
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import DEPLOYMENTS, WHEELS, Layout
@@ -40,7 +40,7 @@ def unneeded(
     is being built, or if one that stays does not say what it holds, all of it
     may be needed.
     """
-    if any(name.startswith("building-") for name in _names(fs, layout.control)):
+    if numbering.begun(fs, layout):
         return Unneeded()
     try:
         needed = {package for number in staying for package in _held(fs, layout, number)}

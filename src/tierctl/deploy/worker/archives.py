@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from tierctl.deploy.worker.solving import Environments
 
-_BLOCK_BYTES = 1 << 20
-
 
 def require_right(solved: Environments) -> None:
     """Raise ``Failed`` for local archives that are not what their channel says.
@@ -69,11 +67,8 @@ def local_path(url: str) -> str:
 
 def _sha256(path: str) -> bytes | None:
     """Return a file's digest, None without one: then it may be in the cache."""
-    digest = hashlib.sha256()
     try:
         with open(path, "rb") as archive:
-            while block := archive.read(_BLOCK_BYTES):
-                digest.update(block)
+            return hashlib.file_digest(archive, "sha256").digest()
     except FileNotFoundError:
         return None
-    return digest.digest()
