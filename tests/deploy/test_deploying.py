@@ -12,6 +12,7 @@ from tierctl.deploy import building, deploying
 from tierctl.deploy.engine import Engine
 from tierctl.events import Author
 from tierctl.filesystem import OsFileSystem
+from tierctl.rotation import Color, Content, State
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
@@ -36,3 +37,17 @@ def test_the_engine_has_ended_before_what_it_wrote_is_removed(
             lock_timeout=5,
         )
     assert (["1"], []) == (there_at_the_end, os.listdir(layout.deployments))
+
+
+@pytest.mark.parametrize(("replaced", "warned"), [(7, False), (8, False), (9, True)])
+def test_only_what_was_not_there_when_it_began_is_another_s_deploy(
+    mocker: MockerFixture, replaced: int, warned: bool
+) -> None:
+    """A promotion that exchanged the colors meanwhile brought nothing new."""
+    seven, eight, other = (Content.of_deployment(number) for number in (7, 8, replaced))
+    seen = deploying.Seen(State(Color.GREEN, Color.BLUE, seven, eight), seven)
+    reporter = mocker.Mock()
+    watching = deploying._Watching(reporter, "staging", 10, seen)
+    before = State(Color.BLUE, Color.GREEN, seven, other)
+    watching.done(mocker.Mock(before=before))
+    assert warned is reporter.warn.called
