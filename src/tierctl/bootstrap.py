@@ -42,8 +42,8 @@ _CANNOT_GIVE = (errno.EPERM, errno.EINVAL)
 INITIAL = State(
     production=Color.GREEN,
     staging=Color.BLUE,
-    blue=Content(Color.BLUE.value),
-    green=Content(Color.GREEN.value),
+    blue=Content(Color.BLUE),
+    green=Content(Color.GREEN),
 )
 
 
@@ -125,12 +125,12 @@ def _build(fs: FileSystem, layout: Layout, work: Layout, maker: _Maker, author: 
     maker.file(work.config, config.render(policy))
     maker.directories(work.deployments)
     for color in Color:
-        top = work.within(color.value)
+        top = work.within(color)
         maker.directories(top, *(paths.join(top, name) for name in TIER_DIRECTORIES))
-        for name, text in profiles.files(layout, color.value).items():
+        for name, text in profiles.files(layout, color).items():
             maker.file(paths.join(top, "etc", name), text)
-    maker.link(work.within(STAGING), INITIAL.staging.value)
-    maker.link(work.within(PRODUCTION), Color.GREEN.value)
+    maker.link(work.within(STAGING), INITIAL.staging)
+    maker.link(work.within(PRODUCTION), Color.GREEN)
     event = history.newest(fs, work)
     if event is None:
         event = new_event(EventKind.BOOTSTRAP, author, None, INITIAL, Past())

@@ -45,7 +45,7 @@ def carry_out(
         with _nothing_changed(request.kind):
             control.require_writable(fs, layout)
             control.ensure(fs, layout)
-            held.enter_context(locked(fs, layout, author, str(request.kind), lock_timeout))
+            held.enter_context(locked(fs, layout, author, request.kind, lock_timeout))
             interrupted = interrupted_change(fs, layout)
         if interrupted is not None:
             finish(fs, layout, interrupted, reporter, request)
@@ -77,7 +77,7 @@ def finish_interrupted(
             control.require_writable(fs, layout)
             if not exists(fs, layout.intent):
                 return
-            held.enter_context(locked(fs, layout, author, str(kind), lock_timeout))
+            held.enter_context(locked(fs, layout, author, kind, lock_timeout))
             interrupted = interrupted_change(fs, layout)
         if interrupted is not None:
             finish(fs, layout, interrupted, reporter)
@@ -170,7 +170,7 @@ def _note(
         steps = plan(before, event.after, exchange=True)
         if error.errno in FULL and request.may_go_unrecorded(steps):
             return error
-        raise ChangeFailed(str(event.kind), cause_of(error)) from error
+        raise ChangeFailed(event.kind, cause_of(error)) from error
     return None
 
 
@@ -183,7 +183,7 @@ def _switch_or_go_back(
     except OSError as error:
         cause = no_room or error
         _go_back(fs, layout, event, before, cause)
-        raise ChangeFailed(str(event.kind), cause_of(cause)) from error
+        raise ChangeFailed(event.kind, cause_of(cause)) from error
 
 
 def _go_back(fs: FileSystem, layout: Layout, event: Event, before: State, cause: OSError) -> None:
@@ -207,4 +207,4 @@ def _nothing_changed(kind: EventKind) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ChangeFailed(str(kind), cause_of(error)) from error
+        raise ChangeFailed(kind, cause_of(error)) from error

@@ -100,7 +100,7 @@ def content_of(fs: FileSystem, layout: Layout, name: str) -> Content:
     tiers.require(fs, layout, name)
     path = layout.within(name)
     if name in (PRODUCTION, STAGING):
-        path = layout.within(validate_symlink_target(path, fs).value)
+        path = layout.within(validate_symlink_target(path, fs))
     return validate_color(path, fs)
 
 

@@ -103,4 +103,4 @@ def outcome_of(event: Event) -> Outcome:
 
 def unfinished(kind: EventKind, how_far: str, error: OSError) -> ChangeUnfinished:
     """Return the error of a change that stopped on its way."""
-    return ChangeUnfinished(str(kind), how_far, cause_of(error))
+    return ChangeUnfinished(kind, how_far, cause_of(error))

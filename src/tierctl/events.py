@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from enum import Enum
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from tierctl.layout import DEPLOYMENTS, is_deployment_number, is_private_name
@@ -14,16 +14,13 @@ from tierctl.rotation import Color, Content, State
 SCHEMA = 1
 
 
-class EventKind(Enum):
+class EventKind(StrEnum):
     """What kind of change an event tells of."""
 
     BOOTSTRAP = "bootstrap"
     PROMOTION = "promotion"
     ROLLBACK = "rollback"
     DEPLOY = "deploy"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 class Author(NamedTuple):
@@ -104,7 +101,7 @@ def to_document(event: Event) -> dict[str, Any]:
         "schema": SCHEMA,
         "id": event.id,
         "time": event.time,
-        "kind": event.kind.value,
+        "kind": event.kind,
         "user": event.author.user,
         "host": event.author.host,
         "reason": event.author.reason,
@@ -150,8 +147,8 @@ def _event(document: Any) -> Event:  # noqa: ANN401 (whatever a file holds; chec
 def state_to_document(state: State) -> dict[str, Any]:
     """Return a state as JSON values; private tiers and an adoption only where there are any."""
     document: dict[str, Any] = {
-        "production": None if state.production is None else state.production.value,
-        "staging": state.staging.value,
+        "production": state.production,
+        "staging": state.staging,
         "blue": state.blue.directory,
         "green": state.green.directory,
     }
@@ -177,7 +174,7 @@ def state_from_document(document: Any) -> State:  # noqa: ANN401 (as above)
     )
     for color in Color:
         content = state.content(color)
-        if content.deployment is None and content.directory != color.value:
+        if content.deployment is None and content.directory != color:
             raise ValueError(f"{content.directory!r} is no content of {color}")
     return state
 
@@ -197,7 +194,7 @@ def _content(directory: Any) -> Content:  # noqa: ANN401 (as above)
     """Return a content; a directory outside the infrastructure is none."""
     if not isinstance(directory, str):
         raise TypeError(f"{directory!r} is no content")
-    if directory in (Color.BLUE.value, Color.GREEN.value):
+    if directory in (Color.BLUE, Color.GREEN):
         return Content(directory)
     head, _, number = directory.partition("/")
     if head != DEPLOYMENTS or not is_deployment_number(number):

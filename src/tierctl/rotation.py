@@ -8,13 +8,13 @@ now in the place of ``before``.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import Enum
+from enum import StrEnum
 from typing import NamedTuple
 
 from tierctl.layout import BLUE, DEPLOYMENTS, GREEN, PRODUCTION, STAGING
 
 
-class Color(Enum):
+class Color(StrEnum):
     """One of the two names that production and staging take turns at."""
 
     BLUE = BLUE
@@ -24,9 +24,6 @@ class Color(Enum):
     def opposite(self) -> Color:
         """The other color."""
         return Color.GREEN if self is Color.BLUE else Color.BLUE
-
-    def __str__(self) -> str:
-        return self.value
 
 
 class Content(NamedTuple):

@@ -41,7 +41,7 @@ def validate_symlink_target(path: str, fs: FileSystem | None = None) -> Color:
     name = _name_within(fs, infrastructure, infrastructure, target)
     if name is None:
         raise InvalidLink(path, f"points to {shown(target)}, outside {shown(infrastructure)}")
-    if name not in (Color.BLUE.value, Color.GREEN.value):
+    if name not in tuple(Color):
         raise InvalidLink(
             path, f"points to {shown(target)}, which is neither blue nor green", _relink(path)
         )
@@ -78,7 +78,7 @@ def validate_color(path: str, fs: FileSystem | None = None) -> Content:
 def validate_rotation(state: State) -> None:
     """Raise ``SameColor`` if production and staging point to one color."""
     if state.production is state.staging:
-        raise SameColor(state.staging.value)
+        raise SameColor(state.staging)
 
 
 def validate_target_path(target: str) -> None:

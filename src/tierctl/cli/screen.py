@@ -114,7 +114,7 @@ def _row(tier: TierStatus) -> tuple[Text, ...]:
 
 
 def _style(tier: TierStatus) -> str:
-    return "" if tier.color is None else tier.color.value
+    return "" if tier.color is None else tier.color
 
 
 def _news(status: Status) -> list[Text]:

@@ -160,7 +160,7 @@ class EventId(Completed, StringParamType):
 
         newest = islice(history.newest_first(OsFileSystem(), layout), 1000)
         fitting = (event for event in newest if event.id.startswith(incomplete))
-        return [(event.id, str(event.kind)) for event in islice(fitting, 30)]
+        return [(event.id, event.kind) for event in islice(fitting, 30)]
 
 
 class Reason(StringParamType):

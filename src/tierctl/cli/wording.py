@@ -85,7 +85,7 @@ def event_in_full(event: Event) -> list[str]:
     facts = [
         ("event", event.id),
         ("time", when(event.time)),
-        ("kind", str(event.kind)),
+        ("kind", event.kind),
         ("by", person(event.author)),
         ("why", event.author.reason),
         ("before", "" if event.before is None else str(event.before)),

@@ -105,7 +105,7 @@ def _next(fs: FileSystem, layout: Layout) -> int:
 
 def _any_plain_color(fs: FileSystem, layout: Layout) -> bool:
     """Say whether the switch may have to keep a plain directory: as what came before the build."""
-    colors = [layout.within(color.value) for color in Color]
+    colors = [layout.within(color) for color in Color]
     return any(exists(fs, path) and fs.entry(path).kind is Kind.DIRECTORY for path in colors)
 
 

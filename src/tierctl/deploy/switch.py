@@ -88,8 +88,8 @@ def link_to_deploy(tier: str, state: State) -> str:
             "To do so:",
             "deploy staging",
         )
-    name = state.staging.value if tier == STAGING else tier
-    if state.production is not None and name == state.production.value:
+    name = state.staging if tier == STAGING else tier
+    if name == state.production:
         raise Refused(
             f"{tier} is what production serves ({name}): nothing is deployed into that",
             f"Deploy into staging, which is {state.staging}:",

@@ -46,7 +46,7 @@ def _damaged(fs: FileSystem, layout: Layout) -> Iterator[tuple[str, Finding | No
 
 def _shown_by(fs: FileSystem, layout: Layout, tier: str) -> str | None:
     color = relink.color_of(fs, layout, tier)
-    return None if color is None else color.value
+    return None if color is None else color
 
 
 def _damage(fs: FileSystem, layout: Layout, name: str, text: str) -> Finding:
@@ -76,7 +76,7 @@ def _rotation(fs: FileSystem, layout: Layout, damaged: Container[str]) -> Iterat
     if staging is not None and staging is production:
         free = f"To separate them: ln -sfn {staging.opposite} {typed(layout.within(STAGING))}"
         meaning = "What is built into staging changes production."
-        yield problem(SUBJECT, SameColor(staging.value).message, meaning, free)
+        yield problem(SUBJECT, SameColor(staging).message, meaning, free)
     elif not exists(fs, layout.within(PRODUCTION)):
         yield from _without_production(fs, layout, whole=whole)
     elif whole:

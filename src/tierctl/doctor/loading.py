@@ -83,7 +83,7 @@ def _unloadable(
     fs: FileSystem, layout: Layout, content: Content, names: list[str], text: str
 ) -> Finding:
     color = relink.color_of(fs, layout, PRODUCTION)
-    of_production = color is not None and color.value in names
+    of_production = color in names
     if of_production and _is_to_be_loaded(fs, layout, content):
         advice = "Put its profile back from a backup, or roll back:"
         return problem(SUBJECT, text, "Nobody can load production.", advice, "rollback")

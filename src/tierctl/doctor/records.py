@@ -121,7 +121,7 @@ def _is_of_another_version(fs: FileSystem, layout: Layout) -> bool:
         schema, kind = values["schema"], values["kind"]
     except (LookupError, TypeError, ValueError, RecursionError):
         return False
-    known = {kind.value for kind in EventKind}
+    known = set(EventKind)
     return type(schema) is int and isinstance(kind, str) and (schema > SCHEMA or kind not in known)
 
 
