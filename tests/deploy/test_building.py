@@ -13,10 +13,10 @@ from pytest_mock import MockerFixture
 from targets import make_deployment, make_target
 from tierctl import history, packages
 from tierctl.demo.channel import SUBDIR, write_package
-from tierctl.deploy import building, definitions, engine, numbering, tree
-from tierctl.deploy.engine import Engine, EngineFailed
+from tierctl.deploy import building, definitions, engine, numbering
+from tierctl.deploy.engine import Engine
+from tierctl.deploy.failures import EngineFailed, Incomplete
 from tierctl.deploy.progress import Step
-from tierctl.deploy.verify import Incomplete, environment
 from tierctl.deploy.wanted import Build
 from tierctl.errors import Locked
 from tierctl.events import Author, EventKind, new_event
@@ -272,11 +272,11 @@ class TestNumbers:
         assert 0o2775 == os.stat(layout.deployments).st_mode & 0o7777
 
 
-HELD = [Package("base", "1", channel="c"), Package("hello", "1.0", channel="c")]
+HELD = (Package("base", "1", channel="c"), Package("hello", "1.0", channel="c"))
 
 
-def verified(prefix: str) -> None:
-    environment(prefix, HELD, tree.seal(prefix))
+def verify(running: Engine, prefix: str) -> None:
+    running.verify({"tools": prefix}, {"tools": HELD})
 
 
 class TestVerifying:
@@ -284,27 +284,29 @@ class TestVerifying:
     def prefix(self, layout: Layout, repository: Path, started: Engine, tmp_path: Path) -> str:
         prepared(repository, started)
         started.install({"tools": str(tmp_path / "prefix")}, {})
-        verified(str(tmp_path / "prefix"))
+        verify(started, str(tmp_path / "prefix"))
         return str(tmp_path / "prefix")
 
-    def test_a_file_that_is_missing_is_named(self, prefix: str) -> None:
+    def test_a_file_that_is_missing_is_named(self, started: Engine, prefix: str) -> None:
         os.unlink(f"{prefix}/share/base")
         with pytest.raises(Incomplete, match="share/base is missing"):
-            verified(prefix)
+            verify(started, prefix)
 
-    def test_a_file_that_is_cut_is_named(self, prefix: str) -> None:
+    def test_a_file_that_is_cut_is_named(self, started: Engine, prefix: str) -> None:
         os.unlink(f"{prefix}/share/base")
         Path(prefix, "share/base").write_text("b")
         with pytest.raises(Incomplete, match="share/base has 1 bytes instead of 4"):
-            verified(prefix)
+            verify(started, prefix)
 
     @pytest.mark.parametrize("text", ["", "[]", "{}"])
-    def test_a_record_that_a_full_disk_left_is_named(self, prefix: str, text: str) -> None:
+    def test_a_record_that_a_full_disk_left_is_named(
+        self, started: Engine, prefix: str, text: str
+    ) -> None:
         Path(prefix, "conda-meta/base-1-0.json").write_text(text)
         with pytest.raises(Incomplete, match=r"base-1-0\.json cannot be read"):
-            verified(prefix)
+            verify(started, prefix)
 
-    def test_a_package_that_is_missing_is_missed(self, prefix: str) -> None:
+    def test_a_package_that_is_missing_is_missed(self, started: Engine, prefix: str) -> None:
         os.unlink(f"{prefix}/conda-meta/base-1-0.json")
         with pytest.raises(Incomplete, match="1 packages are there, 2 were to be"):
-            verified(prefix)
+            verify(started, prefix)

@@ -10,8 +10,9 @@ import pytest
 
 from tierctl.demo.channel import SUBDIR, write_package
 from tierctl.deploy import engine
-from tierctl.deploy.engine import Engine, EngineFailed, EngineMissing
+from tierctl.deploy.engine import Engine
 from tierctl.deploy.environments import Environment
+from tierctl.deploy.failures import EngineFailed, EngineMissing
 from tierctl.deploy.problems import Place
 
 pytest.importorskip("rattler")

@@ -12,7 +12,7 @@ from os import path as paths
 from typing import Any
 
 from tierctl import __version__, packages, profiles
-from tierctl.deploy import tree, verify
+from tierctl.deploy import loading, tree
 from tierctl.deploy.engine import Engine
 from tierctl.deploy.progress import Step
 from tierctl.deploy.wanted import Build, digest, files_digest
@@ -45,23 +45,17 @@ def build(
     locks = {name: layout.lock_record(directory, name) for name in wanted.packages}
     engine.install(prefixes, locks, partial(_write_the_rest, layout, directory, wanted))
     begun(Step.CHECK, f"deployment {number}")
-    sizes = tree.seal(top, open_below="meta")
-    _at_once(
-        partial(tree.flush, top),
-        partial(verify.profiles_load, top),
-        *(
-            partial(verify.environment, prefix, wanted.packages[name], sizes)
-            for name, prefix in prefixes.items()
-        ),
-    )
+    engine.verify(prefixes, wanted.packages, partial(_close, top))
     _finish(fs, layout, directory, _record(number, wanted))
 
 
-def _at_once(*works: Callable[[], None]) -> None:
-    """Do all of them side by side; raises what the first one raises that fails."""
-    with ThreadPoolExecutor() as threads:
-        for begun in [threads.submit(work) for work in works]:
-            begun.result()
+def _close(top: str) -> None:
+    """Close a tree to changes, flush it, and have shells load it; while it is being verified."""
+    tree.seal(top, open_below="meta")
+    with ThreadPoolExecutor(1) as thread:
+        flushing = thread.submit(tree.flush, top)
+        loading.profiles_load(top)
+    flushing.result()
 
 
 def _write_the_rest(layout: Layout, directory: str, wanted: Build) -> None:

@@ -24,10 +24,10 @@ from tierctl.deploy import (
 )
 from tierctl.deploy.definitions import Definitions
 from tierctl.deploy.engine import Engine
+from tierctl.deploy.failures import Incomplete
 from tierctl.deploy.plans import Plan
 from tierctl.deploy.progress import Step
 from tierctl.deploy.switch import Deployment, link_to_deploy, not_a_link
-from tierctl.deploy.verify import Incomplete
 from tierctl.deploy.wanted import Build
 from tierctl.errors import (
     ChangeUnfinished,

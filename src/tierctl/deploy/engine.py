@@ -12,11 +12,10 @@ from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from tierctl.deploy.failures import EngineFailed, EngineMissing, Incomplete
 from tierctl.deploy.progress import Progress, Watch
-from tierctl.errors import TierctlError
 from tierctl.layout import REPODATA
 from tierctl.packages import Package, Packages
-from tierctl.text import shown
 
 if TYPE_CHECKING:  # the worker is started before all that is imported which reads definitions
     from tierctl.deploy.environments import Environment
@@ -44,29 +43,6 @@ _NO_HOME = "/nonexistent"
 # What uname(2) calls a host, and what conda does.
 _SYSTEMS = {"Linux": "linux", "Darwin": "osx"}
 _MACHINES = {"x86_64": "64"}
-
-
-class EngineMissing(TierctlError):
-    """The packages that deploy needs are not installed."""
-
-    code = "engine-missing"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "deploying needs packages that are not installed",
-            "Install them: pip install 'tierctl[deploy]'",
-        )
-
-
-class EngineFailed(TierctlError):
-    """An environment could not be solved, fetched or linked."""
-
-    code = "engine-failed"
-
-    def __init__(self, verb: str, reasons: Mapping[str, str]) -> None:
-        lines = [f"{shown(name)}: {_indented(text)}" for name, text in sorted(reasons.items())]
-        super().__init__("\n  ".join((f"could not {verb}:", *lines)), "No tier was changed.")
-        self.reasons = dict(reasons)
 
 
 def is_installed() -> bool:
@@ -222,6 +198,27 @@ class Engine:
             progress=self._watch is not None,
         )
 
+    def verify(
+        self,
+        prefixes: Mapping[str, str],
+        packages: Packages,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Raise ``Incomplete`` unless each file of the packages is there with the right size."""
+        answer = self._ask(
+            "verify",
+            meanwhile,
+            prefixes=prefixes,
+            counts={name: len(packages[name]) for name in prefixes},
+            wheels={
+                name: [(each.name, each.version) for each in packages[name] if not each.channel]
+                for name in prefixes
+            },
+        )
+        for name, problems in answer["wrong"].items():
+            if problems:
+                raise Incomplete(prefixes[name], problems, answer["damaged"])
+
     def _ask(
         self,
         verb: str,
@@ -249,7 +246,3 @@ def _packages(answer: dict[str, Any]) -> Packages:
         name: tuple(Package(**package) for package in packages)
         for name, packages in answer["packages"].items()
     }
-
-
-def _indented(text: str) -> str:
-    return "\n    ".join(shown(line) for line in text.splitlines())

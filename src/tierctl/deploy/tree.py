@@ -33,10 +33,6 @@ _GOING = ".going"
 _BLOCK_BYTES = 512
 
 
-# What a tree holds, by absolute path: the size in bytes of each file, None for all else.
-Sizes = dict[str, int | None]
-
-
 class Changed(TierctlError):
     """A file is not what it was when the definitions were read."""
 
@@ -116,26 +112,20 @@ def _copy_file(item: Item, path: str) -> None:
         os.fchmod(written.fileno(), 0o755 if item.mode & stat.S_IXUSR else 0o644)
 
 
-def seal(top: str, *, open_below: str = "") -> Sizes:
-    """Let everyone read a tree and nobody make or remove names in it; return what it holds.
+def seal(top: str, *, open_below: str = "") -> None:
+    """Let everyone read a tree and nobody make or remove names in it.
 
     The directory ``open_below`` in it stays open to its owner. Files are linked
     to the package cache: a mode is changed only where somebody could not read
     the file, never to take a right away.
     """
     left_open = paths.join(top, open_below) if open_below else ""
-    sizes: Sizes = {}
-    for path, directories, names, directory in os.fwalk(top, topdown=False):
-        for name in directories:
-            sizes[f"{path}/{name}"] = None
+    for path, _, names, directory in os.fwalk(top, topdown=False):
         for name in names:
-            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            is_file = stat.S_ISREG(found.st_mode)
-            sizes[f"{path}/{name}"] = found.st_size if is_file else None
-            if is_file and (wanted := _readable(found.st_mode)) != found.st_mode:
+            mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+            if stat.S_ISREG(mode) and (wanted := _readable(mode)) != mode:
                 os.chmod(name, stat.S_IMODE(wanted), dir_fd=directory)
         os.fchmod(directory, _OWNER_WRITES if path == left_open else _EVERYONE_ENTERS)
-    return sizes
 
 
 def _readable(mode: int) -> int:

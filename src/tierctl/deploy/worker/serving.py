@@ -11,7 +11,7 @@ import threading
 from queue import SimpleQueue
 from typing import Any, NoReturn
 
-from tierctl.deploy.worker import installing, locks, solving
+from tierctl.deploy.worker import installing, locks, solving, verifying
 from tierctl.deploy.worker.failures import Failed, text_of
 from tierctl.deploy.worker.solving import Environments
 
@@ -62,6 +62,8 @@ def _answer(asked: dict[str, Any], solved: Environments) -> tuple[Environments, 
             return solved, asyncio.run(commands.listed(asked, solved))
         case "install":
             asyncio.run(_install(asked, solved))
+        case "verify":
+            return solved, verifying.verify(asked)
     return solved, {}
 
 

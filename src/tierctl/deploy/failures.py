@@ -1,0 +1,56 @@
+"""What can go wrong with the engine, as errors for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tierctl.errors import TierctlError
+from tierctl.text import shown
+
+_MOST_NAMED = 10
+
+
+class EngineMissing(TierctlError):
+    """The packages that deploy needs are not installed."""
+
+    code = "engine-missing"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "deploying needs packages that are not installed",
+            "Install them: pip install 'tierctl[deploy]'",
+        )
+
+
+class EngineFailed(TierctlError):
+    """An environment could not be solved, fetched or linked."""
+
+    code = "engine-failed"
+
+    def __init__(self, verb: str, reasons: Mapping[str, str]) -> None:
+        lines = [f"{shown(name)}: {_indented(text)}" for name, text in sorted(reasons.items())]
+        super().__init__("\n  ".join((f"could not {verb}:", *lines)), "No tier was changed.")
+        self.reasons = dict(reasons)
+
+
+class Incomplete(TierctlError):
+    """What was built is not what was to be built.
+
+    ``damaged`` are the packages that are not whole, as the cache calls them.
+    """
+
+    code = "incomplete"
+
+    def __init__(self, environment: str, problems: list[str], damaged: Iterable[str] = ()) -> None:
+        more = len(problems) - _MOST_NAMED
+        lines = problems[:_MOST_NAMED] + ([f"and {more} more"] if more > 0 else [])
+        super().__init__(
+            "\n  ".join((f"{shown(environment)} is not what its packages say:", *lines)),
+            "No tier was changed. What the package cache had of them was removed: deploy again.",
+        )
+        self.problems = problems
+        self.damaged = frozenset(damaged)
+
+
+def _indented(text: str) -> str:
+    return "\n    ".join(shown(line) for line in text.splitlines())
