@@ -34,6 +34,7 @@ PURE_IMPORTS = {
 # The seam to the operating system, and its doubles.
 SEAM = {
     "tierctl.demo",  # all that it writes is its own, and thrown away
+    "tierctl.deploy.rights",
     "tierctl.deploy.tree",
     "tierctl.filelock",
     "tierctl.filesystem",

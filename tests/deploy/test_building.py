@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tierctl.deploy.engine import Engine
 from tierctl.deploy.failures import EngineFailed, Incomplete
 from tierctl.deploy.progress import Step
 from tierctl.deploy.wanted import Build
+from tierctl.deploy.worker import records
 from tierctl.errors import Locked
 from tierctl.events import Author, EventKind, new_event
 from tierctl.filesystem import OsFileSystem
@@ -115,9 +117,12 @@ class TestBuilding:
             assert (0o555 == mode) if path.is_dir() else (mode & 0o444 == 0o444), path
 
     def test_a_second_one_shares_its_files_with_the_first(
-        self, layout: Layout, repository: Path, started: Engine
+        self, layout: Layout, repository: Path
     ) -> None:
-        numbers = [deploy(layout, repository, started) for _ in range(2)]
+        numbers = []
+        for _ in range(2):
+            with engine.started(layout.cache) as running:
+                numbers.append(deploy(layout, repository, running))
         assert [1, 2] == numbers
         file = "conda/envs/tools/share/base"
         one, two = (os.stat(f"{layout.within(f'deployments/{n}')}/{file}") for n in numbers)
@@ -298,6 +303,11 @@ class TestVerifying:
         with pytest.raises(Incomplete, match="share/base has 1 bytes instead of 4"):
             verify(started, prefix)
 
+    def test_what_everyone_is_to_read_everyone_can(self, started: Engine, prefix: str) -> None:
+        os.chmod(f"{prefix}/share/base", 0o600)
+        verify(started, prefix)
+        assert 0o644 == os.stat(f"{prefix}/share/base").st_mode & 0o777
+
     @pytest.mark.parametrize("text", ["", "[]", "{}"])
     def test_a_record_that_a_full_disk_left_is_named(
         self, started: Engine, prefix: str, text: str
@@ -310,3 +320,37 @@ class TestVerifying:
         os.unlink(f"{prefix}/conda-meta/base-1-0.json")
         with pytest.raises(Incomplete, match="1 packages are there, 2 were to be"):
             verify(started, prefix)
+
+
+class TestRecords:
+    """Of packages that are linked while they are read."""
+
+    @pytest.fixture
+    def prefix(self, tmp_path: Path) -> Path:
+        (tmp_path / "conda-meta").mkdir()
+        return tmp_path
+
+    def record(self, prefix: Path, *names: str) -> str:
+        path = prefix / "conda-meta" / "base-1-0.json"
+        files = [{"_path": name, "size_in_bytes": 4} for name in names]
+        path.write_text(json.dumps({"paths_data": {"paths": files}}))
+        return str(path)
+
+    def test_what_is_read_ahead_is_not_read_again(
+        self, prefix: Path, mocker: MockerFixture
+    ) -> None:
+        known = records.Records()
+        reading = mocker.spy(records, "_read")
+        with known.read_ahead([str(prefix)]):
+            path = self.record(prefix, "share/base")
+            deadline = time.monotonic() + 20
+            while reading.spy_return is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+        times = reading.call_count
+        assert {"share/base": 4} == known.files(path)
+        assert times == reading.call_count
+
+    def test_one_that_is_written_anew_is_read_again(self, prefix: Path) -> None:
+        known = records.Records()
+        known.files(self.record(prefix, "share/base"))
+        assert {"share/other": 4} == known.files(self.record(prefix, "share/other"))

@@ -10,7 +10,6 @@ import click
 from tierctl import author
 from tierctl.cli import options, values
 from tierctl.cli.commands import COMMANDS
-from tierctl.cli.deploying import Teller
 from tierctl.cli.output import Call
 from tierctl.filesystem import OsFileSystem
 from tierctl.layout import REPODATA, WHEELS, Layout
@@ -62,21 +61,20 @@ def command(
     shared = fs.entry(layout.infrastructure, follow=True).group_writes
     with (
         _cache(layout, dry_run=dry_run) as cache,
-        closing(Teller(call, tier, dry_run=dry_run)) as teller,
-        engine.started(
-            cache,
-            offline=offline,
-            shared=shared,
-            watch=None if teller.bars is None else teller.advanced,
-        ) as run,
+        engine.started(cache, offline=offline, shared=shared) as run,
     ):
-        from tierctl.deploy import deploying  # which takes as long as the engine's start
+        # Importing them takes as long as the engine's start.
+        from tierctl.cli.deploying import Teller
+        from tierctl.deploy import deploying
 
         wish = deploying.Wish(tier, directory, engine.platform(), rebuild, like)
-        if dry_run:
-            deploying.preview(fs, layout, wish, run, who, teller)
-        else:
-            deploying.deploy(fs, layout, wish, run, who, teller, lock_timeout=lock_timeout)
+        with closing(Teller(call, tier, dry_run=dry_run)) as teller:
+            if teller.bars is not None:
+                run.watch = teller.advanced
+            if dry_run:
+                deploying.preview(fs, layout, wish, run, who, teller)
+            else:
+                deploying.deploy(fs, layout, wish, run, who, teller, lock_timeout=lock_timeout)
 
 
 def _cache(layout: Layout, *, dry_run: bool) -> AbstractContextManager[str]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from importlib.metadata import version
 from os import path as paths
 from typing import Any
 
@@ -36,6 +34,7 @@ def build(
 
     It is finished when the record is there, which is written last. Raises
     ``EngineFailed``, ``Incomplete`` or ``OSError``: then it is good for nothing.
+    Built with it, the engine has ended.
     """
     directory = f"{DEPLOYMENTS}/{number}"
     top = layout.within(directory)
@@ -43,19 +42,19 @@ def build(
     tree.make_directories(top, (*TIER_DIRECTORIES, "meta/locks"))
     prefixes = {name: f"{top}/conda/envs/{name}" for name in wanted.packages}
     locks = {name: layout.lock_record(directory, name) for name in wanted.packages}
-    engine.install(prefixes, locks, partial(_write_the_rest, layout, directory, wanted))
+    tools = engine.install(prefixes, locks, partial(_write_the_rest, layout, directory, wanted))
     begun(Step.CHECK, f"deployment {number}")
-    engine.verify(prefixes, wanted.packages, partial(_close, top))
-    _finish(fs, layout, directory, _record(number, wanted))
+    engine.verify(prefixes, wanted.packages, partial(_close, top, prefixes.values()))
+    engine.dismiss()
+    tree.flush(top)
+    _finish(fs, layout, directory, _record(number, wanted, tools))
 
 
-def _close(top: str) -> None:
-    """Close a tree to changes, flush it, and have shells load it; while it is being verified."""
-    tree.seal(top, open_below="meta")
-    with ThreadPoolExecutor(1) as thread:
-        flushing = thread.submit(tree.flush, top)
-        loading.profiles_load(top)
-    flushing.result()
+def _close(top: str, prefixes: Collection[str]) -> None:
+    """Close a tree to changes and have shells load it, while its environments are verified."""
+    tree.seal(top, open_below="meta", opened=prefixes)
+    loading.profiles_load(top)
+    tree.flush(top)  # so that there is little left to flush at the end
 
 
 def _write_the_rest(layout: Layout, directory: str, wanted: Build) -> None:
@@ -97,7 +96,7 @@ def _finish(fs: FileSystem, layout: Layout, directory: str, record: Mapping[str,
     tree.seal(paths.dirname(path))
 
 
-def _record(number: int, wanted: Build) -> dict[str, Any]:
+def _record(number: int, wanted: Build, tools: str) -> dict[str, Any]:
     author = wanted.author
     return {
         "schema": SCHEMA,
@@ -114,7 +113,7 @@ def _record(number: int, wanted: Build) -> dict[str, Any]:
         "files": files_digest(wanted),
         "environments": {name: len(found) for name, found in wanted.packages.items()},
         "tierctl": __version__,
-        "engine": f"py-rattler {version('py-rattler')}, uv {version('uv')}",
+        "engine": tools,
     }
 
 

@@ -13,20 +13,18 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from os import path as paths
 from typing import IO
 
-from tierctl.deploy import overlay
+from tierctl.deploy import overlay, rights
 from tierctl.deploy.overlay import Item
 from tierctl.errors import TierctlError
 from tierctl.text import shown
 
-_EVERYONE_READS = 0o444
 _EVERYONE_ENTERS = 0o555
 _OWNER_WRITES = 0o755
-_EXECUTABLE = 0o111
 _OWNER_CHANGES = 0o700
 _GOING = ".going"
 # The unit of st_blocks, whatever the filesystem's own.
@@ -112,25 +110,19 @@ def _copy_file(item: Item, path: str) -> None:
         os.fchmod(written.fileno(), 0o755 if item.mode & stat.S_IXUSR else 0o644)
 
 
-def seal(top: str, *, open_below: str = "") -> None:
+def seal(top: str, *, open_below: str = "", opened: Collection[str] = ()) -> None:
     """Let everyone read a tree and nobody make or remove names in it.
 
-    The directory ``open_below`` in it stays open to its owner. Files are linked
-    to the package cache: a mode is changed only where somebody could not read
-    the file, never to take a right away.
+    The directory ``open_below`` in it stays open to its owner. Of the trees
+    ``opened`` everyone can read the files already.
     """
     left_open = paths.join(top, open_below) if open_below else ""
     for path, _, names, directory in os.fwalk(top, topdown=False):
-        for name in names:
-            mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
-            if stat.S_ISREG(mode) and (wanted := _readable(mode)) != mode:
-                os.chmod(name, stat.S_IMODE(wanted), dir_fd=directory)
+        if not path.startswith(tuple(f"{prefix}/" for prefix in opened)):
+            for name in names:
+                found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                rights.open_to_readers(name, found, directory)
         os.fchmod(directory, _OWNER_WRITES if path == left_open else _EVERYONE_ENTERS)
-
-
-def _readable(mode: int) -> int:
-    """Return a file's mode with which everyone may do what its owner may, but for writing."""
-    return mode | _EVERYONE_READS | (_EXECUTABLE if mode & stat.S_IXUSR else 0)
 
 
 def remove(top: str) -> None:

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
-from rattler import InstallerReporter, MatchSpec, install
+from rattler import InstallerReporter, MatchSpec, __version__, install
 
 from tierctl.deploy.worker import archives
 from tierctl.deploy.worker.failures import all_or_failed
@@ -39,6 +39,16 @@ async def install_all(asked: dict[str, Any], solved: Environments, tell: Tell) -
             return_exceptions=True,
         )
     all_or_failed(asked["prefixes"], results)
+
+
+def tools(solved: Environments) -> list[str]:
+    """Return what installs this, with versions."""
+    named = [f"py-rattler {__version__}"]
+    if any(found.wheels for found in solved.values()):
+        from importlib.metadata import version  # which takes longer than all else here
+
+        named.append(f"uv {version('uv')}")
+    return named
 
 
 async def _install_one(

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from tierctl.deploy.worker import installing, locks, solving, verifying
 from tierctl.deploy.worker.failures import Failed, text_of
+from tierctl.deploy.worker.records import Records
 from tierctl.deploy.worker.solving import Environments
 
 Answer = dict[str, Any]
@@ -25,53 +26,60 @@ def main() -> None:
     for it: what is being built is about to be removed.
     """
     questions: SimpleQueue[bytes] = SimpleQueue()
-    threading.Thread(target=_serve, args=[questions], daemon=True).start()
+    threading.Thread(target=_Server().serve, args=[questions], daemon=True).start()
     for line in sys.stdin.buffer:
         questions.put(line)
     os.killpg(0, signal.SIGKILL)  # the group is its own
 
 
-def _serve(questions: SimpleQueue[bytes]) -> NoReturn:
-    """Answer one question after the other."""
-    solved: Environments = {}
-    while True:
-        line = questions.get()
-        try:
-            solved, answer = _answer(json.loads(line), solved)
-        except Failed as error:
-            answer = {"failed": error.reasons}
-        except BaseException as error:  # noqa: BLE001 (an engine that panics is one, too)
-            answer = {"failed": {"engine": text_of(error)}}
-        _write(answer)
+class _Server:
+    """Answers questions, one after the other."""
 
+    def __init__(self) -> None:
+        self._solved: Environments = {}
+        self._records = Records()
 
-def _answer(asked: dict[str, Any], solved: Environments) -> tuple[Environments, Answer]:
-    """Return what is solved now, and the answer."""
-    match asked["verb"]:
-        case "check":
-            return solved, {"wrong": [solving.wrong(spec) for spec in asked["specs"]]}
-        case "solve":
-            solved = asyncio.run(solving.solve(asked))
-            return solved, solving.packages(solved)
-        case "like":
-            solved = locks.read(asked)
-            return solved, solving.packages(solved)
-        case "open":
-            from tierctl.deploy.worker import commands  # which only a dry run asks for
+    def serve(self, questions: SimpleQueue[bytes]) -> NoReturn:
+        """Answer whatever comes."""
+        while True:
+            line = questions.get()
+            try:
+                answer = self._answer(json.loads(line))
+            except Failed as error:
+                answer = {"failed": error.reasons}
+            except BaseException as error:  # noqa: BLE001 (an engine that panics is one, too)
+                answer = {"failed": {"engine": text_of(error)}}
+            _write(answer)
 
-            return solved, asyncio.run(commands.listed(asked, solved))
-        case "install":
-            asyncio.run(_install(asked, solved))
-        case "verify":
-            return solved, verifying.verify(asked)
-    return solved, {}
+    def _answer(self, asked: dict[str, Any]) -> Answer:
+        match asked["verb"]:
+            case "check":
+                return {"wrong": [solving.wrong(spec) for spec in asked["specs"]]}
+            case "solve":
+                self._solved = asyncio.run(solving.solve(asked))
+                return solving.packages(self._solved)
+            case "like":
+                self._solved = locks.read(asked)
+                return solving.packages(self._solved)
+            case "open":
+                from tierctl.deploy.worker import commands  # which only a dry run asks for
 
+                return asyncio.run(commands.listed(asked, self._solved))
+            case "install":
+                with self._records.read_ahead(asked["prefixes"].values()):
+                    asyncio.run(self._install(asked))
+                return {"tools": installing.tools(self._solved)}
+            case "verify":
+                return verifying.verify(asked, self._records)
+            case verb:
+                raise ValueError(verb)
 
-async def _install(asked: dict[str, Any], solved: Environments) -> None:
-    """Install, and write the lock files meanwhile."""
-    await asyncio.gather(
-        installing.install_all(asked, solved, _write), asyncio.to_thread(locks.write, asked, solved)
-    )
+    async def _install(self, asked: dict[str, Any]) -> None:
+        """Install, and write the lock files meanwhile."""
+        await asyncio.gather(
+            installing.install_all(asked, self._solved, _write),
+            asyncio.to_thread(locks.write, asked, self._solved),
+        )
 
 
 def _write(answer: Answer) -> None:

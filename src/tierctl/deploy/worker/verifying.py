@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import re
 import stat
@@ -12,50 +10,39 @@ from glob import escape, iglob
 from os import path as paths
 from typing import Any
 
+from tierctl.deploy import rights
+from tierctl.deploy.worker.records import Files, Records, list_records
 from tierctl.text import shown
 
-_MISSING = -1
 
-
-def verify(asked: dict[str, Any]) -> dict[str, Any]:
+def verify(asked: dict[str, Any], records: Records) -> dict[str, Any]:
     """Say for each environment what is wrong with it, and which packages are not whole.
 
-    Those as the cache calls them.
+    Those as the cache calls them. Of the files that are right everyone may
+    afterwards do what their owner may, but for writing.
     """
     wrong, damaged = {}, []
     for name, prefix in asked["prefixes"].items():
-        wrong[name], of_packages = _verify_one(prefix, asked["wheels"][name], asked["counts"][name])
-        damaged += of_packages
+        found = {path: list(_wrong_package(prefix, path, records)) for path in list_records(prefix)}
+        wheels = list(_described(prefix, asked["wheels"][name]))
+        wrong[name] = [problem for problems in found.values() for problem in problems]
+        wrong[name] += [problem for directory in wheels for problem in _wrong_wheel(directory)]
+        there, wanted = len(found) + len(wheels), asked["counts"][name]
+        if there != wanted:
+            wrong[name].insert(0, f"{there} packages are there, {wanted} were to be")
+        not_whole = (paths.basename(path) for path, problems in found.items() if problems)
+        damaged += [record.removesuffix(".json") for record in not_whole]
     return {"wrong": wrong, "damaged": damaged}
 
 
-def _verify_one(
-    prefix: str, wheels: Iterable[tuple[str, str]], count: int
-) -> tuple[list[str], list[str]]:
-    meta = f"{prefix}/conda-meta"
-    records = [name for name in os.listdir(meta) if name.endswith(".json")]
-    found = {name: list(_wrong_package(prefix, f"{meta}/{name}")) for name in records}
-    installed = list(_described(prefix, wheels))
-    problems = [problem for each in found.values() for problem in each]
-    problems += [problem for directory in installed for problem in _wrong_wheel(directory)]
-    there = len(records) + len(installed)
-    if there != count:
-        problems.insert(0, f"{there} packages are there, {count} were to be")
-    return problems, [name.removesuffix(".json") for name, wrong in found.items() if wrong]
-
-
-def _wrong_package(prefix: str, record: str) -> Iterator[str]:
+def _wrong_package(prefix: str, record: str, records: Records) -> Iterator[str]:
     try:
-        with open(record, "rb") as file:
-            files = json.load(file)["paths_data"]["paths"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        files = records.files(record)
+    except (OSError, ValueError) as error:
         yield f"{shown(paths.basename(record))} cannot be read: {error}"
         return
-    for file in files:
-        name = file["_path"]
-        # One into which the prefix is written has another size than in its archive.
-        wanted = None if file.get("file_mode") == "text" else file.get("size_in_bytes")
-        yield from _wrong_file(name, f"{prefix}/{name}", wanted)
+    rights.open_to_readers(record, os.lstat(record))
+    yield from _wrong_files(prefix, files)
 
 
 def _described(prefix: str, wheels: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -75,27 +62,29 @@ def _normal(name: str) -> str:
 
 def _wrong_wheel(directory: str) -> Iterator[str]:
     """Say what is wrong with the files of a wheel, by its list of them: path, digest, size."""
+    import csv  # which most environments do not need
+
     try:
         with open(f"{directory}/RECORD", encoding="utf-8", newline="") as file:
-            for name, _, size in csv.reader(file):
-                path = paths.normpath(f"{directory}/../{name}")
-                yield from _wrong_file(name, path, int(size) if size else None)
+            files = {name: int(size) if size else None for name, _, size in csv.reader(file)}
     except (OSError, ValueError) as error:
         yield f"{shown(paths.basename(directory))}/RECORD cannot be read: {error}"
+    else:
+        yield from _wrong_files(paths.dirname(directory), files)
 
 
-def _wrong_file(name: str, path: str, wanted: int | None) -> Iterator[str]:
-    found = _size(path)
-    if found == _MISSING:
-        yield f"{shown(name)} is missing"
-    elif None not in (found, wanted) and found != wanted:
-        yield f"{shown(name)} has {found} bytes instead of {wanted}"
-
-
-def _size(path: str) -> int | None:
-    """Return a file's size in bytes, None for all that is no file."""
+def _wrong_files(top: str, files: Files) -> Iterator[str]:
+    """Say which files below a directory are missing or of a wrong size; open the others."""
+    directory = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        found = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return _MISSING
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+        for name, wanted in files.items():
+            try:
+                found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            except (FileNotFoundError, NotADirectoryError):
+                yield f"{shown(name)} is missing"
+                continue
+            if wanted not in (None, found.st_size) and stat.S_ISREG(found.st_mode):
+                yield f"{shown(name)} has {found.st_size} bytes instead of {wanted}"
+            rights.open_to_readers(name, found, directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,84 @@
+"""The records of linked packages: which files each has brought, of what size."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Event, Thread
+from typing import Any, NamedTuple
+
+_PAUSE_S = 0.02
+
+# By path below the prefix: the size in bytes, None where any will do.
+Files = dict[str, int | None]
+
+
+class _Read(NamedTuple):
+    """What a record said, and which state of it that was."""
+
+    files: Files
+    state: tuple[int, int, int]
+
+
+class Records:
+    """Reads records, each state of one once."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, _Read] = {}
+
+    def files(self, path: str) -> Files:
+        """Return the files that a record lists; raises ``OSError`` or ``ValueError``."""
+        known = self._read.get(path)
+        if known is None or known.state != _state(os.stat(path)):
+            known = self._read[path] = _read(path)
+        return known.files
+
+    @contextmanager
+    def read_ahead(self, prefixes: Iterable[str]) -> Iterator[None]:
+        """Read what appears in environments that are being linked: a processor has time then."""
+        over = Event()
+
+        def reading() -> None:
+            while not over.wait(_PAUSE_S):
+                for path in (path for prefix in prefixes for path in list_records(prefix)):
+                    if path not in self._read:
+                        with suppress(OSError, ValueError):  # not all of it is there yet
+                            self.files(path)
+
+        thread = Thread(target=reading)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+def list_records(prefix: str) -> list[str]:
+    """Return the paths of the records in an environment."""
+    try:
+        with os.scandir(f"{prefix}/conda-meta") as entries:
+            return [entry.path for entry in entries if entry.name.endswith(".json")]
+    except FileNotFoundError:
+        return []
+
+
+def _read(path: str) -> _Read:
+    with open(path, "rb") as file:
+        state = _state(os.fstat(file.fileno()))
+        try:
+            listed = json.load(file)["paths_data"]["paths"]
+            return _Read({file["_path"]: _size(file) for file in listed}, state)
+        except (LookupError, TypeError) as error:
+            raise ValueError(f"no record of a package: {error}") from error
+
+
+def _state(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _size(file: dict[str, Any]) -> int | None:
+    """Return what a file's size has to be; one into which the prefix is written has another."""
+    return None if file.get("file_mode") == "text" else file.get("size_in_bytes")
