@@ -21,9 +21,10 @@ PLACEHOLDER = "/placehold" * 20
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 # What commands of wheels and those who look an interpreter over import.
 _NEEDED = (
-    "argparse, encodings.ascii, encodings.cp437, encodings.idna, encodings.latin_1, fcntl, "
-    "importlib.metadata, importlib.resources, json, logging, pathlib, platform, random, runpy, "
-    "socket, struct, subprocess, sysconfig, tempfile, textwrap, typing, urllib.request, zipfile"
+    "argparse, compileall, concurrent.futures.process, encodings.ascii, encodings.cp437, "
+    "encodings.idna, encodings.latin_1, fcntl, importlib.metadata, importlib.resources, json, "
+    "logging, pathlib, platform, random, runpy, socket, struct, subprocess, sysconfig, tempfile, "
+    "textwrap, typing, urllib.request, zipfile"
 )
 _FILES = (
     f"import {_NEEDED}, sys; print(*(getattr(m, '__file__', '') for m in sys.modules.values()))"

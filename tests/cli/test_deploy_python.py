@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import struct
 import subprocess
 from pathlib import Path
 
@@ -65,6 +66,14 @@ class TestConda:
         assert "greet 1.0\n" == lab.runs("staging", "greet")
         prefix = lab.runs("staging", "python", "-c", "import sys; print(sys.prefix)").strip()
         assert f"{lab.layout.within('deployments/2')}/{PREFIX}" == prefix
+
+    def test_modules_that_came_without_bytecode_are_compiled(self, lab: Lab) -> None:
+        lab.deploy("staging")
+        modules = Path(lab.layout.within("staging"), PREFIX, "lib")
+        (module,) = modules.glob("python*/site-packages/greet.py")
+        (compiled,) = module.parent.glob("__pycache__/greet.*.pyc")
+        modified, size = struct.unpack("<II", compiled.read_bytes()[8:16])
+        assert (int(module.stat().st_mtime), module.stat().st_size) == (modified, size)
 
     def test_a_running_python_keeps_its_modules(self, lab: Lab) -> None:
         target = lab.layout.target

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from rattler import InstallerReporter, MatchSpec, __version__, install
 
-from tierctl.deploy.worker import archives
+from tierctl.deploy.worker import archives, bytecode
 from tierctl.deploy.worker.failures import all_or_failed
 from tierctl.deploy.worker.solving import Environments, Solved
 
@@ -74,6 +74,7 @@ async def _install_one(
         )
         if counted is not None:
             counted.linked += len(wanted.wheels)
+    await asyncio.to_thread(bytecode.compile_modules, prefix)
 
 
 class _Counted:
