@@ -13,7 +13,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -115,7 +115,8 @@ class FileSystem(Protocol):
 
         A file that is missing is made, with ``mode`` whatever the umask; by
         default everyone may read it and whoever may write to its directory
-        write it. One that root makes belongs to the owner of its directory. On
+        write it. One that root makes belongs to the owner of its directory. An
+        empty one that is the caller's alone counts as half made. On
         failure any first part of ``data`` may stand at ``at``, and behind it
         what stood there before.
         """
@@ -228,11 +229,9 @@ class OsFileSystem:
     def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
         """See ``FileSystem.read``."""
         # O_NONBLOCK: opening a FIFO that somebody left here must not hang.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        with _opened(os.open(path, flags), path) as fd:
             return b"".join(_parts(fd, start, length))
-        finally:
-            os.close(fd)
 
     def write(
         self,
@@ -244,8 +243,7 @@ class OsFileSystem:
         durable: bool = True,
     ) -> None:
         """See ``FileSystem.write``."""
-        fd = _open_or_make(path, mode, _EVERYONE_READS)
-        try:
+        with _opened(_open_or_make(path, mode, _EVERYONE_READS), path) as fd:
             rest = memoryview(data)
             while rest:
                 written = os.pwrite(fd, rest, at)
@@ -255,8 +253,6 @@ class OsFileSystem:
                 os.ftruncate(fd, at)
             if durable:
                 os.fsync(fd)
-        finally:
-            os.close(fd)
 
     def make_directory(
         self, path: str, mode: int, *, group: int | None = None, owner: int | None = None
@@ -273,13 +269,11 @@ class OsFileSystem:
 
     def set_mode(self, path: str, mode: int, *, group: int | None = None) -> None:
         """See ``FileSystem.set_mode``."""
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        with _opened(os.open(path, flags), path) as fd:
             if group is not None:
                 os.fchown(fd, -1, group)
             os.fchmod(fd, mode)
-        finally:
-            os.close(fd)
 
     def make_link(self, path: str, target: str) -> None:
         """See ``FileSystem.make_link``."""
@@ -308,20 +302,18 @@ class OsFileSystem:
 
     def sync(self, path: str) -> None:
         """See ``FileSystem.sync``."""
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with _opened(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path) as fd:
             os.fsync(fd)
-        finally:
-            os.close(fd)
 
     @contextmanager
     def lock(self, path: str, *, timeout: float, mode: int | None = None) -> Iterator[None]:
         """See ``FileSystem.lock``."""
         fd = _open_or_make(path, mode, 0)
         try:
-            _acquire(fd, path, timeout)
-            if not os.path.samestat(os.fstat(fd), os.lstat(path)):
-                raise OSError(errno.ESTALE, "Replaced by another file meanwhile", path)
+            with _naming(path):
+                _acquire(fd, path, timeout)
+                if not os.path.samestat(os.fstat(fd), os.lstat(path)):
+                    raise OSError(errno.ESTALE, "Replaced by another file meanwhile", path)
             yield
         finally:
             os.close(fd)
@@ -330,11 +322,8 @@ class OsFileSystem:
         """See ``FileSystem.is_locked``."""
         from tierctl import filelock
 
-        fd = os.open(path, _TO_WRITE)
-        try:
+        with _opened(os.open(path, _TO_WRITE), path) as fd:
             return not filelock.is_free(fd)
-        finally:
-            os.close(fd)
 
     def is_writable(self, path: str) -> bool:
         """See ``FileSystem.is_writable``."""
@@ -369,30 +358,68 @@ def _acquire(fd: int, path: str, timeout: float) -> None:
         raise LockTimeout(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
 
 
+@contextmanager
+def _opened(fd: int, path: str) -> Iterator[int]:
+    """Close a descriptor in the end; what fails on it is told of its path."""
+    try:
+        with _naming(path):
+            yield fd
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Name a path in errors that know only a descriptor."""
+    try:
+        yield
+    except OSError as error:
+        if not isinstance(error.filename, str):
+            error.filename = path
+        raise
+
+
 def _open_or_make(path: str, mode: int | None, for_others: int) -> int:
     """Open a file for writing; one that we make gets its mode before it gets content.
 
     By default whoever may write to its directory writes it, and others have
     the rights ``for_others``.
     """
+    fd, is_new = _open_to_write(path)
+    if is_new:
+        try:
+            with _naming(path):
+                _open_up(fd, path, mode, for_others)
+        except OSError:
+            os.close(fd)
+            raise
+    return fd
+
+
+def _open_to_write(path: str) -> tuple[int, bool]:
+    """Open or make a file; say whether it is new, its mode still to be given."""
     while True:
         try:
             fd = os.open(path, _TO_WRITE)
         except FileNotFoundError:
             pass
         else:
-            return _required_file(fd, path)
-        try:
-            fd = os.open(path, _TO_WRITE | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:  # somebody else made it in between
-            continue
-        directory = os.stat(os.path.dirname(path))
-        if os.geteuid() == 0:  # who owns the directory is to go on with what is in it
-            os.fchown(fd, directory.st_uid, -1)
-        if mode is None:
-            mode = 0o600 | (0o060 if directory.st_mode & stat.S_IWGRP else 0) | for_others
-        os.fchmod(fd, mode)
-        return fd
+            with _naming(path):
+                found = _required_file(fd, path)
+            # We may have been killed as soon as we had made it: others would be shut out for ever.
+            is_private = not found.st_mode & 0o077 and found.st_uid == os.geteuid()
+            return fd, is_private and found.st_size == 0
+        with suppress(FileExistsError):  # somebody else makes it in between
+            return os.open(path, _TO_WRITE | os.O_CREAT | os.O_EXCL, 0o600), True
+
+
+def _open_up(fd: int, path: str, mode: int | None, for_others: int) -> None:
+    directory = os.stat(os.path.dirname(path))
+    if os.geteuid() == 0:  # who owns the directory is to go on with what is in it
+        os.fchown(fd, directory.st_uid, -1)
+    if mode is None:
+        mode = 0o600 | (0o060 if directory.st_mode & stat.S_IWGRP else 0) | for_others
+    os.fchmod(fd, mode)
 
 
 def _same_if_none(number: int | None) -> int:
@@ -400,10 +427,11 @@ def _same_if_none(number: int | None) -> int:
     return -1 if number is None else number
 
 
-def _required_file(fd: int, path: str) -> int:
-    """Return the descriptor of a regular file; close that of anything else, and raise."""
-    if stat.S_ISREG(os.fstat(fd).st_mode):
-        return fd
+def _required_file(fd: int, path: str) -> os.stat_result:
+    """Return what a regular file is; close the descriptor of anything else, and raise."""
+    found = os.fstat(fd)
+    if stat.S_ISREG(found.st_mode):
+        return found
     os.close(fd)
     raise OSError(errno.EINVAL, "Not a regular file", path)
 

@@ -325,6 +325,20 @@ class TestWrite:
         assert 0o600 == after.mode
         assert before.is_same(after)
 
+    def test_one_that_was_left_when_it_was_just_made_gets_its_mode(self, place: Place) -> None:
+        path = write(place, "file", b"", mode=0o600)
+        place.fs.write(path, b"text")
+        assert 0o644 == place.fs.entry(path).mode
+
+    @pytest.mark.parametrize("call", ["fchmod", "pwrite", "fsync"])
+    def test_what_fails_on_a_descriptor_names_the_path(
+        self, real: Place, mocker: MockerFixture, call: str
+    ) -> None:
+        mocker.patch(f"os.{call}", side_effect=OSError(errno.EIO, "Input/output error"))
+        with pytest.raises(OSError, match="Input/output error") as caught:
+            real.fs.write(real.path("file"), b"text")
+        assert real.path("file") == caught.value.filename
+
     @pytest.mark.parametrize(
         ("at", "expected"),
         [(0, b"NEW"), (2, b"olNEW"), (8, b"old textNEW"), (10, b"old text\0\0NEW")],

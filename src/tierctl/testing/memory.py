@@ -101,11 +101,7 @@ class MemoryFileSystem:
         durable: bool = True,
     ) -> None:
         """See ``FileSystem.write``."""
-        try:
-            node = self._file(path)
-        except FileNotFoundError:
-            node = self._node(Kind.FILE, self._mode(path, mode, 0o044))
-            self._add(path, node)
+        node = self._file_or_new(path, mode, 0o044)
         if data or at < len(node.data):
             node.data = node.data[:at].ljust(at, b"\0") + data
         if durable:
@@ -192,11 +188,7 @@ class MemoryFileSystem:
     @contextmanager
     def lock(self, path: str, *, timeout: float, mode: int | None = None) -> Iterator[None]:
         """See ``FileSystem.lock``: waiting would be for ever, so it does not."""
-        try:
-            node = self._file(path)
-        except FileNotFoundError:
-            self.write(path, b"", mode=self._mode(path, mode, 0))
-            node = self._file(path)
+        node = self._file_or_new(path, mode, 0)
         if node in self._locked:
             raise LockTimeout(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
         self._locked.add(node)
@@ -223,6 +215,17 @@ class MemoryFileSystem:
     def _node(self, kind: Kind, mode: int) -> _Node:
         self._inodes += 1
         return _Node(kind, mode, self._inodes)
+
+    def _file_or_new(self, path: str, mode: int | None, for_others: int) -> _Node:
+        """Return a file; one that is made now, or may be half made, gets its mode."""
+        try:
+            node = self._file(path)
+        except FileNotFoundError:
+            node = self._node(Kind.FILE, 0o600)
+            self._add(path, node)
+        if not node.data and not node.mode & 0o077:
+            node.mode = self._mode(path, mode, for_others)
+        return node
 
     def _mode(self, path: str, mode: int | None, for_others: int) -> int:
         if mode is not None:
