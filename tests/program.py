@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,9 +46,14 @@ def installed() -> str:
 
 def run_installed(*arguments: object, **options: Any) -> Ended:
     """Run the installed console script, with nothing of a tier in its environment."""
+    return run([installed(), *map(str, arguments)], **options)
+
+
+def run(command: Sequence[str], **options: Any) -> Ended:
+    """Run a command, with nothing of a tier in its environment."""
     environment = {**os.environ, **options.pop("env", {})}
     done = subprocess.run(
-        [installed(), *map(str, arguments)],
+        command,
         capture_output=True,
         text=True,
         errors="surrogateescape",

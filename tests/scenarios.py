@@ -7,23 +7,22 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import strace
-from program import Ended, run_installed
+from program import Ended, installed, run_installed
 from strace import Call
 from targets import links, make_deployment, make_target
-from tierctl.layout import Layout, temporary
-from tools import require_tool
+from tierctl.layout import TIER_DIRECTORIES, Layout, temporary
 
 NUMBERS = range(1, 6)
+TIERS = ("production", "staging", "blue", "green", "dev1")
 
 
 def concerned(layout: Layout) -> list[str]:
     """Return the paths whose system calls count: the links, the records, their directories."""
-    names = ("production", "staging", "blue", "green", "dev1")
-    files = [layout.within(name) for name in names]
-    files += [layout.lock, layout.holder, layout.intent, layout.history, layout.numbers]
+    records = [layout.lock, layout.holder, layout.intent, layout.history, layout.numbers]
+    files = [*map(layout.within, TIERS), *records]
     deployments = [f"{layout.deployments}/{number}" for number in NUMBERS]
     return [
         layout.target,
@@ -37,22 +36,49 @@ def concerned(layout: Layout) -> list[str]:
         *(f"{directory}/meta" for directory in deployments),
         *(f"{directory}/meta/deployment.json" for directory in deployments),
         *(layout.building(number) for number in NUMBERS),
+        *_half_built(Layout(layout.half_built)),
     ]
 
 
-@dataclass
+def _half_built(work: Layout) -> list[str]:
+    """Return the paths of what bootstrap builds before it has its name; one color for both."""
+    return [
+        os.path.dirname(work.infrastructure),
+        work.infrastructure,
+        *(work.control, work.lock, work.config, work.history, work.deployments),
+        *map(work.within, TIERS),
+        *(work.within(f"blue/{name}") for name in (*TIER_DIRECTORIES, "etc/profile.sh")),
+    ]
+
+
+@dataclass(frozen=True)
 class Scenario:
-    """A command, in a target that is made for it."""
+    """A command, in a target that is made for it; ``program`` is what runs it."""
 
     make: Callable[[Path], Layout]
     words: Callable[[Layout], list[str]]
+    program: tuple[str, ...] = (installed(),)
 
     def prepare(self, place: Path) -> tuple[Layout, list[str]]:
-        """Make the target anew; returns it and the words of the command."""
+        """Have the target as it was made; returns it and the command."""
+        made = place.with_name("made")
         shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
-        layout = self.make(place)
-        return layout, [*self.words(layout), "-t", layout.target]
+        if not made.exists():
+            place.mkdir()
+            self.make(place)
+            place.rename(made)
+        shutil.copytree(made, place, symlinks=True)
+        layout = Layout.of_target(str(place / "lab"))
+        return layout, [*self.program, *self.words(layout)]
+
+    def next_command(self, layout: Layout, done: Ended) -> list[str]:
+        """Return what one types next: the same again, unless it has said what it did."""
+        words = ["doctor", "--fix", "-t", layout.target] if done.out else self.words(layout)
+        return [*self.program, *words]
+
+
+def nothing(place: Path) -> Layout:
+    return Layout.of_target(str(place / "lab"))
 
 
 def two_deployments(place: Path) -> Layout:
@@ -101,77 +127,120 @@ def interrupted(place: Path) -> Layout:
     return layout
 
 
-def nothing(place: Path) -> Layout:
-    return Layout.of_target(str(place / "lab"))
+def command(*words: str) -> Callable[[Layout], list[str]]:
+    return lambda layout: [*words, "-t", layout.target]
 
 
 def deploy(tier: str) -> Callable[[Layout], list[str]]:
     return lambda layout: [
-        *("deploy", tier),
+        *("deploy", tier, "-t", layout.target),
         *("--definitions", str(Path(layout.target).parent / "definitions")),
     ]
 
 
 SCENARIOS = {
-    "promotion": Scenario(two_deployments, lambda layout: ["promote-staging"]),
-    "first promotion": Scenario(first, lambda layout: ["promote-staging"]),
-    "rollback": Scenario(promoted, lambda layout: ["rollback"]),
-    "rollback of a color": Scenario(with_a_newer_one, lambda layout: ["rollback"]),
+    "bootstrap": Scenario(nothing, lambda layout: ["bootstrap", layout.target]),
+    "promotion": Scenario(two_deployments, command("promote-staging")),
+    "first promotion": Scenario(first, command("promote-staging")),
+    "rollback": Scenario(promoted, command("rollback")),
+    "rollback of a color": Scenario(with_a_newer_one, command("rollback")),
     "deploy that adopts": Scenario(by_hand, deploy("staging")),
     "deploy of a private tier": Scenario(by_hand, deploy("dev1")),
-    "prune": Scenario(old_ones, lambda layout: ["prune", "--keep", "0", "--older-than", "0d"]),
-    "doctor": Scenario(interrupted, lambda layout: ["doctor", "--fix"]),
+    "prune": Scenario(old_ones, command("prune", "--keep", "0", "--older-than", "0d")),
+    "doctor": Scenario(interrupted, command("doctor", "--fix")),
 }
 
 
-def shape(layout: Layout) -> dict[str, object]:
+def shape(layout: Layout) -> dict[str, Any]:
     """Return all that there is to compare of two targets, but for the numbers of deployments.
 
     A deploy that is killed when its deployment is finished leaves that; the next
     one builds another.
     """
-    events = run_installed("history", "-t", layout.target, "--json").document["events"]
-    assert len({event["id"] for event in events}) == len(events)
+    records = {name: layout.deployment_record(f"deployments/{name}") for name in _builds(layout)}
     found = {
-        "links": links(layout),
-        "events": [(event["kind"], event["before"], event["after"]) for event in events],
+        "links": links_of(layout),
+        "events": _events(layout),
+        "beside": sorted(os.listdir(layout.target)),
         "infrastructure": sorted(os.listdir(layout.infrastructure)),
         # Who holds the lock is for messages only: without it a change goes on.
-        "control": sorted({*os.listdir(layout.control)} - {"holder.json"}),
-        "unfinished": [
-            name
-            for name in os.listdir(layout.deployments)
-            if not os.path.exists(layout.deployment_record(f"deployments/{name}"))
-        ],
+        "control": {**_modes(layout.control), "holder.json": None},
+        "tiers": {color: _modes(layout.within(color)) for color in ("blue", "green")},
+        "profiles": {color: _profiles(layout.within(color)) for color in ("blue", "green")},
+        "unfinished": [name for name, path in records.items() if not os.path.exists(path)],
+        "going": [name for name in records if name.startswith(".")],
+        "made": [name for name, path in records.items() if _is_made_here(path)],
     }
     return json.loads(re.sub(r'(deployments/|"adopted": )[0-9]+', r"\g<1>0", json.dumps(found)))
+
+
+def _builds(layout: Layout) -> list[str]:
+    return sorted(os.listdir(layout.deployments)) if os.path.isdir(layout.deployments) else []
+
+
+def _is_made_here(record: str) -> bool:
+    return os.path.exists(record) and Path(record).read_text() == "{}\n"
+
+
+def _events(layout: Layout) -> list[list[object]]:
+    """Return the events: whole lines, since whatever was torn is to be mended by now."""
+    if not os.path.exists(layout.history):
+        return []
+    events = [json.loads(line) for line in Path(layout.history).read_text().splitlines()]
+    assert len({event["id"] for event in events}) == len(events), "an event is there twice"
+    return [[event["kind"], event["before"], event["after"]] for event in events]
+
+
+def _modes(top: str) -> dict[str, int]:
+    """Return what stands below a directory, with its modes."""
+    paths = sorted(Path(top).rglob("*"))
+    return {str(path.relative_to(top)): path.lstat().st_mode for path in paths}
+
+
+def _profiles(color: str) -> dict[str, str]:
+    """Return what one sources in a plain directory; a deployment's says its number."""
+    if os.path.islink(color):
+        return {}
+    return {path.name: path.read_text() for path in sorted(Path(color, "etc").glob("profile.*sh"))}
+
+
+def links_of(layout: Layout) -> dict[str, str]:
+    """Return what the links say; where there is no infrastructure, there are none."""
+    return links(layout) if os.path.isdir(layout.infrastructure) else {}
 
 
 class Reference(NamedTuple):
     """A command that nothing disturbs: its system calls, the links around it, and the target."""
 
+    done: Ended
     calls: list[Call]
     before: dict[str, str]
     wanted: dict[str, str]
-    after: dict[str, object]
+    after: dict[str, Any]
 
 
 def reference(scenario: Scenario, place: Path) -> Reference:
     """Run a command undisturbed."""
-    require_tool("strace")
-    layout, words = scenario.prepare(place / "it")
-    before = links(layout)
-    calls = strace.calls(words, concerned(layout), place / "log")
+    layout, typed = scenario.prepare(place / "it")
+    before = links_of(layout)
+    done, calls = strace.traced(typed, concerned(layout), place / "log")
     assert len(calls) > 10
-    return Reference(calls, before, links(layout), shape(layout))
+    return Reference(done, calls, before, links_of(layout), shape(layout))
 
 
 def is_between(now: dict[str, str], before: dict[str, str], after: dict[str, str]) -> bool:
-    """Say whether each link is what it was or what it is to be; prepared ones do not count."""
-    names = {name for name in now.keys() | before.keys() | after.keys() if name[0] != "."}
-    return all(now.get(name) in (before.get(name), after.get(name)) for name in names)
+    """Say whether links that are looked at between two states are whole.
 
-
-def next_command(words: list[str], done: Ended) -> list[str]:
-    """Return what one types next: the same again, unless it has said what it did."""
-    return ["doctor", "--fix", *words[-2:]] if done.out else words
+    Each is what it was or what it is to be, none of them is missing, production
+    and staging are two, and a new target has all of its links or none. Prepared
+    ones do not count.
+    """
+    now = {name: text for name, text in now.items() if name[0] != "."}
+    names = now.keys() | before.keys() | after.keys()
+    tiers = [now[tier] for tier in ("production", "staging") if tier in now]
+    return (
+        all(now.get(name) in (before.get(name), after.get(name)) for name in names)
+        and (before.keys() & after.keys()) <= now.keys()
+        and len(set(tiers)) == len(tiers)
+        and (bool(before) or now in ({}, after))
+    )

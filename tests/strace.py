@@ -7,54 +7,62 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from program import Ended, installed
+from program import Ended
 from tools import require_tool
 
-_NAME = re.compile(r"^(?:\d+ +)?(\w+)\(", re.MULTILINE)
+_CALL = re.compile(r"^(?:\d+ +)?((\w+)\(.*)", re.MULTILINE)
 
 
 class Call(NamedTuple):
-    """The n-th system call of a kind that concerns certain paths."""
+    """The n-th system call of a kind that concerns certain paths, and how strace shows it."""
 
     name: str
     number: int
+    text: str
 
     def __str__(self) -> str:
-        return f"{self.name} {self.number}"
+        return f"{self.name} {self.number}: {self.text}"
 
 
-def calls(words: Sequence[object], concerning: Sequence[str], log: Path) -> list[Call]:
-    """Run the program, and return its system calls that concern any of the paths.
+class Traced(NamedTuple):
+    """A command that nothing disturbs, and its system calls."""
+
+    done: Ended
+    calls: list[Call]
+
+
+def traced(command: Sequence[str], concerning: Sequence[str], log: Path) -> Traced:
+    """Run a command, and find its system calls that concern any of the paths.
 
     Only those of its own process: an engine or a shell that it starts is another.
     """
-    done = _strace(words, concerning, "-o", str(log))
+    done = _strace(command, concerning, "-y", "-o", str(log))
     assert done.code in (0, 1), done.err
     counts: Counter[str] = Counter()
-    found = []
-    for name in _NAME.findall(log.read_text(errors="replace")):
+    calls = []
+    for text, name in _CALL.findall(log.read_text(errors="replace")):
         counts[name] += 1
-        found.append(Call(name, counts[name]))
-    return found
+        calls.append(Call(name, counts[name], text))
+    return Traced(done, calls)
 
 
-def killed(words: Sequence[object], concerning: Sequence[str], before: Call) -> Ended:
-    """Run the program and kill it with SIGKILL before a system call is made."""
-    return _inject(words, concerning, before, "signal=SIGKILL")
+def killed(command: Sequence[str], concerning: Sequence[str], before: Call) -> Ended:
+    """Run a command and kill it with SIGKILL before a system call is made."""
+    return _inject(command, concerning, before, "signal=SIGKILL")
 
 
-def failed(words: Sequence[object], concerning: Sequence[str], at: Call, error: str) -> Ended:
-    """Run the program and have a system call fail, without being made, with ``EIO`` or the like."""
-    return _inject(words, concerning, at, f"error={error}")
+def failed(command: Sequence[str], concerning: Sequence[str], at: Call, error: str) -> Ended:
+    """Run a command and have a system call fail, without being made, with ``EIO`` or the like."""
+    return _inject(command, concerning, at, f"error={error}")
 
 
-def _inject(words: Sequence[object], concerning: Sequence[str], at: Call, what: str) -> Ended:
+def _inject(command: Sequence[str], concerning: Sequence[str], at: Call, what: str) -> Ended:
     injection = f"inject={at.name}:{what}:when={at.number}"
-    return _strace(words, concerning, "-o", "/dev/null", "-e", injection)
+    return _strace(command, concerning, "-o", "/dev/null", "-e", injection)
 
 
-def _strace(words: Sequence[object], concerning: Sequence[str], *options: str) -> Ended:
+def _strace(command: Sequence[str], concerning: Sequence[str], *options: str) -> Ended:
     paths = [word for path in concerning for word in ("-P", path)]
-    command = [require_tool("strace"), "-qq", *options, *paths, installed(), *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    quietly = [require_tool("strace"), "--quiet=all", *options, *paths, *command]
+    done = subprocess.run(quietly, capture_output=True, text=True, timeout=60)
     return Ended(done.returncode, done.stdout, done.stderr)

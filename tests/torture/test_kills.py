@@ -1,24 +1,59 @@
 """Kill -9 before every system call of the installed commands; then the next command."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import broken
 import strace
-from program import run_installed
-from scenarios import SCENARIOS, concerned, is_between, next_command, reference, shape
-from targets import links
+from program import run
+from scenarios import (
+    SCENARIOS,
+    Reference,
+    Scenario,
+    concerned,
+    is_between,
+    links_of,
+    reference,
+    shape,
+)
+from strace import Call
 from thorough import every
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_whenever_it_is_killed_the_next_command_ends_it(name: str, tmp_path: Path) -> None:
-    scenario = SCENARIOS[name]
-    calls, before, wanted, after = reference(scenario, tmp_path)
-    for call in every(calls):
-        layout, words = scenario.prepare(tmp_path / "it")
-        done = strace.killed(words, concerned(layout), call)
+    undisturbed = reference(SCENARIOS[name], tmp_path)
+    kill(SCENARIOS[name], tmp_path, undisturbed, every(undisturbed.calls))
+
+
+@pytest.mark.parametrize(
+    ("variant", "before", "what"),
+    [
+        (broken.unlinks_and_links, "symlink", "neither before nor after"),
+        (broken.writes_no_intent, "pwrite64", "not as if nothing had happened"),
+        (broken.records_without_looking, "unlink", "an event is there twice"),
+    ],
+)
+def test_it_would_be_noticed(
+    variant: Callable[[], None], before: str, what: str, tmp_path: Path
+) -> None:
+    scenario = replace(SCENARIOS["promotion"], program=broken.program(variant))
+    undisturbed = reference(scenario, tmp_path)
+    calls = [call for call in undisturbed.calls if call.name == before]
+    with pytest.raises(AssertionError, match=what):
+        kill(scenario, tmp_path, undisturbed, calls)
+
+
+def kill(scenario: Scenario, place: Path, undisturbed: Reference, calls: Sequence[Call]) -> None:
+    """Kill a command before some of its system calls, each time in a target made anew."""
+    for call in calls:
+        layout, command = scenario.prepare(place / "it")
+        done = strace.killed(command, concerned(layout), call)
         assert -9 == done.code, call
-        assert is_between(links(layout), before, wanted), call
-        run_installed(*next_command(words, done))
-        assert after == shape(layout), call
+        whole = is_between(links_of(layout), undisturbed.before, undisturbed.wanted)
+        assert whole, f"{call}: neither before nor after"
+        run(scenario.next_command(layout, done))
+        assert undisturbed.after == shape(layout), f"{call}: not as if nothing had happened"
