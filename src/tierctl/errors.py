@@ -225,10 +225,10 @@ class Locked(TierctlError):
 
     code = "locked"
 
-    def __init__(self, holder: str, seconds: float) -> None:
+    def __init__(self, holder: str, seconds: float, hint: str = "") -> None:
         super().__init__(
             f"the target is locked by {holder}; waited {seconds:g} s",
-            "Try again when that has finished, or wait longer with --lock-timeout SECONDS.",
+            hint or "Try again when that has finished, or wait longer with --lock-timeout SECONDS.",
         )
 
 

@@ -46,8 +46,7 @@ def locked(
             _write_holder(fs, layout, author, command)
             yield
     except LockTimeout as error:
-        holder = read_holder(fs, layout)
-        raise Locked("somebody" if holder is None else str(holder), timeout) from error
+        raise _locked_by(read_holder(fs, layout), author.host, timeout) from error
     except LockUnavailable as error:
         raise LocksUnsupported(layout.lock, error.strerror or str(error)) from error
 
@@ -67,6 +66,25 @@ def read_holder(fs: FileSystem, layout: Layout) -> Holder | None:
         )
     except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None
+
+
+def _locked_by(holder: Holder | None, host: str, timeout: float) -> Locked:
+    if holder is None:
+        return Locked("somebody", timeout)
+    if holder.host == host and _is_stopped(holder.pid):
+        hint = f"Let it go on with: kill -CONT {holder.pid}"
+        return Locked(f"{holder}, which is stopped", timeout, hint)
+    return Locked(str(holder), timeout)
+
+
+def _is_stopped(pid: int) -> bool:
+    """Say whether a process of this host was stopped, as by Ctrl-Z, and not continued."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            state = file.read().rpartition(b") ")[2][:1]
+    except OSError:
+        return False
+    return state in (b"T", b"t")
 
 
 def _write_holder(fs: FileSystem, layout: Layout, author: Author, command: str) -> None:

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,22 @@ def test_who_is_kept_out_is_told_by_whom(fs: FileSystem, layout: Layout) -> None
         pytest.fail("both hold it")
     assert f"locked by ada on lab7 (rollback, process {os.getpid()}, since" in str(caught.value)
     assert "waited 0 s" in str(caught.value)
+
+
+def test_who_is_kept_out_by_a_stopped_process_is_told_how_it_goes_on(
+    fs: FileSystem, layout: Layout
+) -> None:
+    with subprocess.Popen(["sleep", "60"]) as stopped, locked(fs, layout, ADA, "promotion", 0):
+        os.kill(stopped.pid, signal.SIGSTOP)
+        os.waitpid(stopped.pid, os.WUNTRACED)
+        for host, hint in (("lab7", f"kill -CONT {stopped.pid}"), ("lab8", "Try again")):
+            holder = HOLDER | {"pid": stopped.pid, "host": host}
+            write_holder(fs, layout, json.dumps(holder).encode())
+            with pytest.raises(Locked) as caught, locked(fs, layout, ADA, "rollback", 0):
+                pytest.fail("both hold it")
+            assert (host == "lab7") == ("which is stopped" in caught.value.message)
+            assert hint in caught.value.hint
+        stopped.kill()
 
 
 def test_the_holder_can_be_read_meanwhile(fs: FileSystem, layout: Layout) -> None:
