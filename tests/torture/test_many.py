@@ -5,14 +5,19 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
+import broken
 from program import installed, run_installed
 from targets import links, make_target
 from thorough import times
 from tierctl.layout import Layout
+from tools import require_tool
 
 PROMOTE = ["promote-staging", "--force", "--lock-timeout", "60"]
 MIXED = [
@@ -33,9 +38,9 @@ def layout(tmp_path: Path) -> Layout:
     return make_target(tmp_path / "lab", green=1, blue=2)
 
 
-def start(layout: Layout, words: list[str]) -> subprocess.Popen[str]:
+def start(program: Sequence[str], layout: Layout, words: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [installed(), *words, "-t", layout.target, "--json"],
+        [*program, *words, "-t", layout.target, "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -44,52 +49,75 @@ def start(layout: Layout, words: list[str]) -> subprocess.Popen[str]:
 
 
 def test_they_are_serialised_and_recorded(layout: Layout) -> None:
-    count, expected = times(20, 50), []
-    for _ in range(times(1, 20)):
-        running = [start(layout, MIXED[n % len(MIXED)]) for n in range(count)]
-        for process in running:
-            out, err = process.communicate()
+    start_together([installed()], layout, times(20, 50), rounds=times(1, 20))
+
+
+def test_it_would_be_noticed_if_nobody_were_locked_out(layout: Layout) -> None:
+    with pytest.raises(AssertionError):
+        start_together(broken.program(broken.locks_nobody_out), layout, 10, rounds=2)
+
+
+def start_together(program: Sequence[str], layout: Layout, count: int, *, rounds: int) -> None:
+    """Start commands of each kind at once, some times; then see what became of them."""
+    expected: list[str] = []
+    for _ in range(rounds):
+        running = [start(program, layout, MIXED[n % len(MIXED)]) for n in range(count)]
+        answers = [(*process.communicate(), process.returncode) for process in running]
+        for out, err, code in answers:
             document = json.loads(out)
-            assert process.returncode in (0, 1), err
-            if process.returncode == 1:  # a rollback that has nothing to go back to
-                assert "rollback" == document["command"], err
+            # Only a rollback may have nothing to do: there may be nothing to go back to.
+            assert code == 0 or (code, document["command"]) == (1, "rollback"), err
             if document.get("event"):
                 expected.append(document["event"]["id"])
+        require_agreement(layout, expected)
+
+
+def require_agreement(layout: Layout, expected: Sequence[str]) -> None:
+    """See that history holds each success once, one leading to the next, and the links the last."""
     events = run_installed("history", "-t", layout.target, "--json").document["events"]
     assert sorted(expected) == sorted(event["id"] for event in events)
-    for older, newer in zip(events[1:], events, strict=False):
-        for name in ("production", "staging", "blue", "green"):
-            assert older["after"][name] == newer["before"][name]
-    found, newest = links(layout), events[0]["after"]
-    assert {name: newest[name] for name in ("production", "staging", "blue", "green")} == {
-        name: found[name] for name in ("production", "staging", "blue", "green")
-    }
+    for older, newer in pairwise(reversed(events)):
+        assert shown(older["after"]) == shown(newer["before"])
+    assert shown(links(layout)) == shown(events[0]["after"])
 
 
-def test_a_holder_that_is_killed_blocks_nobody_and_a_stopped_one_is_named(
-    layout: Layout,
-) -> None:
+def shown(state: dict[str, str]) -> dict[str, str]:
+    """Return what a state, or the links, say of what everybody loads."""
+    return {name: state[name] for name in ("production", "staging", "blue", "green")}
+
+
+@pytest.fixture
+def holding(layout: Layout) -> Iterator[int]:
+    """The process of a promotion that was stopped when it had removed its intent."""
     os.makedirs(layout.control)
     run_installed("promote-staging", "-t", layout.target)
-    holding = subprocess.Popen(
-        [
-            "strace",
-            *("-qq", "-o", "/dev/null", "-P", layout.intent, "-e", "inject=unlink:delay_enter=60s"),
-            *(installed(), *PROMOTE, "-t", layout.target),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    stop = ["-P", layout.intent, "-e", "inject=unlink:signal=SIGSTOP"]
+    command = [require_tool("strace"), "-D", "--quiet=all", "-o", "/dev/null", *stop, installed()]
+    with subprocess.Popen([*command, *PROMOTE, "-t", layout.target], stderr=PIPE) as process:
+        try:
+            wait_until_stopped(process.pid)
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def wait_until_stopped(pid: int) -> None:
     deadline = time.monotonic() + 20
-    while not os.path.exists(layout.intent):
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "Tt":
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_stopped_holder_is_named(layout: Layout, holding: int) -> None:
     done = run_installed("promote-staging", "--lock-timeout", "0.2", "-t", layout.target)
     assert 1 == done.code
-    assert "promotion" in done.err
-    (held,) = Path(f"/proc/{holding.pid}/task/{holding.pid}/children").read_text().split()
-    assert held in done.err
-    os.kill(int(held), signal.SIGKILL)
-    holding.kill()
-    holding.wait()
+    assert f"(promotion, process {holding}, since 2" in done.err
+    assert f"on {os.uname().nodename} " in done.err
+    assert f"which is stopped; waited 0.2 s\nLet it go on with: kill -CONT {holding}" in done.err
+    os.kill(holding, signal.SIGCONT)
+    assert 0 == run_installed("rollback", "-t", layout.target).code
+
+
+def test_a_killed_holder_blocks_nobody(layout: Layout, holding: int) -> None:
+    os.kill(holding, signal.SIGKILL)
     assert 0 == run_installed("rollback", "--lock-timeout", "5", "-t", layout.target).code
