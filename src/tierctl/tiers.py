@@ -52,8 +52,8 @@ def deployments(fs: FileSystem, layout: Layout, *, finished: bool) -> list[int]:
 
 
 def _is_finished(fs: FileSystem, layout: Layout, number: int) -> bool:
-    """Say whether a build is known to be whole: one that cannot be looked into is not."""
+    """Say whether a build is known to be whole: one that the caller may not look into is not."""
     try:
         return exists(fs, layout.deployment_record(f"{DEPLOYMENTS}/{number}"))
-    except OSError:
+    except PermissionError:
         return False

@@ -8,9 +8,9 @@ prune that is killed is finished by the next.
 from __future__ import annotations
 
 import calendar
+import errno
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
 from math import inf
 from typing import NamedTuple, Protocol
 
@@ -24,6 +24,9 @@ from tierctl.locking import locked
 from tierctl.prune import caching, processes, retention
 from tierctl.prune.caching import Unneeded
 from tierctl.prune.retention import Needs, Policy, Verdict
+
+# A link that dangles, or is a loop, leads to no deployment.
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class Pruned(NamedTuple):
@@ -100,7 +103,7 @@ def _judge(fs: FileSystem, layout: Layout, policy: Policy) -> Pruned:
     newest = history.newest(fs, layout)
     way_back = None if newest is None else newest.past.way_back
     needs = Needs(
-        shown=_shown(fs, layout),
+        shown=_shown(fs, layout, numbers),
         way_back=None if way_back is None else way_back.deployment,
         used=seen.by_number,
         built=frozenset(n for n in numbers if exists(fs, layout.building(n))),
@@ -115,12 +118,9 @@ def _judge(fs: FileSystem, layout: Layout, policy: Policy) -> Pruned:
     return Pruned(tuple(retention.judge(ages, needs, policy)), Unneeded(), 0, seen.not_inspected)
 
 
-def _shown(fs: FileSystem, layout: Layout) -> dict[int, str]:
-    """Return the deployments that any link of the infrastructure leads to, however spelled."""
-    inside = {
-        fs.entry(_directory(layout, number)).inode: number
-        for number in tiers.deployments(fs, layout, finished=True)
-    }
+def _shown(fs: FileSystem, layout: Layout, numbers: Iterable[int]) -> dict[int, str]:
+    """Return which of the deployments a link of the infrastructure leads to, however spelled."""
+    inside = {fs.entry(_directory(layout, number)).inode: number for number in numbers}
     found: dict[int, str] = {}
     interrupted = intent.read(fs, layout)
     if interrupted is not None:
@@ -128,11 +128,20 @@ def _shown(fs: FileSystem, layout: Layout) -> dict[int, str]:
     for name in fs.names(layout.infrastructure):
         path = layout.within(name)
         if fs.entry(path).kind is Kind.LINK:
-            with suppress(OSError):
-                number = inside.get(fs.entry(path, follow=True).inode)
-                if number is not None:
-                    found[number] = name
+            number = _behind(fs, path, inside)
+            if number is not None:
+                found[number] = name
     return found
+
+
+def _behind(fs: FileSystem, path: str, inside: Mapping[int, int]) -> int | None:
+    """Return which of the deployments a link leads to; raises ``OSError`` where that is hidden."""
+    try:
+        return inside.get(fs.entry(path, follow=True).inode)
+    except OSError as error:
+        if error.errno not in _NOWHERE:
+            raise
+        return None
 
 
 def _last_shown(fs: FileSystem, layout: Layout, policy: Policy) -> dict[int, float]:
