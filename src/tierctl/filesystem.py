@@ -197,6 +197,17 @@ def exists(fs: FileSystem, path: str) -> bool:
     return True
 
 
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Name a path in errors that know a descriptor only, or a name below one."""
+    try:
+        yield
+    except OSError as error:
+        if not isinstance(error.filename, (str, bytes)) or not os.path.isabs(error.filename):
+            error.filename = path
+        raise
+
+
 def entry_of(found: os.stat_result) -> Entry:
     """Return the entry that a status tells of."""
     return Entry(
@@ -310,7 +321,7 @@ class OsFileSystem:
         """See ``FileSystem.lock``."""
         fd = _open_or_make(path, mode, 0)
         try:
-            with _naming(path):
+            with naming(path):
                 _acquire(fd, path, timeout)
                 if not os.path.samestat(os.fstat(fd), os.lstat(path)):
                     raise OSError(errno.ESTALE, "Replaced by another file meanwhile", path)
@@ -362,21 +373,10 @@ def _acquire(fd: int, path: str, timeout: float) -> None:
 def _opened(fd: int, path: str) -> Iterator[int]:
     """Close a descriptor in the end; what fails on it is told of its path."""
     try:
-        with _naming(path):
+        with naming(path):
             yield fd
     finally:
         os.close(fd)
-
-
-@contextmanager
-def _naming(path: str) -> Iterator[None]:
-    """Name a path in errors that know only a descriptor."""
-    try:
-        yield
-    except OSError as error:
-        if not isinstance(error.filename, str):
-            error.filename = path
-        raise
 
 
 def _open_or_make(path: str, mode: int | None, for_others: int) -> int:
@@ -388,7 +388,7 @@ def _open_or_make(path: str, mode: int | None, for_others: int) -> int:
     fd, is_new = _open_to_write(path)
     if is_new:
         try:
-            with _naming(path):
+            with naming(path):
                 _open_up(fd, path, mode, for_others)
         except OSError:
             os.close(fd)
@@ -404,7 +404,7 @@ def _open_to_write(path: str) -> tuple[int, bool]:
         except FileNotFoundError:
             pass
         else:
-            with _naming(path):
+            with naming(path):
                 found = _required_file(fd, path)
             # We may have been killed as soon as we had made it: others would be shut out for ever.
             is_private = not found.st_mode & 0o077 and found.st_uid == os.geteuid()

@@ -102,6 +102,23 @@ def test_a_linked_file_that_everyone_reads_keeps_its_mode(tmp_path: Path) -> Non
     assert 0o664 == (tmp_path / "cache").stat().st_mode & 0o777
 
 
+def test_what_cannot_be_looked_into_is_not_left_unsealed(
+    tmp_path: Path, mocker: MockerFixture
+) -> None:
+    (tmp_path / "41" / "etc").mkdir(parents=True)
+    os_open = os.open
+
+    def failing(path: str, *arguments: int, **options: int) -> int:
+        if path == "etc":
+            raise OSError(errno.EIO, "Input/output error", path)
+        return os_open(path, *arguments, **options)
+
+    mocker.patch("os.open", side_effect=failing)
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        tree.seal(str(tmp_path / "41"))
+    assert str(tmp_path / "41") == caught.value.filename
+
+
 def test_a_sealed_tree_can_be_removed_by_its_owner(tmp_path: Path) -> None:
     require_root()
     outside = tmp_path / "outside"

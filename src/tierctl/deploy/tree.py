@@ -21,6 +21,7 @@ from typing import IO
 from tierctl.deploy import overlay, rights
 from tierctl.deploy.overlay import Item
 from tierctl.errors import TierctlError
+from tierctl.filesystem import naming
 from tierctl.text import shown
 
 _EVERYONE_ENTERS = 0o555
@@ -117,12 +118,18 @@ def seal(top: str, *, open_below: str = "", opened: Collection[str] = ()) -> Non
     ``opened`` everyone can read the files already.
     """
     left_open = paths.join(top, open_below) if open_below else ""
-    for path, _, names, directory in os.fwalk(top, topdown=False):
-        if not path.startswith(tuple(f"{prefix}/" for prefix in opened)):
-            for name in names:
-                found = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                rights.open_to_readers(name, found, directory)
-        os.fchmod(directory, _OWNER_WRITES if path == left_open else _EVERYONE_ENTERS)
+    with naming(top):
+        for path, _, names, directory in os.fwalk(top, topdown=False, onerror=_fail):
+            if not path.startswith(tuple(f"{prefix}/" for prefix in opened)):
+                for name in names:
+                    found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                    rights.open_to_readers(name, found, directory)
+            os.fchmod(directory, _OWNER_WRITES if path == left_open else _EVERYONE_ENTERS)
+
+
+def _fail(error: OSError) -> None:
+    """Have a walk end where it would pass over what it cannot look into."""
+    raise error
 
 
 def remove(top: str) -> None:
@@ -160,14 +167,18 @@ def name_before(name: str) -> str:
 
 def take_apart(path: str) -> int:
     """Remove a file or a tree, whatever its modes; return how many bytes that frees."""
+    try:
+        is_directory = stat.S_ISDIR(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return 0
     freed = own_bytes(path)
-    if paths.isdir(path) and not paths.islink(path):
-        for _, _, _, directory in os.fwalk(path):
-            with suppress(PermissionError):  # another's, who let the group change it
-                os.fchmod(directory, _OWNER_CHANGES)
-        shutil.rmtree(path)
-    else:
-        with suppress(FileNotFoundError):
+    with naming(path):
+        if is_directory:
+            for _, _, _, directory in os.fwalk(path):
+                with suppress(PermissionError):  # another's, who let the group change it
+                    os.fchmod(directory, _OWNER_CHANGES)
+            shutil.rmtree(path)
+        else:
             os.unlink(path)
     return freed
 
