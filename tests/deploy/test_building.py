@@ -1,5 +1,6 @@
 """Building a deployment: its number, what is in it, and what is left when it fails."""
 
+import errno
 import json
 import os
 import subprocess
@@ -164,6 +165,16 @@ class TestFailing:
         assert [1] == numbering.abandoned(FS, layout)
         assert [1] == numbering.remove_unfinished(FS, layout, lock_timeout=5)
         assert 1 == deploy(layout, repository, started)
+
+    def test_no_number_is_taken_while_it_cannot_be_read_which_were(
+        self, layout: Layout, mocker: MockerFixture
+    ) -> None:
+        mocker.patch.object(OsFileSystem, "read", side_effect=OSError(errno.EIO, "failing disk"))
+        with (
+            pytest.raises(OSError, match="failing disk"),
+            numbering.reserved(FS, layout, lock_timeout=5),
+        ):
+            pytest.fail("a number was taken")
 
     def test_one_that_is_being_built_is_left_alone(self, layout: Layout) -> None:
         with numbering.reserved(FS, layout, lock_timeout=5) as (one, _):

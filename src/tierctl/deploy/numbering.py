@@ -124,7 +124,7 @@ def _remembered(fs: FileSystem, layout: Layout) -> int:
     """Return the number that was noted, 0 where none was."""
     try:
         text = fs.read(layout.highest).decode().strip()
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError):
         return 0
     return int(text) if is_deployment_number(text) else 0
 
