@@ -52,6 +52,10 @@ def test_in_a_shared_infrastructure_it_is_shared(layout: Layout) -> None:
     assert (0o2775, parent.gid) == (found.mode, found.gid)
 
 
+def test_who_may_write_is_not_told_that_only_others_may(layout: Layout) -> None:
+    assert "the filesystem refuses it" == control.why_not_writable(FS, layout.infrastructure)
+
+
 def test_it_belongs_to_the_infrastructure_s_group_though_that_is_not_the_caller_s(
     layout: Layout,
 ) -> None:
