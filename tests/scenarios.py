@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 import strace
 from program import Ended, installed, run_installed
 from strace import Call
-from targets import links, make_deployment, make_target
+from targets import links, make_deployment, make_target, with_profiles
 from tierctl.layout import TIER_DIRECTORIES, Layout, temporary
 
 NUMBERS = range(1, 6)
+# Commands that, typed again, do nothing that they have done.
+REPEATABLE = ("bootstrap", "prune", "doctor")
 TIERS = ("production", "staging", "blue", "green", "dev1")
 
 
@@ -72,8 +74,10 @@ class Scenario:
         return layout, [*self.program, *self.words(layout)]
 
     def next_command(self, layout: Layout, done: Ended) -> list[str]:
-        """Return what one types next: the same again, unless it has said what it did."""
-        words = ["doctor", "--fix", "-t", layout.target] if done.out else self.words(layout)
+        """Return what one types next: the same again, unless that would do more of what it did."""
+        words = self.words(layout)
+        if done.out and words[0] not in REPEATABLE:
+            words = ["doctor", "--fix", "-t", layout.target]
         return [*self.program, *words]
 
 
@@ -118,7 +122,7 @@ def old_ones(place: Path) -> Layout:
 
 
 def interrupted(place: Path) -> Layout:
-    layout = promoted(place)
+    layout = with_profiles(promoted(place))
     make_deployment(layout, 3, finished=False)
     Path(layout.building(3)).touch()
     os.symlink("blue", temporary(layout.within("staging")))
@@ -165,7 +169,7 @@ def shape(layout: Layout) -> dict[str, Any]:
         "infrastructure": sorted(os.listdir(layout.infrastructure)),
         # Who holds the lock is for messages only: without it a change goes on.
         "control": {**_modes(layout.control), "holder.json": None},
-        "tiers": {color: _modes(layout.within(color)) for color in ("blue", "green")},
+        "tiers": {tier: _modes(layout.within(tier)) for tier in ("blue", "green", "dev1")},
         "profiles": {color: _profiles(layout.within(color)) for color in ("blue", "green")},
         "unfinished": [name for name, path in records.items() if not os.path.exists(path)],
         "going": [name for name in records if name.startswith(".")],

@@ -11,7 +11,7 @@ import pytest
 
 import broken
 from program import Ended, installed, run, run_installed
-from targets import links, make_target
+from targets import links, make_target, with_profiles
 from tierctl.layout import Layout
 from tools import require_root, require_tool
 
@@ -42,7 +42,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def layout(disk: Path) -> Layout:
     """A target there that was promoted, before the disk became full."""
-    layout = make_target(disk / "lab", green=1, blue=2)
+    layout = with_profiles(make_target(disk / "lab", green=1, blue=2))
     assert 0 == run_installed("promote-staging", "-t", layout.target).code
     fill(disk / "filling")
     return layout

@@ -1,38 +1,105 @@
 """Every error from the system, at every call of every changing command."""
 
+import errno
+import os
+from collections.abc import Iterable
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 
 import pytest
 
+import broken
 import strace
-from program import run_installed
-from scenarios import SCENARIOS, concerned, is_between, next_command, reference, shape
-from targets import links
+from program import Ended, run
+from scenarios import (
+    SCENARIOS,
+    Reference,
+    Scenario,
+    concerned,
+    is_between,
+    links_of,
+    reference,
+    shape,
+)
+from strace import Call
 from thorough import THOROUGH, every
 
 ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EROFS", "EACCES", "EINTR", "ESTALE", "ENOLCK")
 # Its failure is nobody's: what is closed was written before.
 WITHOUT_FAILURE = {"close"}
+# What fails while it looks around may not matter; but nothing that it does may fail in silence,
+DOING = {"fchmod", "fchown", "fsync", "ftruncate", "mkdir", "pwrite64", "rename", "renameat2"}
+DOING |= {"chmod", "chown", "fcntl", "rmdir", "symlink", "syncfs", "unlink", "unlinkat"}
+# except to write down who holds the lock, which is for messages only, or to take something apart
+# that is gone in the end all the same.
+DISPENSABLE = ("holder.json", ".going")
+# Whoever asks whether they may write hears no reason, and a lock is somebody's.
+OWN_WORDS = ("you may not write to", "the target is locked by")
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_whatever_fails_is_told_and_the_next_command_ends_it(name: str, tmp_path: Path) -> None:
-    scenario = SCENARIOS[name]
-    calls, before, wanted, after = reference(scenario, tmp_path)
+    undisturbed = reference(SCENARIOS[name], tmp_path)
+    calls = every([call for call in undisturbed.calls if call.name not in WITHOUT_FAILURE])
     errors = cycle(ERRORS)
-    for call in every([call for call in calls if call.name not in WITHOUT_FAILURE]):
-        for error in ERRORS if THOROUGH else [next(errors)]:
-            layout, words = scenario.prepare(tmp_path / "it")
-            done = strace.failed(words, concerned(layout), call, error)
-            assert done.code in (0, 1), (call, error, done)
-            assert "defect of tierctl" not in done.err, (call, error, done)
-            assert "Traceback" not in done.err, (call, error, done)
-            assert is_between(links(layout), before, wanted), (call, error)
-            run_installed(*next_command(words, done))
-            # A full disk does not stop a rollback: it says that it is not in history.
-            left_out = {"events"} if "is not in history" in done.err else set()
-            assert _without(left_out, after) == _without(left_out, shape(layout)), (call, error)
+    cases = [(call, error) for call in calls for error in (ERRORS if THOROUGH else [next(errors)])]
+    fail(SCENARIOS[name], tmp_path, undisturbed, cases)
+
+
+def test_it_would_be_noticed_if_nothing_were_said(tmp_path: Path) -> None:
+    scenario = replace(SCENARIOS["promotion"], program=broken.program(broken.passes_over_errors))
+    undisturbed = reference(scenario, tmp_path)
+    cases = [(call, "EIO") for call in undisturbed.calls if call.name == "fsync"]
+    with pytest.raises(AssertionError, match="fails in silence"):
+        fail(scenario, tmp_path, undisturbed, cases)
+
+
+def fail(
+    scenario: Scenario, place: Path, undisturbed: Reference, cases: Iterable[tuple[Call, str]]
+) -> None:
+    """Have system calls of a command fail, each time in a target made anew."""
+    for call, error in cases:
+        layout, command = scenario.prepare(place / "it")
+        done = strace.failed(command, concerned(layout), call, error)
+        case = f"{call}: {error}: {done}"
+        assert done.code in (0, 1), case
+        require_words(done, error, layout.target, case)
+        assert is_between(links_of(layout), undisturbed.before, undisturbed.wanted), case
+        # A full disk does not stop a rollback: it says that it is not in history.
+        left_out = {"events"} if "is not in history" in done.err else set()
+        wanted = _without(left_out, undisturbed.after)
+        if is_silent(done, error):
+            assert may_be_silent(call, error), f"fails in silence: {case}"
+            assert wanted == _without(left_out, shape(layout)), case
+        run(scenario.next_command(layout, done))
+        assert wanted == _without(left_out, shape(layout)), case
+
+
+def require_words(done: Ended, error: str, target: str, case: str) -> None:
+    """See that a failure says what went wrong, where, and what to type next."""
+    said = done.err + done.out  # where a doctor tells what is wrong
+    assert "defect of tierctl" not in said, case
+    assert "Traceback" not in said, case
+    if done.code == 1:
+        words = (os.strerror(getattr(errno, error)), *OWN_WORDS)
+        assert any(word in said for word in words), f"no cause: {case}"
+        assert target in said, f"no path: {case}"
+        assert 2 <= len(said.splitlines()), f"no advice: {case}"
+
+
+def is_silent(done: Ended, error: str) -> bool:
+    return done.code == 0 and os.strerror(getattr(errno, error)) not in done.err + done.out
+
+
+def may_be_silent(call: Call, error: str) -> bool:
+    """Say whether a failure may leave no trace.
+
+    An interrupted call is made again, and so is one for a lock that somebody else holds.
+    """
+    is_made_again = error == "EINTR" or (call.name, error) == ("fcntl", "EACCES")
+    is_dispensable = any(name in call.text for name in DISPENSABLE)
+    return is_made_again or is_dispensable or call.name not in DOING
 
 
 def _without(names: set[str], shape: dict[str, object]) -> dict[str, object]:
