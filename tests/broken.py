@@ -50,18 +50,21 @@ def records_without_looking() -> None:
 
 
 def locks_nobody_out() -> None:
-    """Everybody has the lock at once; and has time to show it."""
+    """Everybody has the lock at once; the first to begin a change waits for the second."""
     note = intent.write
 
     @contextmanager
     def lock(*_: object, **__: object) -> Iterator[None]:
         yield
 
-    def slowly(*arguments: Any) -> None:
-        time.sleep(0.05)
-        note(*arguments)
+    def together(fs: Any, layout: Any, event: Any) -> None:
+        (Path(layout.control) / f"begun-{event.id}").touch()
+        deadline = time.monotonic() + 20
+        while len(list(Path(layout.control).glob("begun-*"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        note(fs, layout, event)
 
-    OsFileSystem.lock, intent.write = lock, slowly
+    OsFileSystem.lock, intent.write = lock, together
 
 
 def passes_over_errors() -> None:

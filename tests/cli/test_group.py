@@ -16,6 +16,8 @@ from targets import make_target
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.main import tierctl as group
 
+TRY_AGAIN = "Mend that and try again.\n"
+
 
 def commands() -> list[click.Command]:
     """Every command, imported."""
@@ -139,7 +141,7 @@ def test_a_system_error_names_its_path(tierctl: Program, mocker: MockerFixture) 
     error = PermissionError(13, "Permission denied", "/some/\npath")
     mocker.patch("tierctl.target.find", side_effect=error)
     done = tierctl("status")
-    assert (1, "Error: /some/\\npath: Permission denied\n") == (done.code, done.err)
+    assert (1, f"Error: /some/\\npath: Permission denied\n{TRY_AGAIN}") == (done.code, done.err)
 
 
 def test_ctrl_c_is_130(tierctl: Program, mocker: MockerFixture) -> None:
@@ -207,7 +209,7 @@ def test_an_error_of_stdout_is_said_to_be_one(tmp_path: Path) -> None:
     with open("/dev/full", "w") as full:
         command = [installed(), "status", "-t", layout.target]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert (1, "Error: standard output: No space left on device\n") == (
+    assert (1, f"Error: standard output: No space left on device\n{TRY_AGAIN}") == (
         done.returncode,
         done.stderr,
     )
