@@ -414,12 +414,14 @@ def _open_to_write(path: str) -> tuple[int, bool]:
 
 
 def _open_up(fd: int, path: str, mode: int | None, for_others: int) -> None:
-    directory = os.stat(os.path.dirname(path))
-    if os.geteuid() == 0:  # who owns the directory is to go on with what is in it
+    found, directory = os.fstat(fd), os.stat(os.path.dirname(path))
+    # Who owns the directory is to go on with what is in it.
+    if os.geteuid() == 0 and found.st_uid != directory.st_uid:
         os.fchown(fd, directory.st_uid, -1)
     if mode is None:
         mode = 0o600 | (0o060 if directory.st_mode & stat.S_IWGRP else 0) | for_others
-    os.fchmod(fd, mode)
+    if stat.S_IMODE(found.st_mode) != mode:
+        os.fchmod(fd, mode)
 
 
 def _same_if_none(number: int | None) -> int:
