@@ -1,7 +1,11 @@
-"""A reporter that remembers what it was told of a change."""
+"""A reporter that remembers what it was told of a change, and changes that are told to one."""
 
+from tierctl import changes
 from tierctl.ending import Outcome
-from tierctl.events import Event
+from tierctl.events import Author, Event
+from tierctl.filesystem import FileSystem, OsFileSystem
+from tierctl.layout import Layout
+from tierctl.request import Request
 
 
 class Heard:
@@ -23,3 +27,13 @@ class Heard:
     def warn(self, text: str) -> None:
         """Hear of something that went wrong beside it."""
         self.warnings.append(text)
+
+
+def carry_out(
+    layout: Layout, request: Request, *, fs: FileSystem | None = None, heard: Heard | None = None
+) -> Outcome:
+    """Change an infrastructure, on this host's filesystem unless another is given."""
+    fs, heard = fs or OsFileSystem(), heard or Heard()
+    changes.carry_out(fs, layout, request, Author("ada", "lab"), heard, lock_timeout=1)
+    (outcome,) = heard.outcomes
+    return outcome
