@@ -1,0 +1,204 @@
+"""Real power cuts, at every system call of a command and at any moment of a target's life."""
+
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import strace
+from lives import FS, commands, definitions, lost, reported, require_whole
+from program import Ended, Program, installed, run_installed
+from reporters import Heard, carry_out
+from scenarios import SCENARIOS, concerned, is_between, next_command, reference, shape
+from targets import links
+from thorough import every, times
+from tierctl import history
+from tierctl.deploy import tree
+from tierctl.ending import Outcome
+from tierctl.filesystem import OsFileSystem, exists
+from tierctl.layout import Layout
+from tierctl.observe import observe
+from tierctl.request import Promotion
+from tierctl.rotation import Content, promoted
+from tierctl.testing import Killed
+from tools import require_tool
+from volumes import JOURNALLED, Volume, mounted
+
+CUTS = times(2, 200)
+LASTS_S = {"deploy": 0.8}
+
+
+@pytest.fixture(scope="module", params=JOURNALLED)
+def outlet(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Volume]:
+    """A filesystem whose power can be cut."""
+    with mounted(request.param, tmp_path_factory.mktemp(request.param)) as volume:
+        yield volume
+
+
+# Before every system call
+
+
+@pytest.mark.parametrize("name", every([*SCENARIOS], 2))
+def test_whenever_the_power_is_cut_the_next_command_ends_it(name: str, outlet: Volume) -> None:
+    """And what had been said to be done is done."""
+    scenario, place = SCENARIOS[name], outlet.place()
+    calls, before, wanted, after = reference(scenario, place)
+    for call in every(calls, 3):
+        layout, words = scenario.prepare(place / "it")
+        outlet.flush()
+        done = strace.killed(words, concerned(layout), call)
+        outlet.cut_power()
+        outlet.restart()
+        assert -9 == done.code, call
+        assert is_between(links(layout), before, wanted), call
+        assert not done.out or links(layout) == wanted, call
+        assert [] == lost(layout), call
+        run_installed(*next_command(words, done))
+        assert after == shape(layout), call
+        assert [] == lost(layout), call
+
+
+# At the moment of the report, and in the middle of a line
+
+
+class Cutting(Heard):
+    """Cuts the power as soon as it hears of the change."""
+
+    def __init__(self, outlet: Volume) -> None:
+        super().__init__()
+        self.outlet = outlet
+
+    def done(self, outcome: Outcome) -> None:
+        super().done(outcome)
+        self.outlet.cut_power()
+
+
+def test_what_was_reported_outlives_a_power_cut_at_that_moment(outlet: Volume) -> None:
+    layout = outlet.target(blue=2, green=1)
+    after = promoted(observe(FS, layout))
+    done = carry_out(layout, Promotion(), heard=Cutting(outlet))
+    outlet.restart()
+    assert (after, done.event) == (observe(FS, layout), history.newest(FS, layout))
+    assert exists(FS, layout.intent)
+    carry_out(layout, Promotion())
+    assert [done.event] == list(history.newest_first(FS, layout))
+    assert (after, False) == (observe(FS, layout), exists(FS, layout.intent))
+
+
+class Tearing(OsFileSystem):
+    """Dies when only so many bytes of a line of history are on disk."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def write(self, path: str, data: bytes, **options: Any) -> None:
+        if not path.endswith("history.jsonl"):
+            return super().write(path, data, **options)
+        super().write(path, data[: self.length], **options)
+        raise Killed
+
+
+def test_a_line_of_history_that_a_power_cut_tore_is_written_anew(outlet: Volume) -> None:
+    layout = outlet.target(blue=2, green=1)
+    carry_out(layout, Promotion())
+    for length in every(range(1, os.path.getsize(layout.history) - 1), 3):
+        with pytest.raises(Killed):
+            carry_out(layout, Promotion(force=True), fs=Tearing(length))
+        outlet.cut_power()
+        outlet.restart()
+        events = [*history.newest_first(FS, layout)]
+        assert length == history.torn_bytes(FS, layout)
+        done = carry_out(layout, Promotion(force=True))
+        assert [done.event, *events] == [*history.newest_first(FS, layout)]
+        assert 0 == history.torn_bytes(FS, layout)
+
+
+# What a deployment holds
+
+
+def promote_new(layout: Layout, place: Path, tierctl: Program) -> None:
+    """Deploy and promote, in this process."""
+    wanted = definitions(place, 1)
+    assert 0 == tierctl("deploy", "staging", "--definitions", wanted, "-t", layout.target).code
+    assert 0 == tierctl("promote-staging", "-t", layout.target).code
+
+
+def test_a_deployment_that_was_promoted_is_whole_after_a_power_cut(
+    outlet: Volume, tmp_path: Path, tierctl: Program
+) -> None:
+    layout = outlet.target(blue=2, green=1)
+    promote_new(layout, tmp_path, tierctl)
+    outlet.cut_power()
+    outlet.restart()
+    assert Content.of_deployment(3) == observe(FS, layout).served
+    assert [] == lost(layout)
+
+
+def test_without_flushing_its_filesystem_it_would_not_be(
+    outlet: Volume, tmp_path: Path, tierctl: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "flush", lambda path: None)
+    layout = outlet.target(blue=2, green=1)
+    promote_new(layout, tmp_path, tierctl)
+    outlet.cut_power()
+    outlet.restart()
+    assert Content.of_deployment(3) == observe(FS, layout).served
+    assert "3/etc/data" in lost(layout)
+
+
+# At any moment
+
+
+def cut_during(outlet: Volume, command: list[str], moment: float | None) -> Ended:
+    """Run a command and cut the power after some seconds, or when it has ended."""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=moment)
+        outlet.cut_power()
+        out, err = process.communicate(timeout=60)
+    outlet.restart()
+    return Ended(process.returncode, out, err)
+
+
+def test_a_target_survives_power_cuts_at_any_moment_of_its_life(
+    outlet: Volume, tmp_path: Path
+) -> None:
+    layout, told, cuts = outlet.target(blue=2, green=1), [], 0
+    chance, life = random.Random(outlet.kind), commands(tmp_path)
+    while cuts < CUTS:
+        words = [*map(str, next(life)), "-t", layout.target, "--json"]
+        done = Ended(1, "", "")
+        if told and chance.random() < 0.7:
+            moment = chance.uniform(0, LASTS_S.get(words[0], 0.15))
+            done = cut_during(outlet, [installed(), *words], moment)
+            cuts += 1
+            told += reported(done)
+            require_whole(layout, told)
+        if not (done.out and done.document["ok"]):  # who has not heard that it is done, again
+            done = run_installed(*words)
+            assert 0 == done.code, done
+            told += reported(done)
+            require_whole(layout, told)
+            assert not exists(FS, layout.intent)
+
+
+def test_a_program_that_does_not_flush_is_seen_to_lose_what_it_reported(outlet: Volume) -> None:
+    """The cut is one."""
+    layout = outlet.target(blue=2, green=1)
+    before = links(layout)
+    unflushing = [require_tool("strace"), "-qqf", "-o", "/dev/null", "-e", "inject=fsync:retval=0"]
+    words = ["promote-staging", "-t", layout.target, "--json"]
+    done = cut_during(outlet, [*unflushing, installed(), *words], None)
+    assert 1 == len(reported(done))
+    assert before == links(layout)
+    with pytest.raises(AssertionError):
+        require_whole(layout, reported(done))
