@@ -28,6 +28,7 @@ from tierctl.layout import Layout
 from tierctl.packages import Package
 from tierctl.past import Past
 from tierctl.rotation import Color, Content, State
+from tierctl.testing import MemoryFileSystem
 from tools import as_user, require_root
 
 pytest.importorskip("rattler")
@@ -236,6 +237,17 @@ class TestNumbers:
         history.append(FS, layout, new_event(EventKind.ROLLBACK, ADA, state, state, past))
         with numbering.reserved(FS, layout, lock_timeout=5) as (number, _):
             assert 52 == number
+
+    def test_one_that_is_being_removed_is_known_after_a_power_cut(self) -> None:
+        memory = MemoryFileSystem()
+        memory.make_directory("/lab", 0o755)
+        layout = make_target("/lab", deployments=(50,), fs=memory)
+        memory.make_directory(layout.control, 0o755)
+        for path in ("/", "/lab", layout.infrastructure, layout.control):
+            memory.sync(path)
+        numbering.remember(memory, layout)
+        memory.cut_power()
+        assert b"50\n" == memory.read(layout.highest)
 
     def test_whatever_has_one_keeps_it(self, layout: Layout) -> None:
         os.mkdir(layout.deployments)

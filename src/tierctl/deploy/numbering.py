@@ -113,6 +113,7 @@ def remember(fs: FileSystem, layout: Layout) -> None:
     """Note the highest number, before deployments are removed: none is ever given again."""
     fs.write(temporary(layout.highest), b"%d\n" % _highest(fs, layout))
     fs.rename(temporary(layout.highest), layout.highest)
+    fs.sync(layout.control)
 
 
 def _highest(fs: FileSystem, layout: Layout) -> int:
