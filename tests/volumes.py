@@ -1,5 +1,6 @@
 """Real filesystems, made for the purpose and mounted, so that only root has them."""
 
+import errno
 import fcntl
 import os
 import struct
@@ -10,6 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from targets import make_target
+from tierctl.filesystem import ExchangeUnsupported, OsFileSystem
 from tierctl.layout import Layout
 from tools import missing, require_root, require_tool
 
@@ -85,6 +87,13 @@ class Volume:
     def restart(self) -> None:
         _run("umount", self.point)
         self.mount()
+
+
+class WithoutExchange(OsFileSystem):
+    """Cannot swap two names, as NFS cannot."""
+
+    def exchange(self, first: str, second: str) -> None:
+        raise ExchangeUnsupported(errno.EINVAL, os.strerror(errno.EINVAL), first, None, second)
 
 
 @contextmanager

@@ -20,16 +20,17 @@ from thorough import every, times
 from tierctl import history
 from tierctl.deploy import tree
 from tierctl.ending import Outcome
-from tierctl.filesystem import OsFileSystem, exists
+from tierctl.filesystem import FileSystem, OsFileSystem, exists
 from tierctl.layout import Layout
 from tierctl.observe import observe
 from tierctl.request import Promotion
 from tierctl.rotation import Content, promoted
-from tierctl.testing import Killed
+from tierctl.testing import Fault, FaultyFileSystem, Killed
 from tools import require_tool
-from volumes import JOURNALLED, Volume, mounted
+from volumes import JOURNALLED, Volume, WithoutExchange, mounted
 
 CUTS = times(2, 200)
+SWAPPED = {"production": "blue", "staging": "green"}
 LASTS_S = {"deploy": 0.8}
 
 
@@ -63,6 +64,29 @@ def test_whenever_the_power_is_cut_the_next_command_ends_it(name: str, outlet: V
         run_installed(*next_command(words, done))
         assert after == shape(layout), call
         assert [] == lost(layout), call
+
+
+@pytest.mark.parametrize(
+    "fs", [OsFileSystem(), WithoutExchange()], ids=lambda fs: type(fs).__name__
+)
+def test_a_promotion_that_a_power_cut_stopped_is_ended_by_the_next(
+    fs: FileSystem, outlet: Volume
+) -> None:
+    """Where links cannot be exchanged too; cut before any operation on the filesystem."""
+    counting = FaultyFileSystem(fs, Fault(0))
+    wanted = carry_out(outlet.target(blue=2, green=1), Promotion(), fs=counting).after
+    for at in every(range(1, counting.operations + 1), 4):
+        layout = outlet.target(blue=2, green=1)
+        before = links(layout)
+        with pytest.raises(Killed):
+            carry_out(layout, Promotion(), fs=FaultyFileSystem(fs, Fault(at, None)))
+        outlet.cut_power()
+        outlet.restart()
+        assert is_between(links(layout), before, before | SWAPPED), at
+        carry_out(layout, Promotion(), fs=fs)
+        assert wanted == observe(fs, layout)
+        assert 1 == len([*history.newest_first(fs, layout)])
+        assert not exists(fs, layout.intent)
 
 
 # At the moment of the report, and in the middle of a line

@@ -1,6 +1,5 @@
 """Readers of the links on each filesystem, while they change."""
 
-import errno
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -12,10 +11,10 @@ from program import run_installed
 from readers import FILE, Clock, Judge, Sight, old_or_new, pair, reading
 from reporters import carry_out
 from thorough import every, times
-from tierctl.filesystem import ExchangeUnsupported, FileSystem, OsFileSystem
+from tierctl.filesystem import FileSystem, OsFileSystem
 from tierctl.layout import Layout
 from tierctl.request import Promotion
-from volumes import EXCHANGING, KINDS, Volume, mounted
+from volumes import EXCHANGING, KINDS, Volume, WithoutExchange, mounted
 
 BY_PROGRAM, IN_PROCESS = times(2, 300), times(30, 20_000)
 DEPLOYS = times(1, 50)
@@ -109,13 +108,6 @@ def forgetting(layout: Layout, clock: Clock) -> None:
     time.sleep(0.1)
 
 
-class WithoutExchange(OsFileSystem):
-    """Cannot swap two names, as NFS cannot."""
-
-    def exchange(self, first: str, second: str) -> None:
-        raise ExchangeUnsupported(errno.EINVAL, os.strerror(errno.EINVAL), first, None, second)
-
-
 class Slow(WithoutExchange):
     """Has a pause after each renaming, also between those of the two tiers."""
 
@@ -180,7 +172,7 @@ def test_no_reader_misses_a_link_where_they_are_replaced_one_by_one(
     volume: Volume, tmp_path: Path
 ) -> None:
     """Slowly, so that they see both on one version: they can, on each filesystem."""
-    seen = seen_during(volume, tmp_path / "clock", promoting(Slow()))
+    seen = seen_during(volume, tmp_path / "clock", promoting(Slow(), times(30, 2_000)))
     assert 0 == seen.missing
     assert seen.wrong > 0
 
@@ -217,6 +209,7 @@ def test_readers_see_both_on_one_version_for_longer_if_there_is_flushing_in_betw
         seen_during(volume, tmp_path / "clock", promoting(fs, 100))
         for fs in (WithoutExchange(), Flushing())
     )
+    assert 0 == at_once.missing == flushing.missing
     assert flushing.wrong / flushing.judged > 2 * at_once.wrong / at_once.judged
 
 
