@@ -223,6 +223,17 @@ class TestFailing:
             interrupted()
         assert [] == os.listdir(layout.deployments)
 
+    def test_what_cannot_be_removed_is_no_failure_of_what_is_built(self, layout: Layout) -> None:
+        class Stuck(OsFileSystem):
+            def remove(self, path: str) -> None:
+                raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+        with numbering.reserved(Stuck(), layout, lock_timeout=5) as (number, _):
+            make_deployment(layout, number)
+        assert [number] == numbering.remove_unfinished(FS, layout, lock_timeout=5)
+        assert [str(number)] == os.listdir(layout.deployments)
+        assert not Path(layout.building(number)).exists()
+
 
 class TestNumbers:
     def test_the_next_one_follows_the_highest(self, layout: Layout) -> None:

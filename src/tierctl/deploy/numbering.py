@@ -47,7 +47,8 @@ def reserved(
         try:
             yield Reserved(number, kept)
         finally:
-            _end(fs, layout, number)
+            with suppress(OSError):  # the next deploy removes it: this one has ended as it has
+                _end(fs, layout, number)
 
 
 def remove_unfinished(fs: FileSystem, layout: Layout, *, lock_timeout: float) -> list[int]:
