@@ -45,6 +45,13 @@ def reported(done: Ended) -> list[str]:
     return [told[name]["id"] for name in ("recovered", "event") if told.get(name)]
 
 
+def is_done(done: Ended) -> bool:
+    """Say whether a command has told that it is done, by its document and exit code alike."""
+    is_told = bool(done.out) and done.document["ok"]
+    assert is_told is (0 == done.code), done
+    return is_told
+
+
 def links_of(state: State | None) -> State | None:
     """Return a state without what only a deploy speaks of."""
     return state and state._replace(private=(), adopted=None)

@@ -3,6 +3,7 @@
 import os
 import random
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 import strace
-from lives import FS, commands, definitions, lost, reported, require_whole
+from lives import FS, commands, definitions, is_done, lost, reported, require_whole
 from program import Ended, Program, installed, run_installed
 from reporters import Heard, carry_out
 from scenarios import SCENARIOS, concerned, is_between, next_command, reference, shape
@@ -31,7 +32,6 @@ from volumes import JOURNALLED, Volume, WithoutExchange, mounted
 
 CUTS = times(2, 200)
 SWAPPED = {"production": "blue", "staging": "green"}
-LASTS_S = {"deploy": 0.8}
 
 
 @pytest.fixture(scope="module", params=JOURNALLED)
@@ -180,11 +180,15 @@ def test_without_flushing_its_filesystem_it_would_not_be(
 # At any moment
 
 
-def cut_during(outlet: Volume, command: list[str], moment: float | None) -> Ended:
-    """Run a command and cut the power after some seconds, or when it has ended."""
+def cut_during(
+    outlet: Volume, command: list[str], moment: float | None, *, after: str = "/"
+) -> Ended:
+    """Run a command and cut the power some seconds after a path is there, or when it has ended."""
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
+        while not os.path.exists(after) and process.poll() is None:
+            time.sleep(0.0001)
         with suppress(subprocess.TimeoutExpired):
             process.communicate(timeout=moment)
         outlet.cut_power()
@@ -197,19 +201,22 @@ def test_a_target_survives_power_cuts_at_any_moment_of_its_life(
     outlet: Volume, tmp_path: Path
 ) -> None:
     layout, told, cuts = outlet.target(blue=2, green=1), [], 0
-    chance, life = random.Random(outlet.kind), commands(tmp_path)
+    chance, life, lasts_s = random.Random(outlet.kind), commands(tmp_path), {}
     while cuts < CUTS:
         words = [*map(str, next(life)), "-t", layout.target, "--json"]
         done = Ended(1, "", "")
-        if told and chance.random() < 0.7:
-            moment = chance.uniform(0, LASTS_S.get(words[0], 0.15))
-            done = cut_during(outlet, [installed(), *words], moment)
+        if words[0] in lasts_s and chance.random() < 0.8:
+            after, longest = chance.choice([("/", lasts_s[words[0]]), (layout.intent, 0.01)])
+            moment = chance.uniform(0, longest)
+            done = cut_during(outlet, [installed(), *words], moment, after=after)
             cuts += 1
             told += reported(done)
             require_whole(layout, told)
-        if not (done.out and done.document["ok"]):  # who has not heard that it is done, again
+        if not is_done(done):
+            begun = time.monotonic()
             done = run_installed(*words)
-            assert 0 == done.code, done
+            lasts_s[words[0]] = time.monotonic() - begun
+            assert is_done(done), done
             told += reported(done)
             require_whole(layout, told)
             assert not exists(FS, layout.intent)
