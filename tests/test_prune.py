@@ -65,6 +65,13 @@ class TestPruning:
         assert "deployment 5: removed\n" in done.out
         assert "deployment 3: kept, staging shows it\n" in done.out
 
+    def test_without_deployments_there_is_nothing_to_do(
+        self, tmp_path: Path, tierctl: Program
+    ) -> None:
+        layout = make_target(tmp_path / "by hand")
+        done = tierctl("prune", "-t", layout.target, *ALL)
+        assert (0, "removed: 0 deployments, 0 cached packages, 0 B\n") == (done.code, done.out)
+
     def test_by_default_it_is_careful(self, layout: Layout, tierctl: Program) -> None:
         assert 0 == tierctl("prune", "-t", layout.target).code
         assert ["1", "2", "3", "4", "5"] == there(layout)

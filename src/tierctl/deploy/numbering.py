@@ -118,7 +118,8 @@ def remember(fs: FileSystem, layout: Layout) -> None:
 
 
 def _highest(fs: FileSystem, layout: Layout) -> int:
-    there = map(int, filter(is_deployment_number, fs.names(layout.deployments)))
+    names = fs.names(layout.deployments) if exists(fs, layout.deployments) else []
+    there = map(int, filter(is_deployment_number, names))
     return max((*there, _remembered(fs, layout), *_in_history(fs, layout)))
 
 
