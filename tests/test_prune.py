@@ -84,6 +84,16 @@ class TestPruning:
         tierctl("prune", "-t", layout.target, *ALL)
         assert ["2", "3", "4", "5"] == there(layout)
 
+    @pytest.mark.parametrize("dry", [[], ["-n"]])
+    def test_where_a_color_is_damaged_nothing_goes(
+        self, layout: Layout, tierctl: Program, dry: list[str]
+    ) -> None:
+        """What it showed is what somebody will point it to again."""
+        os.unlink(layout.within("green"))
+        done = tierctl("prune", "-t", layout.target, *ALL, *dry)
+        assert (1, ["1", "2", "3", "4", "5"]) == (done.code, there(layout))
+        assert "green is missing" in done.err
+
     def test_the_way_back_stays(self, layout: Layout, tierctl: Program) -> None:
         tierctl("promote-staging", "-t", layout.target)
         os.unlink(layout.within("green"))

@@ -21,6 +21,7 @@ from tierctl.events import Author, Event, EventKind
 from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import DEPLOYMENTS, Layout, is_deployment_number
 from tierctl.locking import locked
+from tierctl.observe import observe, observe_for
 from tierctl.prune import caching, processes, retention
 from tierctl.prune.caching import Unneeded
 from tierctl.prune.retention import Needs, Policy, Verdict
@@ -119,10 +120,17 @@ def _judge(fs: FileSystem, layout: Layout, policy: Policy) -> Pruned:
 
 
 def _shown(fs: FileSystem, layout: Layout, numbers: Iterable[int]) -> dict[int, str]:
-    """Return which of the deployments a link of the infrastructure leads to, however spelled."""
+    """Return which of the deployments a link of the infrastructure leads to, however spelled.
+
+    Raises ``InvalidLink`` where a color or a tier is damaged: nobody knows what it showed.
+    """
+    interrupted = intent.read(fs, layout)
+    if interrupted is None:
+        observe(fs, layout)
+    else:
+        observe_for(fs, layout, interrupted.after)
     inside = {fs.entry(_directory(layout, number)).inode: number for number in numbers}
     found: dict[int, str] = {}
-    interrupted = intent.read(fs, layout)
     if interrupted is not None:
         found.update(dict.fromkeys(interrupted.deployments, "an interrupted change"))
     for name in fs.names(layout.infrastructure):
