@@ -1,0 +1,247 @@
+"""Targets that commands run on, in this process: on a real filesystem, and in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import os
+import pkgutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol
+
+import pytest
+
+import tierctl
+from model import Command, Deploy, Promote, Prune, RollBack
+from observed import BEGINNINGS
+from program import Ended
+from reporters import Heard
+from targets import make_deployment, make_target, with_profiles
+from tierctl import bootstrap, changes
+from tierctl.cli.main import main
+from tierctl.deploy import deploying, engine, numbering, verify
+from tierctl.deploy.switch import Deployment
+from tierctl.errors import TierctlError
+from tierctl.events import Author
+from tierctl.filesystem import FileSystem, Kind, OsFileSystem
+from tierctl.layout import Layout, is_private_name
+from tierctl.packages import Packages
+from tierctl.prune import processes
+from tierctl.request import Promotion, Request, Rollback
+from tierctl.rotation import Color
+from tierctl.testing import MemoryFileSystem
+
+ADA = Author("ada", "lab")
+
+
+class Target(Protocol):
+    """What commands run on."""
+
+    fs: FileSystem
+    layout: Layout
+
+    def run(self, command: Command, *, dry: bool = False) -> Ended:
+        """Run a command."""
+        ...
+
+    def everything(self) -> object:
+        """Return all that a command that changes nothing leaves as it is."""
+        ...
+
+
+class Nothing:
+    """An engine for definitions without environments: there is nothing to solve or install."""
+
+    def wrong_spec(self, spec: str) -> str:
+        return ""
+
+    def solve(self, environments: Sequence[object], subdir: str) -> Packages:
+        return {}
+
+    def commands(self, cache: str) -> dict[str, list[str]]:
+        return {}
+
+    def install(self, prefixes: object, locks: object, meanwhile: Callable[[], None]) -> None:
+        meanwhile()
+
+    def close(self) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def deploying_files_only() -> Iterator[None]:
+    """Have deploys start no programs: no engine, and no shells to try out what was built.
+
+    And prunes look at no other process than this.
+    """
+
+    @contextlib.contextmanager
+    def started(*words: object, **options: object) -> Iterator[Nothing]:
+        yield Nothing()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "started", started)
+        patch.setattr(verify, "profiles_load", lambda top: None)
+        patch.setattr(processes, "_processes", lambda: [os.getpid()])
+        yield
+
+
+@contextlib.contextmanager
+def on_memory() -> Iterator[Path]:
+    """Have a directory that nobody waits for a disk in, where the system has such a place."""
+    shared = "/dev/shm"
+    with TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as directory:
+        yield Path(directory)
+
+
+def import_everything() -> None:
+    """Leave nothing to be imported by somebody who may not read what this interpreter may."""
+    for module in pkgutil.walk_packages(tierctl.__path__, "tierctl."):
+        importlib.import_module(module.name)
+    with TemporaryDirectory() as place:
+        target = OnDisk(Path(place), "bootstrapped")
+        for command in (Deploy("staging", 1, True), Promote(), RollBack(), Prune(0, False)):
+            target.run(command)
+        for name in ("status", "history", "diff", "doctor"):
+            target.type(name, "-t", target.layout.target)
+
+
+@contextlib.contextmanager
+def acting_as(uid: int | None) -> Iterator[None]:
+    """Be another user, one that permissions count for."""
+    if uid is None:
+        yield
+        return
+    groups = os.getgroups()
+    os.setgroups([])
+    os.setresgid(uid, uid, 0)
+    os.setresuid(uid, uid, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+        os.setresgid(0, 0, 0)
+        os.setgroups(groups)
+
+
+class OnDisk:
+    """A target on a real filesystem; the commands are typed, by another user if one is given."""
+
+    fs: FileSystem = OsFileSystem()
+
+    def __init__(self, place: Path, beginning: str, uid: int | None = None) -> None:
+        self.uid = uid
+        if uid is not None:
+            os.chown(place, uid, uid)
+        self.layout = Layout.of_target(str(place / "lab"))
+        self.definitions = place / "definitions"
+        self.version = self.definitions / "tier" / "bin" / "version"
+        self.version.parent.mkdir(parents=True)
+        links = BEGINNINGS[beginning]
+        if links is None:
+            assert 0 == self.type("bootstrap", self.layout.target).code
+        else:
+            with acting_as(uid):
+                with_profiles(make_target(place / "lab", **links))
+
+    def run(self, command: Command, *, dry: bool = False) -> Ended:
+        words = [*command.words, "-t", self.layout.target, *(["-n"] if dry else [])]
+        if isinstance(command, Deploy):
+            self.version.write_text(f"{command.version}\n")
+            words += ["--definitions", str(self.definitions)]
+        return self.type(*words)
+
+    def type(self, *words: str) -> Ended:
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), acting_as(self.uid):
+            code = main(list(words))
+        return Ended(code, out.getvalue(), err.getvalue())
+
+    def shown(self) -> set[str]:
+        """Return the directories of the deployments that any link leads to."""
+        links = filter(
+            os.path.islink, map(self.layout.within, os.listdir(self.layout.infrastructure))
+        )
+        places = {os.path.realpath(link) for link in links}
+        return {place for place in places if os.path.dirname(place) == self.layout.deployments}
+
+    def everything(self) -> dict[str, tuple[object, ...]]:
+        """See ``Target.everything``; what was only tried out shows in times of directories."""
+        return dict(_tree(self.layout.target))
+
+
+def _tree(top: str) -> Iterator[tuple[str, tuple[object, ...]]]:
+    with os.scandir(top) as entries:
+        for entry in entries:
+            found = entry.stat(follow_symlinks=False)
+            facts: tuple[object, ...] = (found.st_ino, found.st_mode, found.st_uid)
+            if entry.is_symlink():
+                facts += (os.readlink(entry.path),)
+            elif entry.is_file():
+                facts += (found.st_mtime_ns, Path(entry.path).read_bytes())
+            yield entry.path, facts
+            if entry.is_dir(follow_symlinks=False):
+                yield from _tree(entry.path)
+
+
+class InMemory:
+    """A target in memory; deploys build nothing there."""
+
+    def __init__(self, beginning: str, *, exchanges: bool) -> None:
+        self.fs: FileSystem = MemoryFileSystem(exchanges=exchanges)
+        self.fs.make_directory("/lab", 0o755)
+        self.layout = Layout.of_target("/lab")
+        links = BEGINNINGS[beginning]
+        if links is None:
+            bootstrap.create(self.fs, "/lab", ADA, None, lock_timeout=0)
+        else:
+            make_target("/lab", fs=self.fs, **links)
+
+    def run(self, command: Command, *, dry: bool = False) -> Ended:
+        try:
+            match command:
+                case Promote(to, force):
+                    self._change(Promotion(None if to is None else Color(to), force), dry=dry)
+                case RollBack(to):
+                    self._change(Rollback(to), dry=dry)
+                case Deploy(tier):
+                    self._deploy(tier, dry=dry)
+                case _:
+                    raise NotImplementedError(command)
+        except TierctlError as error:
+            return Ended(1, "", error.message)
+        return Ended(0, "", "")
+
+    def _change(self, request: Request, *, dry: bool) -> None:
+        if dry:
+            changes.preview(self.fs, self.layout, request, ADA, Heard())
+        else:
+            changes.carry_out(self.fs, self.layout, request, ADA, Heard(), lock_timeout=0)
+
+    def _deploy(self, tier: str, *, dry: bool) -> None:
+        deploying.look_at(self.fs, self.layout, tier)
+        if dry:
+            return
+        spare = not is_private_name(tier)
+        with numbering.reserved(self.fs, self.layout, lock_timeout=0, spare=spare) as taken:
+            make_deployment(self.layout, taken.number, fs=self.fs)
+            self._change(Deployment(tier, taken.number, taken.spare), dry=False)
+
+    def everything(self) -> object:
+        return dict(self._tree("/lab"))
+
+    def _tree(self, top: str) -> Iterator[tuple[str, object]]:
+        for name in self.fs.names(top):
+            path = f"{top}/{name}"
+            entry = self.fs.entry(path)
+            yield path, entry
+            match entry.kind:
+                case Kind.DIRECTORY:
+                    yield from self._tree(path)
+                case Kind.LINK:
+                    yield path, self.fs.read_link(path)
+                case _:
+                    yield path, self.fs.read(path)
