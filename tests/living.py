@@ -15,15 +15,16 @@ from typing import Protocol
 import pytest
 
 import tierctl
-from model import Command, Deploy, Promote, Prune, RollBack
+from model import Ask, Command, Deploy, Promote, Prune, RollBack
 from observed import BEGINNINGS
 from program import Ended
 from reporters import Heard
 from targets import make_deployment, make_target, with_profiles
-from tierctl import bootstrap, changes
+from tierctl import bootstrap, changes, doctor, status
 from tierctl.cli.main import main
 from tierctl.deploy import deploying, engine, numbering, verify
 from tierctl.deploy.switch import Deployment
+from tierctl.doctor import repairs
 from tierctl.errors import TierctlError
 from tierctl.events import Author
 from tierctl.filesystem import FileSystem, Kind, OsFileSystem
@@ -209,6 +210,12 @@ class InMemory:
                     self._change(Rollback(to), dry=dry)
                 case Deploy(tier):
                     self._deploy(tier, dry=dry)
+                case Ask(["status"]):
+                    status.read(self.fs, self.layout)
+                case Ask(["doctor", *fix]):
+                    found = doctor.diagnose(self.fs, self.layout)
+                    if fix and any(finding.remedy for finding in found):
+                        repairs.repair(self.fs, self.layout, ADA, Heard(), lock_timeout=0)
                 case _:
                     raise NotImplementedError(command)
         except TierctlError as error:

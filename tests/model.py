@@ -133,7 +133,7 @@ class Model:
 
     def prune(self, keep: int, *, young: bool) -> None:
         """``young``: what is young stays too, and all of it is."""
-        newest = sorted(self.built)[len(self.built) - keep :] if keep else []
+        newest = sorted(self.built, reverse=True)[:keep]
         kept = {*self.shows.values(), *self.way.trail[:1], *newest}
         for number in list(self.built):
             if not young and number not in kept:

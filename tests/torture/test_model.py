@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis import strategies as st
+from hypothesis.stateful import rule, run_state_machine_as_test
 
 import tierctl.observe
-from machines import Hurt, HurtAsUser, Life, LifeInMemory, LifeOnDisk
+from machines import TYPED, Hurt, HurtAsUser, Life, LifeInMemory, LifeOnDisk
 from living import deploying_files_only, import_everything
+from model import Command
 from thorough import THOROUGH, times
 from tierctl import changes
-from tierctl.deploy import numbering
 from tierctl.errors import TierctlError
 from tierctl.filesystem import FileSystem, OsFileSystem
 from tierctl.layout import PRIVATE, Layout
@@ -22,6 +23,7 @@ from tierctl.prune import pruning
 from tierctl.request import Rollback
 from tierctl.rotation import Content
 from tools import require_root
+from wounds import Closed
 
 Patch = pytest.MonkeyPatch
 
@@ -97,10 +99,6 @@ def pruning_private_tiers(patch: Patch) -> None:
     patch.setattr(pruning, "_shown", shown)
 
 
-def giving_numbers_again(patch: Patch) -> None:
-    patch.setattr(numbering, "remember", lambda fs, layout: None)
-
-
 def failing_half_way(patch: Patch) -> None:
     def decide(fs: FileSystem, layout: Layout, *of: object) -> object:
         try:
@@ -120,6 +118,14 @@ def stumbling_over_links(patch: Patch) -> None:
     patch.setattr(tierctl.observe, "validate_symlink_target", validate)
 
 
+class KeptOut(HurtAsUser):
+    """Somebody who may not write history is among what happens, and often."""
+
+    @rule(commands=st.lists(TYPED, min_size=1, max_size=4))
+    def keep_out(self, commands: list[tuple[Command, bool]]) -> None:
+        self.live_through(Closed(".tierctl/history.jsonl", 0o444), commands)
+
+
 def not_heeding_permissions(patch: Patch) -> None:
     patch.setattr(OsFileSystem, "is_writable", lambda self, path: True)
 
@@ -129,10 +135,9 @@ BROKEN: list[tuple[Callable[[Patch], None], type[Life]]] = [
     (forgetting_events, LifeInMemory),
     (writing_when_dry, LifeInMemory),
     (pruning_private_tiers, LifeOnDisk),
-    (giving_numbers_again, LifeOnDisk),
     (failing_half_way, Hurt),
     (stumbling_over_links, Hurt),
-    (not_heeding_permissions, HurtAsUser),
+    (not_heeding_permissions, KeptOut),
 ]
 
 
