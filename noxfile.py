@@ -40,10 +40,11 @@ def minimums(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check the style of all code."""
+    """Check the style of all code, and the dependencies by what the package index tells of them."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("python", "tests/audit.py")
 
 
 @nox.session

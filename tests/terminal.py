@@ -18,7 +18,8 @@ class Terminal:
         self.shown = ""
         self._pid, self._fd = pty.fork()
         if self._pid == 0:
-            os.execvpe(command[0], command, {**env, "TERM": kind, "COLUMNS": str(columns)})
+            environment = {**env, "TERM": kind, "COLUMNS": str(columns)}
+            os.execvpe(command[0], command, environment)  # noqa: S606 (no shell is needed)
 
     def __enter__(self) -> "Terminal":
         return self

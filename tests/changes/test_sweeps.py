@@ -118,7 +118,7 @@ class Disk:
         self._frozen = pickle.dumps(memory)
 
     def thawed(self) -> MemoryFileSystem:
-        memory: MemoryFileSystem = pickle.loads(self._frozen)
+        memory: MemoryFileSystem = pickle.loads(self._frozen)  # noqa: S301 (of its own)
         memory.release_locks()
         return memory
 

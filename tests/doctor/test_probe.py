@@ -17,6 +17,7 @@ from tierctl import bootstrap
 from tierctl.doctor import Finding, Severity, diagnose, leftovers, scratch
 from tierctl.events import Author
 from tierctl.filesystem import (
+    Entry,
     ExchangeUnsupported,
     FileSystem,
     LockTimeout,
@@ -171,7 +172,7 @@ class Disturbed(OsFileSystem):
         self._disturb("sync", path)
         super().sync(path)
 
-    def entry(self, path: str, *, follow: bool = False):  # type: ignore[no-untyped-def]
+    def entry(self, path: str, *, follow: bool = False) -> Entry:
         self._disturb("entry", path)
         return super().entry(path, follow=follow)
 
