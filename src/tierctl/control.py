@@ -14,22 +14,22 @@ def require_writable(fs: FileSystem, layout: Layout) -> None:
 
     Raises ``Untrusted`` where the records are kept in something that is not for them.
     """
-    require_directory(fs, layout)
+    require_directory(fs, layout.control)
     for path in (layout.infrastructure, layout.control, layout.lock, layout.history):
         if not fs.is_writable(path) and exists(fs, path):
             raise NotWritable(path, why_not_writable(fs, path))
 
 
-def require_directory(fs: FileSystem, layout: Layout) -> None:
-    """Raise ``Untrusted`` if ``.tierctl`` is no directory, or one that everybody may write to."""
+def require_directory(fs: FileSystem, path: str) -> None:
+    """Raise ``Untrusted`` if something is no directory, or one that everybody may write to."""
     try:
-        entry = fs.entry(layout.control)
+        entry = fs.entry(path)
     except FileNotFoundError:
         return
     if entry.kind is not Kind.DIRECTORY:
-        raise Untrusted(layout.control, f"is a {entry.kind.value}, not a directory")
+        raise Untrusted(path, f"is a {entry.kind.value}, not a directory")
     if entry.others_write:
-        raise Untrusted(layout.control, "can be written by everybody")
+        raise Untrusted(path, "can be written by everybody")
 
 
 def ensure(fs: FileSystem, layout: Layout) -> None:

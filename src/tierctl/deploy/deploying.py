@@ -145,7 +145,7 @@ def preview(
     reporter: Reporter,
 ) -> None:
     """Report what ``deploy`` would do, or raise as it would; the engine has a scratch cache."""
-    control.require_writable(fs, layout)
+    numbering.require_writable(fs, layout)
     seen = look_at(fs, layout, wish.tier)
     wanted = _prepare(fs, layout, wish, author, run, reporter)
     if not wish.rebuild and _is_there_already(fs, layout, wanted, seen):

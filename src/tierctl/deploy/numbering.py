@@ -141,10 +141,20 @@ def _in_history(fs: FileSystem, layout: Layout) -> Iterator[int]:
         yield from newest.past.rolled_back
 
 
+def require_writable(fs: FileSystem, layout: Layout) -> None:
+    """Raise as ``control.require_writable``, and ``Untrusted`` where builds would end up elsewhere.
+
+    A link in the place of these directories would have removed what is behind it.
+    """
+    control.require_writable(fs, layout)
+    for path in (layout.deployments, layout.cache):
+        control.require_directory(fs, path)
+
+
 @contextmanager
 def held(fs: FileSystem, layout: Layout, timeout: float) -> Iterator[None]:
     """Have nobody else take a number, or remove what was built."""
-    control.require_writable(fs, layout)
+    require_writable(fs, layout)
     control.ensure(fs, layout)
     try:
         with fs.lock(layout.numbers, timeout=timeout):

@@ -27,7 +27,7 @@ def diagnose(fs: FileSystem, layout: Layout, *, probe: bool = True) -> list[Find
     for subject, examine in _examinations(probe=probe):
         try:
             if subject != links.SUBJECT:
-                control.require_directory(fs, layout)
+                control.require_directory(fs, layout.control)
             findings.extend(examine(fs, layout))
         except (TierctlError, OSError) as error:
             findings.append(_finding_of(fs, layout, subject, error))

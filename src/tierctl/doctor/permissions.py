@@ -48,7 +48,8 @@ def untrusted(fs: FileSystem, layout: Layout, error: Untrusted) -> Finding:
 
 def _how_to_trust(fs: FileSystem, layout: Layout, path: str) -> str:
     entry = fs.entry(path)
-    if entry.kind is not (Kind.DIRECTORY if path == layout.control else Kind.FILE):
+    is_of_many = path in (layout.control, layout.deployments, layout.cache)
+    if entry.kind is not (Kind.DIRECTORY if is_of_many else Kind.FILE):
         return f"Look at it; then move it away: {aside.move(fs, path)}"
     owner = user_name(fs.entry(layout.infrastructure, follow=True).uid)
     of_a_stranger = entry.uid not in trust.trusted_owners(fs, layout)
@@ -76,6 +77,9 @@ def _untrusted(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
             continue
         except Untrusted as error:
             yield untrusted(fs, layout, error)
+    for path in (layout.deployments, layout.cache):
+        if exists(fs, path) and (kind := fs.entry(path).kind) is not Kind.DIRECTORY:
+            yield untrusted(fs, layout, Untrusted(path, f"is a {kind.value}, not a directory"))
 
 
 def open_lock(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
