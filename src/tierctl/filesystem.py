@@ -25,8 +25,9 @@ _CANNOT_LOCK = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EI
 # Neither through a link nor waiting for the other end of a FIFO, if somebody left one here.
 _TO_WRITE = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _EVERYONE_READS = 0o044
-# So many bytes are read at a time.
+# So many bytes are read at a time, and no more of a file that is wanted whole.
 _PART = 1 << 20
+_LARGEST = 1 << 28
 
 
 class ExchangeUnsupported(OSError):
@@ -99,7 +100,10 @@ class FileSystem(Protocol):
         ...
 
     def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
-        """Return a file's bytes from ``start``, all of them or at most ``length``."""
+        """Return a file's bytes from ``start``, all of them or at most ``length``.
+
+        What is no file, or has more than anybody would write into one, is not read.
+        """
         ...
 
     def write(
@@ -242,6 +246,11 @@ class OsFileSystem:
         # O_NONBLOCK: opening a FIFO that somebody left here must not hang.
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         with _opened(os.open(path, flags), path) as fd:
+            found = os.fstat(fd)
+            if _kind(found.st_mode) is Kind.OTHER:  # a device may never end
+                raise OSError(errno.EINVAL, "Not a regular file", path)
+            if length < 0 and found.st_size - start > _LARGEST:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
             return b"".join(_parts(fd, start, length))
 
     def write(

@@ -13,7 +13,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from tierctl import trust
-from tierctl.errors import NoSuchEvent
+from tierctl.errors import BadFile, NoSuchEvent
 from tierctl.events import Event, MalformedEvent, from_document, to_document
 from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout
@@ -22,6 +22,8 @@ from tierctl.text import shown
 # The newest event is in the first block; who reads on wants more at a time.
 _FIRST_BLOCK = 4 * 1024
 _LARGEST_BLOCK = 256 * 1024
+# In bytes: where no line ends for so long, somebody has written something else there.
+_LONGEST_LINE = 16 * 1024 * 1024
 # So many events are named where several may be meant.
 _MOST_NAMED = 4
 
@@ -133,7 +135,10 @@ def cut_torn_line(fs: FileSystem, layout: Layout) -> None:
 
 
 def _lines_from_end(fs: FileSystem, layout: Layout) -> Iterator[_Line]:
-    """Yield the whole lines, last one first, reading no more than is asked for."""
+    """Yield the whole lines, last one first, reading no more than is asked for.
+
+    Raises ``BadFile`` for what is no history.
+    """
     start, block = _size(fs, layout), _FIRST_BLOCK
     pending = b""  # what is read and not yet yielded, from start on
     while start > 0:
@@ -142,6 +147,8 @@ def _lines_from_end(fs: FileSystem, layout: Layout) -> Iterator[_Line]:
         pending = fs.read(layout.history, start, length) + pending
         whole = pending.rfind(b"\n") + 1
         if whole == 0:
+            if len(pending) > _LONGEST_LINE:
+                raise BadFile(layout.history, f"no line ends in its last {len(pending)} bytes")
             continue
         lines = pending[: whole - 1].split(b"\n")
         first = lines.pop(0) + b"\n" if start > 0 else b""  # may begin further ahead

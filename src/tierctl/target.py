@@ -14,6 +14,7 @@ from tierctl.text import shown, typed
 
 TIER_DIR = "IAC_TIER_DIR"
 DEFINITIONS = "tierctl.toml"
+_LARGEST_BYTES = 1 << 20
 
 
 def find(
@@ -174,4 +175,7 @@ def _read_trusted(file: str) -> bytes:
             raise Untrusted(file, f"belongs to user {found.st_uid}", hint)
         if found.st_mode & stat.S_IWOTH:
             raise Untrusted(file, "can be written by everybody", hint)
-        return stream.read()
+        data = stream.read(_LARGEST_BYTES + 1)
+    if len(data) > _LARGEST_BYTES:
+        raise BadFile(file, "is too large to be one")
+    return data

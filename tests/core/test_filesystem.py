@@ -296,6 +296,19 @@ class TestRead:
         threading.Thread(target=read, daemon=True).start()
         assert done.wait(5)
 
+    def test_a_device_that_never_ends_is_refused(self, real: Place) -> None:
+        require_root()
+        os.mknod(real.path("zero"), 0o020644, os.makedev(1, 5))
+        with pytest.raises(OSError, match="Not a regular file"):
+            real.fs.read(real.path("zero"))
+
+    def test_what_no_memory_could_hold_is_refused(self, real: Place) -> None:
+        with open(real.path("file"), "wb") as file:
+            file.truncate(1 << 40)
+        with pytest.raises(OSError, match="File too large"):
+            real.fs.read(real.path("file"))
+        assert b"\0\0" == real.fs.read(real.path("file"), (1 << 40) - 2)
+
 
 class TestWrite:
     def test_what_was_written_can_be_read(self, place: Place) -> None:

@@ -12,7 +12,7 @@ from places import FILESYSTEMS, Place, place_on
 from samples import EVENTS, event
 from targets import make_target
 from tierctl import history
-from tierctl.errors import NoSuchEvent, Untrusted
+from tierctl.errors import BadFile, NoSuchEvent, Untrusted
 from tierctl.events import Event
 from tierctl.filesystem import FileSystem, OsFileSystem
 from tierctl.layout import Layout
@@ -386,6 +386,11 @@ class TestTrust:
         os.remove(trusted.layout.history)
         os.mkdir(trusted.layout.history)
         with pytest.raises(Untrusted):
+            history.newest(trusted.fs, trusted.layout)
+
+    def test_what_no_line_of_ends_is_not_read_for_ever(self, trusted: Records) -> None:
+        os.truncate(trusted.layout.history, 1 << 40)
+        with pytest.raises(BadFile, match="no line ends in its last"):
             history.newest(trusted.fs, trusted.layout)
 
     def test_a_stranger_s_is_not_trusted(self, trusted: Records) -> None:

@@ -214,6 +214,12 @@ class TestDefinitions:
         with pytest.raises(Untrusted, match="user 12345"):
             target.find(None, {})
 
+    def test_one_that_no_memory_could_hold_is_not_read(self, elsewhere: Path) -> None:
+        with open(elsewhere / "tierctl.toml", "wb") as file:
+            file.truncate(1 << 40)
+        with pytest.raises(BadFile, match="is too large"):
+            target.find(None, {})
+
     def test_a_fifo_does_not_hang(self, elsewhere: Path) -> None:
         os.mkfifo(elsewhere / "tierctl.toml")
         with pytest.raises(Untrusted, match="not a file"):
