@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from os import path as paths
 from typing import NoReturn
 
 from tierctl import tiers, trust
-from tierctl.errors import CannotRun, InvalidLink, Untrusted
-from tierctl.filesystem import FileSystem
+from tierctl.errors import CannotRun, InvalidLink
+from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import PRODUCTION, PROFILE, STAGING, Layout
 from tierctl.text import typed
 from tierctl.validators import validate_color, validate_symlink_target
@@ -46,18 +48,41 @@ def _profile(fs: FileSystem, layout: Layout, tier: str) -> str:
         path = layout.within(validate_symlink_target(path, fs).value)
     directory = layout.within(validate_color(path, fs).directory)
     _require_trusted(fs, layout, f"{directory}/{PROFILE}")
+    if os.geteuid() == 0:
+        _require_roots(fs, layout, directory)
     return f"{layout.within(tier)}/{PROFILE}"
 
 
 def _require_trusted(fs: FileSystem, layout: Layout, profile: str) -> None:
     try:
-        entry = trust.require(fs, layout, profile)
+        trust.require(fs, layout, profile)
     except FileNotFoundError as error:
         raise InvalidLink(profile, "is missing: the tier cannot be loaded") from error
-    if os.geteuid() == 0 and entry.uid != 0:
-        raise Untrusted(
-            profile,
-            f"belongs to user {entry.uid}, and root runs only what root wrote",
-            "Run it as somebody else; or, if you know what is in the tier: "
-            f"source {typed(profile)}",
-        )
+
+
+def _require_roots(fs: FileSystem, layout: Layout, directory: str) -> None:
+    """Raise ``Untrusted`` unless root alone can have written what is sourced, and put it there."""
+    profile = f"{directory}/{PROFILE}"
+    hint = f"Run it as somebody else; or, if you know what is in the tier: source {typed(profile)}"
+    for path in (profile, *_on_the_way(layout, directory), *_sourced(fs, directory)):
+        with suppress(FileNotFoundError):
+            entry = fs.entry(path, follow=True)
+            trust.require_roots(path, entry, "root runs only what root wrote", hint)
+
+
+def _on_the_way(layout: Layout, directory: str) -> Iterator[str]:
+    """Yield the directories in which others could put something else in the place of it."""
+    yield layout.target
+    while len(directory) > len(layout.infrastructure):
+        yield directory
+        directory = paths.dirname(directory)
+    yield layout.infrastructure
+
+
+def _sourced(fs: FileSystem, directory: str) -> Iterator[str]:
+    """Yield what a profile reads or finds commands in, and where that is kept."""
+    for below in ("bin", "etc", "etc/profile.d", "conda", "conda/envs"):
+        yield f"{directory}/{below}"
+    for kept in ("etc/profile.d", "bin"):
+        if exists(fs, f"{directory}/{kept}"):
+            yield from (f"{directory}/{kept}/{name}" for name in fs.names(f"{directory}/{kept}"))

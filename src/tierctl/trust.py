@@ -50,6 +50,21 @@ def require_owner(fs: FileSystem, layout: Layout, path: str) -> None:
         raise Untrusted(path, f"belongs to user {entry.uid}")
 
 
+def require_roots(path: str, entry: Entry, what_root_does: str, hint: str) -> None:
+    """Raise ``Untrusted`` if the caller is root, and root alone cannot have made what it is."""
+    if os.geteuid() != 0:
+        return
+    if entry.uid != 0:
+        whose = f"belongs to user {entry.uid}"
+    elif entry.others_write:
+        whose = "can be written by everybody"
+    elif entry.group_writes and entry.gid != 0:
+        whose = f"can be written by group {entry.gid}"
+    else:
+        return
+    raise Untrusted(path, f"{whose}, and {what_root_does}", hint)
+
+
 def trusted_owners(fs: FileSystem, layout: Layout) -> frozenset[int]:
     """Return the user ids whose files are trusted."""
     return frozenset({0, os.geteuid(), fs.entry(layout.infrastructure, follow=True).uid})

@@ -125,6 +125,19 @@ def test_root_runs_only_what_root_wrote(layout: Layout) -> None:
     assert "belongs to user 10031, and root runs only what root wrote" in done.err
 
 
+@pytest.mark.parametrize("name", ["", "blue", "blue/etc/profile.sh", "blue/etc/profile.d/x.sh"])
+def test_root_runs_nothing_that_a_group_could_have_written(layout: Layout, name: str) -> None:
+    require_root()
+    Path(layout.within("blue"), "etc", "profile.d", "x.sh").touch(0o644)
+    assert 7 == run_installed("run", "-t", layout.target, "blue", "hello").code
+    path = Path(layout.within(name))
+    os.chown(path, 0, 10031)
+    path.chmod(path.stat().st_mode | 0o020)
+    done = run_installed("run", "-t", layout.target, "blue", "hello")
+    assert 1 == done.code
+    assert "can be written by group 10031, and root runs only what root wrote" in done.err
+
+
 def test_what_others_could_have_written_is_not_run(layout: Layout) -> None:
     Path(layout.within("blue"), "etc", "profile.sh").chmod(0o666)
     done = run_installed("run", "-t", layout.target, "blue", "hello")

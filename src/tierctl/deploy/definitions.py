@@ -31,12 +31,14 @@ _SYSTEMS = {"linux", "osx"}
 class Definitions:
     """What a tier is to contain on one platform.
 
-    ``environments`` are in the order in which they come on PATH.
+    ``environments`` are in the order in which they come on PATH; ``sources`` are
+    the files that say so.
     """
 
     directory: str
     environments: tuple[Environment, ...]
     overlay: tuple[overlay.Item, ...]
+    sources: files.Sources
 
 
 def read(directory: str, subdir: str, wrong_spec: WrongSpec, prefixes: str = "") -> Definitions:
@@ -49,20 +51,22 @@ def read(directory: str, subdir: str, wrong_spec: WrongSpec, prefixes: str = "")
     if not paths.isdir(directory):
         raise NoDefinitions(directory)
     problems = Problems(directory)
+    sources: files.Sources = {}
     found = [
-        read_environment(file, problems, wrong_spec) for file in _files(directory, subdir, problems)
+        read_environment(file, problems, wrong_spec, sources)
+        for file in _files(directory, subdir, problems)
     ]
     environments = _unique(filter(None, found), problems)
     for environment in environments.values():
         _check_prefix(f"{prefixes}/{environment.name}", environment, problems)
-    order = _read_order(directory, problems)
+    order = _read_order(directory, problems, sources)
     items = tuple(overlay.read(paths.join(directory, OVERLAY), problems))
     if not environments and not items and not problems:
         problems.add(Place(directory), f"holds neither {ENVIRONMENTS}/*.yaml nor {OVERLAY}/")
     ordered = _ordered(environments, order, problems)
     if problems:
         raise BadDefinitions(directory, tuple(problems))
-    return Definitions(directory, ordered, items)
+    return Definitions(directory, ordered, items, sources)
 
 
 def _files(directory: str, subdir: str, problems: Problems) -> Iterator[str]:
@@ -122,12 +126,12 @@ def _check_prefix(prefix: str, environment: Environment, problems: Problems) -> 
         )
 
 
-def _read_order(directory: str, problems: Problems) -> list[str]:
+def _read_order(directory: str, problems: Problems, sources: files.Sources) -> list[str]:
     """Return the names that ``path`` in ``tierctl.toml`` lists."""
     file = paths.join(directory, DEFINITIONS)
     place = Place(file)
     try:
-        settings = tomllib.loads(files.read(file).decode())
+        settings = tomllib.loads(files.read(file, sources).decode())
     except FileNotFoundError:
         return []
     except (OSError, ValueError, RecursionError) as error:

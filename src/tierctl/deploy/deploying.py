@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from tierctl import changes, comparing, control, ending, trust
+from tierctl import changes, comparing, control, ending
 from tierctl.deploy import (
     building,
     definitions,
@@ -205,7 +205,7 @@ def _locks(fs: FileSystem, layout: Layout, found: Definitions, like: str) -> dic
     for environment in found.environments:
         path = layout.lock_record(content.directory, environment.name)
         try:
-            trust.require(fs, layout, path)
+            ownership.require_trusted_file(fs, layout, path)
         except FileNotFoundError as error:
             raise NoSuchTier(
                 f"{content} has no lock of the environment {environment.name}: {shown(path)}",

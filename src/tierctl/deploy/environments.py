@@ -32,19 +32,24 @@ class Environment:
     pip: tuple[str, ...] = ()
 
 
-def read_environment(file: str, problems: Problems, wrong_spec: WrongSpec) -> Environment | None:
+def read_environment(
+    file: str, problems: Problems, wrong_spec: WrongSpec, sources: files.Sources
+) -> Environment | None:
     """Return what a file says, or None, having noted what is wrong with it."""
-    return _Reader(file, problems, wrong_spec).read()
+    return _Reader(file, problems, wrong_spec, sources).read()
 
 
 class _Reader:
     """Reads one file."""
 
-    def __init__(self, file: str, problems: Problems, wrong_spec: WrongSpec) -> None:
+    def __init__(
+        self, file: str, problems: Problems, wrong_spec: WrongSpec, sources: files.Sources
+    ) -> None:
         self._file = file
         self._directory = paths.dirname(paths.abspath(file))
         self._problems = problems
         self._wrong_spec = wrong_spec
+        self._sources = sources
 
     def read(self) -> Environment | None:
         """Return the environment; None if anything is wrong."""
@@ -68,7 +73,7 @@ class _Reader:
 
     def _parsed(self) -> yaml.MappingNode | None:
         try:
-            text = files.read(self._file).decode()
+            text = files.read(self._file, self._sources).decode()
             top = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import os
-from os import path as paths
 
 from tierctl import trust
 from tierctl.author import user_name
 from tierctl.deploy.definitions import Definitions
-from tierctl.errors import Refused, Untrusted
-from tierctl.filesystem import FileSystem, entry_of
+from tierctl.errors import Refused
+from tierctl.filesystem import Entry, FileSystem, entry_of
+from tierctl.groups import group_name
 from tierctl.layout import Layout
 from tierctl.text import shown
 
 
 def require_own_target(fs: FileSystem, layout: Layout) -> None:
-    """Raise ``Refused`` if root would build in somebody else's target."""
-    owner = fs.entry(layout.infrastructure, follow=True).uid
-    if os.geteuid() == 0 and owner != 0:
+    """Raise ``Refused`` if root would build in a target that somebody else changes too.
+
+    They could neither add to what root builds there nor remove it; but they could
+    have it written elsewhere, with a link in the place of a directory.
+    """
+    top = fs.entry(layout.infrastructure, follow=True)
+    whose = ""
+    if top.uid != 0:
+        whose = f"belongs to {user_name(top.uid)}"
+    elif top.group_writes and top.gid != 0:
+        whose = f"belongs to the group {shown(group_name(top.gid))} too"
+    if os.geteuid() == 0 and whose:
         raise Refused(
-            f"{shown(layout.infrastructure)} belongs to {user_name(owner)}, and what root builds "
-            "there nobody else could add to or remove",
-            f"Deploy as {user_name(owner)}.",
+            f"{shown(layout.infrastructure)} {whose}, and what root builds there nobody else "
+            "could add to or remove",
+            "Deploy as one of them." if top.uid == 0 else f"Deploy as {user_name(top.uid)}.",
         )
 
 
@@ -31,17 +40,17 @@ def require_trusted(fs: FileSystem, layout: Layout, found: Definitions) -> None:
     The scripts among them run when the build is tried out: as root only what
     root alone can have written.
     """
-    read = [paths.realpath(environment.place.file) for environment in found.environments]
-    entries = {path: fs.entry(path) for path in read}
-    entries |= {item.source: entry_of(item.status) for item in found.overlay if item.is_file}
-    for path, entry in entries.items():
-        trust.require_trusted(fs, layout, path, entry)
-        if os.geteuid() == 0 and (entry.uid != 0 or (entry.group_writes and entry.gid != 0)):
-            whose = f"belongs to user {entry.uid}"
-            if entry.uid == 0:
-                whose = f"can be written by group {entry.gid}"
-            raise Untrusted(
-                path,
-                f"{whose}, and root builds only what root wrote",
-                "Deploy as somebody else; or give root a clone of its own.",
-            )
+    sources = found.sources | {item.source: item.status for item in found.overlay if item.is_file}
+    for path, status in sources.items():
+        _require_trusted(fs, layout, path, entry_of(status))
+
+
+def require_trusted_file(fs: FileSystem, layout: Layout, path: str) -> None:
+    """Raise ``Untrusted`` as for a file of definitions; ``OSError`` where there is none."""
+    _require_trusted(fs, layout, path, trust.require(fs, layout, path))
+
+
+def _require_trusted(fs: FileSystem, layout: Layout, path: str, entry: Entry) -> None:
+    trust.require_trusted(fs, layout, path, entry)
+    hint = "Deploy as somebody else; or give root a clone of its own."
+    trust.require_roots(path, entry, "root builds only what root wrote", hint)
