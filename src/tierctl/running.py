@@ -13,6 +13,7 @@ from tierctl import tiers, trust
 from tierctl.errors import CannotRun, InvalidLink
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import PRODUCTION, PROFILE, STAGING, Layout
+from tierctl.target import TIER_DIR
 from tierctl.text import typed
 from tierctl.validators import validate_color, validate_symlink_target
 
@@ -35,9 +36,22 @@ def run(fs: FileSystem, layout: Layout, tier: str, command: Sequence[str]) -> No
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     try:
-        os.execvp("bash", ["bash", *_SOURCE_AND_BECOME, profile, *command])  # noqa: S606, S607
+        os.execvpe(  # noqa: S606
+            "bash",  # noqa: S607
+            ["bash", *_SOURCE_AND_BECOME, profile, *command],
+            _environment(),
+        )
     except FileNotFoundError as error:
         raise CannotRun("bash is not installed, which loads the tier", "Install bash.") from error
+
+
+def _environment() -> dict[str, str]:
+    """Return the caller's environment; root's without the tier that is loaded.
+
+    A profile runs what that tier has for its end, and it may be anybody's.
+    """
+    left_out = {TIER_DIR} if os.geteuid() == 0 else set()
+    return {name: value for name, value in os.environ.items() if name not in left_out}
 
 
 def _profile(fs: FileSystem, layout: Layout, tier: str) -> str:

@@ -25,9 +25,10 @@ def command(ctx: click.Context, shell: str) -> None:
         mkdir -p ~/.config/fish/completions
         tierctl completion fish > ~/.config/fish/completions/tierctl.fish
     """  # noqa: D301 (click reads the backspace: keep these lines)
-    from click.shell_completion import get_completion_class
+    from click.shell_completion import ShellComplete, get_completion_class
 
     group = ctx.find_root().command
     complete = get_completion_class(shell)
     assert complete is not None  # noqa: S101 (the shells above are those that click knows)
-    result(complete(group, {}, "tierctl", "_TIERCTL_COMPLETE").source())
+    # Not bash's own: that starts bash, with all that its user's environment brings along.
+    result(ShellComplete.source(complete(group, {}, "tierctl", "_TIERCTL_COMPLETE")))
