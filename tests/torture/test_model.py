@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
 import tierctl.observe
-from machines import TYPED, Hurt, HurtAsUser, Life, LifeInMemory, LifeOnDisk
 from living import deploying_files_only, import_everything
+from machines import TYPED, Hurt, HurtAsUser, Life, LifeInMemory, LifeOnDisk
 from model import Command
 from thorough import THOROUGH, times
 from tierctl import changes
