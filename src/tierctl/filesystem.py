@@ -201,15 +201,21 @@ def exists(fs: FileSystem, path: str) -> bool:
     return True
 
 
-@contextmanager
-def naming(path: str) -> Iterator[None]:
-    """Name a path in errors that know a descriptor only, or a name below one."""
-    try:
-        yield
-    except OSError as error:
-        if not isinstance(error.filename, (str, bytes)) or not os.path.isabs(error.filename):
-            error.filename = path
-        raise
+class Naming:
+    """Names a path in errors that know a descriptor only, or a name below one."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Give an error the path."""
+        if isinstance(error, OSError):
+            name = error.filename
+            if not isinstance(name, (str, bytes)) or not os.path.isabs(name):
+                error.filename = self._path
 
 
 def entry_of(found: os.stat_result) -> Entry:
@@ -245,7 +251,7 @@ class OsFileSystem:
         """See ``FileSystem.read``."""
         # O_NONBLOCK: opening a FIFO that somebody left here must not hang.
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        with _opened(os.open(path, flags), path) as fd:
+        with _Opened(fd := os.open(path, flags), path):
             found = os.fstat(fd)
             if _kind(found.st_mode) is Kind.OTHER:  # a device may never end
                 raise OSError(errno.EINVAL, "Not a regular file", path)
@@ -263,7 +269,7 @@ class OsFileSystem:
         durable: bool = True,
     ) -> None:
         """See ``FileSystem.write``."""
-        with _opened(_open_or_make(path, mode, _EVERYONE_READS), path) as fd:
+        with _Opened(fd := _open_or_make(path, mode, _EVERYONE_READS), path):
             rest = memoryview(data)
             while rest:
                 written = os.pwrite(fd, rest, at)
@@ -290,7 +296,7 @@ class OsFileSystem:
     def set_mode(self, path: str, mode: int, *, group: int | None = None) -> None:
         """See ``FileSystem.set_mode``."""
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        with _opened(os.open(path, flags), path) as fd:
+        with _Opened(fd := os.open(path, flags), path):
             if group is not None:
                 os.fchown(fd, -1, group)
             os.fchmod(fd, mode)
@@ -322,7 +328,7 @@ class OsFileSystem:
 
     def sync(self, path: str) -> None:
         """See ``FileSystem.sync``."""
-        with _opened(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path) as fd:
+        with _Opened(fd := os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path):
             os.fsync(fd)
 
     @contextmanager
@@ -330,7 +336,7 @@ class OsFileSystem:
         """See ``FileSystem.lock``."""
         fd = _open_or_make(path, mode, 0)
         try:
-            with naming(path):
+            with Naming(path):
                 _acquire(fd, path, timeout)
                 if not os.path.samestat(os.fstat(fd), os.lstat(path)):
                     raise OSError(errno.ESTALE, "Replaced by another file meanwhile", path)
@@ -342,7 +348,7 @@ class OsFileSystem:
         """See ``FileSystem.is_locked``."""
         from tierctl import filelock
 
-        with _opened(os.open(path, _TO_WRITE), path) as fd:
+        with _Opened(fd := os.open(path, _TO_WRITE), path):
             return not filelock.is_free(fd)
 
     def is_writable(self, path: str) -> bool:
@@ -378,14 +384,16 @@ def _acquire(fd: int, path: str, timeout: float) -> None:
         raise LockTimeout(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
 
 
-@contextmanager
-def _opened(fd: int, path: str) -> Iterator[int]:
-    """Close a descriptor in the end; what fails on it is told of its path."""
-    try:
-        with naming(path):
-            yield fd
-    finally:
-        os.close(fd)
+class _Opened(Naming):
+    """Closes a descriptor in the end; what fails on it is told of its path."""
+
+    def __init__(self, fd: int, path: str) -> None:
+        super().__init__(path)
+        self._fd = fd
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        os.close(self._fd)
+        super().__exit__(kind, error, trace)
 
 
 def _open_or_make(path: str, mode: int | None, for_others: int) -> int:
@@ -397,7 +405,7 @@ def _open_or_make(path: str, mode: int | None, for_others: int) -> int:
     fd, is_new = _open_to_write(path)
     if is_new:
         try:
-            with naming(path):
+            with Naming(path):
                 _open_up(fd, path, mode, for_others)
         except OSError:
             os.close(fd)
@@ -413,7 +421,7 @@ def _open_to_write(path: str) -> tuple[int, bool]:
         except FileNotFoundError:
             pass
         else:
-            with naming(path):
+            with Naming(path):
                 found = _required_file(fd, path)
             # We may have been killed as soon as we had made it: others would be shut out for ever.
             is_private = not found.st_mode & 0o077 and found.st_uid == os.geteuid()

@@ -21,7 +21,7 @@ from typing import IO
 from tierctl.deploy import overlay, rights
 from tierctl.deploy.overlay import Item
 from tierctl.errors import TierctlError
-from tierctl.filesystem import naming
+from tierctl.filesystem import Naming
 from tierctl.text import shown
 
 _EVERYONE_ENTERS = 0o555
@@ -118,7 +118,7 @@ def seal(top: str, *, open_below: str = "", opened: Collection[str] = ()) -> Non
     ``opened`` everyone can read the files already.
     """
     left_open = paths.join(top, open_below) if open_below else ""
-    with naming(top):
+    with Naming(top):
         for path, _, names, directory in os.fwalk(top, topdown=False, onerror=_fail):
             if not path.startswith(tuple(f"{prefix}/" for prefix in opened)):
                 for name in names:
@@ -172,7 +172,7 @@ def take_apart(path: str) -> int:
     except FileNotFoundError:
         return 0
     freed = own_bytes(path)
-    with naming(path):
+    with Naming(path):
         if is_directory:
             for _, _, _, directory in os.fwalk(path):
                 with suppress(PermissionError):  # another's, who let the group change it
