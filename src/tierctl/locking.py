@@ -42,9 +42,8 @@ def locked(
     """Hold the target's lock; raises ``Locked`` or ``LocksUnsupported``."""
     try:
         with fs.lock(layout.lock, timeout=timeout):
-            control.require_directory(
-                fs, layout.control
-            )  # while we waited it may have been replaced
+            # While we waited it may have been replaced.
+            control.require_directory(fs, layout.control)
             _write_holder(fs, layout, author, command)
             yield
     except LockTimeout as error:
