@@ -303,7 +303,8 @@ class OsFileSystem:
 
     def make_link(self, path: str, target: str) -> None:
         """See ``FileSystem.make_link``."""
-        os.symlink(target, path)
+        with naming(path):  # the system's error names the text
+            os.symlink(target, path)
 
     def rename(self, path: str, new: str) -> None:
         """See ``FileSystem.rename``."""
