@@ -552,6 +552,12 @@ class TestMakeLink:
             with refused(place, errno.EEXIST):
                 place.fs.make_link(path, "elsewhere")
 
+    def test_an_error_names_its_path_and_not_its_text(self, place: Place) -> None:
+        path = write(place, "file")
+        with pytest.raises(FileExistsError) as caught:
+            place.fs.make_link(path, "blue")
+        assert path == caught.value.filename
+
     def test_it_needs_a_directory_to_be_in(self, place: Place) -> None:
         write(place, "file")
         with refused(place, errno.ENOENT):
