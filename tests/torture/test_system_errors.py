@@ -31,9 +31,9 @@ WITHOUT_FAILURE = {"close"}
 # What fails while it looks around may not matter; but nothing that it does may fail in silence,
 DOING = {"fchmod", "fchown", "fsync", "ftruncate", "mkdir", "pwrite64", "rename", "renameat2"}
 DOING |= {"chmod", "chown", "fcntl", "rmdir", "symlink", "syncfs", "unlink", "unlinkat"}
-# except to write down who holds the lock, which is for messages only, or to take something apart
-# that is gone in the end all the same.
-DISPENSABLE = ("holder.json", ".going")
+# except to write down who holds the lock, which is for messages only, to take something apart that
+# is gone in the end all the same, or to ask who holds a lock.
+DISPENSABLE = ("holder.json", ".going", "F_OFD_GETLK")
 # Whoever asks whether they may write hears yes or no, and no reason.
 OWN_WORDS = "you may not write to"
 
