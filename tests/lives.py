@@ -41,15 +41,11 @@ def definitions(place: Path, version: int) -> Path:
 
 def reported(done: Ended) -> list[str]:
     """Return the events that a command has told of: its own, and one that it finished."""
-    told = done.document if done.out else {}
+    if not done.out:
+        return []
+    told = done.document
+    assert told["ok"], done
     return [told[name]["id"] for name in ("recovered", "event") if told.get(name)]
-
-
-def is_done(done: Ended) -> bool:
-    """Say whether a command has told that it is done, by its document and exit code alike."""
-    is_told = bool(done.out) and done.document["ok"]
-    assert is_told is (0 == done.code), done
-    return is_told
 
 
 def links_of(state: State | None) -> State | None:
