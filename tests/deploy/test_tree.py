@@ -119,6 +119,14 @@ def test_what_cannot_be_looked_into_is_not_left_unsealed(
     assert str(tmp_path / "41") == caught.value.filename
 
 
+def test_a_directory_that_cannot_be_read_stays_as_it_is(
+    tmp_path: Path, mocker: MockerFixture
+) -> None:
+    """A deploy that is done does not fail because others will have to fetch the lists again."""
+    mocker.patch("os.scandir", side_effect=OSError(errno.EIO, os.strerror(errno.EIO)))
+    tree.open_to_readers(str(tmp_path))
+
+
 def test_a_sealed_tree_can_be_removed_by_its_owner(tmp_path: Path) -> None:
     require_root()
     outside = tmp_path / "outside"

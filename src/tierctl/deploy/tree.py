@@ -61,7 +61,7 @@ def open_to_readers(top: str) -> None:
     The engine keeps them to its user. Whether the group may write at all, the
     directory says.
     """
-    with suppress(FileNotFoundError), os.scandir(top) as entries:
+    with suppress(OSError), os.scandir(top) as entries:  # whatever it is: the build is over
         for entry in entries:
             with suppress(OSError):  # gone, or another's
                 if entry.is_file(follow_symlinks=False) and not entry.stat().st_mode & 0o040:
