@@ -90,14 +90,6 @@ def deploying_files_only() -> Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def on_memory() -> Iterator[Path]:
-    """Have a directory that nobody waits for a disk in, where the system has such a place."""
-    shared = "/dev/shm"  # noqa: S108 (what is made in it has a name of its own)
-    with TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as directory:
-        yield Path(directory)
-
-
 def import_everything() -> None:
     """Leave nothing to be imported by somebody who may not read what this interpreter may."""
     for module in pkgutil.walk_packages(tierctl.__path__, "tierctl."):

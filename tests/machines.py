@@ -9,9 +9,10 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from living import InMemory, OnDisk, Target, on_memory
+from living import InMemory, OnDisk, Target
 from model import Ask, Command, Deploy, Model, Promote, Prune, Refusal, RollBack
 from observed import BEGINNINGS, first_model, line_of, model_of, picture, shown_by
+from places import on_memory
 from program import Ended
 from tierctl import history
 from tierctl.layout import DEPLOYMENTS, Layout

@@ -1,6 +1,10 @@
 """Empty directories to test in, on a real filesystem and in memory."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from tierctl.filesystem import FileSystem, OsFileSystem
@@ -28,3 +32,11 @@ def place_on(kind: str, tmp_path: Path) -> Place:
     memory.make_directory("/place", 0o755)
     memory.sync("/")
     return Place(memory, "/place")
+
+
+@contextmanager
+def on_memory() -> Iterator[Path]:
+    """Have a directory that nobody waits for a disk in, where the system has such a place."""
+    shared = "/dev/shm"
+    with TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as directory:
+        yield Path(directory)

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
-from living import deploying_files_only, on_memory
+from living import deploying_files_only
+from places import on_memory
 from program import Program
 from reporters import Heard
 from thorough import THOROUGH, times
