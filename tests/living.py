@@ -141,7 +141,8 @@ class OnDisk:
                 with_profiles(make_target(place / "lab", **links))
 
     def run(self, command: Command, *, dry: bool = False) -> Ended:
-        words = [*command.words, "-t", self.layout.target, *(["-n"] if dry else [])]
+        place = [] if command == Ask(["bootstrap"]) else ["-t"]
+        words = [*command.words, *place, self.layout.target, *(["-n"] if dry else [])]
         if isinstance(command, Deploy):
             self.version.write_text(f"{command.version}\n")
             words += ["--definitions", str(self.definitions)]

@@ -34,6 +34,7 @@ MORE_QUESTIONS = QUESTIONS | st.sampled_from(
         Ask(["history", "--json", "--limit", "3"]),
         Ask(["diff"]),
         Ask(["diff", "staging", "dev1"]),
+        Ask(["bootstrap"]),
     ]
 )
 
