@@ -148,6 +148,14 @@ class TestRefusing:
         assert reason in done.err
         assert before == listing(lab.layout.target)
 
+    def test_nothing_is_built_while_both_tiers_show_one_color(self, lab: Lab) -> None:
+        os.unlink(lab.layout.within("production"))
+        os.symlink("blue", lab.layout.within("production"))
+        dry, real = lab.deploy("dev1", "-n"), lab.deploy("dev1")
+        assert (1, 1, real.err) == (dry.code, real.code, dry.err)
+        assert "point to the same color: blue" in real.err
+        assert "Building" not in real.err
+
     def test_wrong_definitions_are_told_with_file_and_line(self, lab: Lab) -> None:
         lab.want("'hello >>1'")
         done = lab.deploy("staging")

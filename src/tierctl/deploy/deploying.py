@@ -36,11 +36,12 @@ from tierctl.errors import (
     TierctlError,
 )
 from tierctl.events import Author, Event, EventKind
-from tierctl.filesystem import FileSystem
+from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import DEPLOYMENTS, HIGHEST_NUMBER, LINKS, Layout, is_private_name
 from tierctl.observe import observe
 from tierctl.rotation import Content, State
 from tierctl.text import shown
+from tierctl.validators import validate_rotation
 
 
 @dataclass(frozen=True)
@@ -160,8 +161,8 @@ def preview(
 def look_at(fs: FileSystem, layout: Layout, tier: str) -> Seen:
     """Return what a tier shows now.
 
-    Raises ``NoSuchTier`` for a name that none can have, and ``Refused`` for
-    what production serves.
+    Raises ``NoSuchTier`` for a name that none can have, ``Refused`` for what
+    production serves, and ``SameColor`` where staging shows that too.
     """
     if tier not in LINKS and not is_private_name(tier):
         raise NoSuchTier(
@@ -172,6 +173,8 @@ def look_at(fs: FileSystem, layout: Layout, tier: str) -> Seen:
     ownership.require_own_target(fs, layout)
     private = [tier] if is_private_name(tier) else []
     state = observe(fs, layout, private)
+    if not exists(fs, layout.intent):  # between two renames both may show one color
+        validate_rotation(state)
     content = state.behind(link_to_deploy(tier, state))
     if private and content == Content(tier):
         raise not_a_link(layout, tier)
