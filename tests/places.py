@@ -37,6 +37,6 @@ def place_on(kind: str, tmp_path: Path) -> Place:
 @contextmanager
 def on_memory() -> Iterator[Path]:
     """Have a directory that nobody waits for a disk in, where the system has such a place."""
-    shared = "/dev/shm"
+    shared = "/dev/shm"  # noqa: S108 (what is made in it has a name of its own)
     with TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else None) as directory:
         yield Path(directory)

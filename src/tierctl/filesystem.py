@@ -17,13 +17,18 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from tierctl.layout import CONTROL
+
 # rename(2) with a flag says one of these where the kernel or the filesystem does not know it.
 _CANNOT_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
 
 # Locking says one of these where the filesystem, or its server, has no locks.
 _CANNOT_LOCK = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 # Neither through a link nor waiting for the other end of a FIFO, if somebody left one here.
-_TO_WRITE = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_TO_READ = os.O_RDONLY | _SAFELY
+_TO_WRITE = os.O_RDWR | _SAFELY
+_TO_HOLD = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _EVERYONE_READS = 0o044
 # So many bytes are read at a time, and no more of a file that is wanted whole.
 _PART = 1 << 20
@@ -202,19 +207,27 @@ def exists(fs: FileSystem, path: str) -> bool:
 
 
 class Naming:
-    """Names a path in errors that know a descriptor only, or a name below one."""
+    """Names a path in errors that know a descriptor only, or a name below one.
 
-    def __init__(self, path: str) -> None:
+    ``always``: also in those that know another.
+    """
+
+    __slots__ = ("_always", "_path")
+
+    def __init__(self, path: str, *, always: bool = False) -> None:
         self._path = path
+        self._always = always
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> object:
         """Begin."""
+        return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Give an error the path."""
         if isinstance(error, OSError):
             name = error.filename
-            if not isinstance(name, (str, bytes)) or not os.path.isabs(name):
+            is_whole = isinstance(name, (str, bytes)) and os.path.isabs(name)
+            if self._always or not is_whole:
                 error.filename = self._path
 
 
@@ -233,11 +246,21 @@ def entry_of(found: os.stat_result) -> Entry:
 
 
 class OsFileSystem:
-    """The filesystem of this host."""
+    """The filesystem of this host.
+
+    While a lock is held, the directory that it is in is held too.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, int] = {}
 
     def entry(self, path: str, *, follow: bool = False) -> Entry:
         """See ``FileSystem.entry``."""
-        return entry_of(os.stat(path, follow_symlinks=follow))
+        name, directory = self._at(path)
+        if directory is None:
+            return entry_of(os.stat(path, follow_symlinks=follow))
+        with Naming(path):
+            return entry_of(os.stat(name, dir_fd=directory, follow_symlinks=follow))
 
     def read_link(self, path: str) -> str:
         """See ``FileSystem.read_link``."""
@@ -249,9 +272,7 @@ class OsFileSystem:
 
     def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
         """See ``FileSystem.read``."""
-        # O_NONBLOCK: opening a FIFO that somebody left here must not hang.
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        with _Opened(fd := os.open(path, flags), path):
+        with _Opened(fd := self._open(path, _TO_READ), path):
             found = os.fstat(fd)
             if _kind(found.st_mode) is Kind.OTHER:  # a device may never end
                 raise OSError(errno.EINVAL, "Not a regular file", path)
@@ -269,7 +290,7 @@ class OsFileSystem:
         durable: bool = True,
     ) -> None:
         """See ``FileSystem.write``."""
-        with _Opened(fd := _open_or_make(path, mode, _EVERYONE_READS), path):
+        with _Opened(fd := self._open_or_make(path, mode, _EVERYONE_READS), path):
             rest = memoryview(data)
             while rest:
                 written = os.pwrite(fd, rest, at)
@@ -295,20 +316,21 @@ class OsFileSystem:
 
     def set_mode(self, path: str, mode: int, *, group: int | None = None) -> None:
         """See ``FileSystem.set_mode``."""
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        with _Opened(fd := os.open(path, flags), path):
+        with _Opened(fd := self._open(path, _TO_READ), path):
             if group is not None:
                 os.fchown(fd, -1, group)
             os.fchmod(fd, mode)
 
     def make_link(self, path: str, target: str) -> None:
         """See ``FileSystem.make_link``."""
-        with naming(path):  # the system's error names the text
+        with Naming(path, always=True):  # the system's error names the text
             os.symlink(target, path)
 
     def rename(self, path: str, new: str) -> None:
         """See ``FileSystem.rename``."""
-        os.rename(path, new)
+        (name, directory), (new_name, new_directory) = self._at(path), self._at(new)
+        with Naming(path):
+            os.rename(name, new_name, src_dir_fd=directory, dst_dir_fd=new_directory)
 
     def exchange(self, first: str, second: str) -> None:
         """See ``FileSystem.exchange``."""
@@ -322,34 +344,54 @@ class OsFileSystem:
 
     def remove(self, path: str) -> None:
         """See ``FileSystem.remove``."""
-        if stat.S_ISDIR(os.lstat(path).st_mode):
-            os.rmdir(path)
-        else:
-            os.unlink(path)
+        name, directory = self._at(path)
+        with Naming(path):
+            if stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+                os.rmdir(name, dir_fd=directory)
+            else:
+                os.unlink(name, dir_fd=directory)
 
     def sync(self, path: str) -> None:
         """See ``FileSystem.sync``."""
-        with _Opened(fd := os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path):
-            os.fsync(fd)
+        if path in self._held:
+            with Naming(path):
+                os.fsync(self._held[path])
+        else:
+            with _Opened(fd := os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path):
+                os.fsync(fd)
 
     @contextmanager
     def lock(self, path: str, *, timeout: float, mode: int | None = None) -> Iterator[None]:
         """See ``FileSystem.lock``."""
-        fd = _open_or_make(path, mode, 0)
-        try:
-            with Naming(path):
-                _acquire(fd, path, timeout)
-                if not os.path.samestat(os.fstat(fd), os.lstat(path)):
-                    raise OSError(errno.ESTALE, "Replaced by another file meanwhile", path)
+        with self._holding(os.path.dirname(path)):
+            fd = self._open_or_make(path, mode, 0)
+            try:
+                with Naming(path):
+                    _acquire(fd, path, timeout)
+                    if not os.path.samestat(os.fstat(fd), os.lstat(path)):
+                        raise OSError(errno.ESTALE, "Replaced by another file meanwhile", path)
+                yield
+            finally:
+                os.close(fd)
+
+    @contextmanager
+    def _holding(self, directory: str) -> Iterator[None]:
+        """Have what is named in a directory be in this one, whatever takes its place meanwhile."""
+        if directory in self._held:
             yield
-        finally:
-            os.close(fd)
+            return
+        with _Opened(fd := os.open(directory, _TO_HOLD), directory):
+            self._held[directory] = fd
+            try:
+                yield
+            finally:
+                del self._held[directory]
 
     def is_locked(self, path: str) -> bool:
         """See ``FileSystem.is_locked``."""
         from tierctl import filelock
 
-        with _Opened(fd := os.open(path, _TO_WRITE), path):
+        with _Opened(fd := self._open(path, _TO_WRITE), path):
             return not filelock.is_free(fd)
 
     def is_writable(self, path: str) -> bool:
@@ -362,6 +404,59 @@ class OsFileSystem:
         from tierctl import mounts
 
         return mounts.can_exchange(path)
+
+    def _at(self, path: str) -> tuple[str, int | None]:
+        """Return a name, and the descriptor of a held directory that it is in, or None.
+
+        Whoever shares a target could have the records written elsewhere, with a
+        link in the place of their directory.
+        """
+        head, _, name = path.rpartition("/")
+        directory = self._held.get(head)
+        if directory is not None:
+            return name, directory
+        if head.endswith(f"/{CONTROL}") and os.path.islink(head):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        return path, None
+
+    def _open(self, path: str, flags: int) -> int:
+        """Open a file; one that is made is its owner's alone at first."""
+        name, directory = self._at(path)
+        with Naming(path):
+            return os.open(name, flags, 0o600, dir_fd=directory)
+
+    def _open_or_make(self, path: str, mode: int | None, for_others: int) -> int:
+        """Open a file for writing; one that we make gets its mode before it gets content.
+
+        By default whoever may write to its directory writes it, and others have
+        the rights ``for_others``.
+        """
+        fd, is_new = self._open_to_write(path)
+        if is_new:
+            try:
+                head = os.path.dirname(path)
+                with Naming(path):
+                    _open_up(fd, os.stat(self._held.get(head, head)), mode, for_others)
+            except OSError:
+                os.close(fd)
+                raise
+        return fd
+
+    def _open_to_write(self, path: str) -> tuple[int, bool]:
+        """Open or make a file; say whether it is new, its mode still to be given."""
+        while True:
+            try:
+                fd = self._open(path, _TO_WRITE)
+            except FileNotFoundError:
+                pass
+            else:
+                with Naming(path):
+                    found = _required_file(fd, path)
+                # We may have been killed just when we had made it: that would shut others out.
+                is_private = not found.st_mode & 0o077 and found.st_uid == os.geteuid()
+                return fd, is_private and found.st_size == 0
+            with suppress(FileExistsError):  # somebody else makes it in between
+                return self._open(path, _TO_WRITE | os.O_CREAT | os.O_EXCL), True
 
 
 def _kind(mode: int) -> Kind:
@@ -388,6 +483,8 @@ def _acquire(fd: int, path: str, timeout: float) -> None:
 class _Opened(Naming):
     """Closes a descriptor in the end; what fails on it is told of its path."""
 
+    __slots__ = ("_fd",)
+
     def __init__(self, fd: int, path: str) -> None:
         super().__init__(path)
         self._fd = fd
@@ -397,42 +494,8 @@ class _Opened(Naming):
         super().__exit__(kind, error, trace)
 
 
-def _open_or_make(path: str, mode: int | None, for_others: int) -> int:
-    """Open a file for writing; one that we make gets its mode before it gets content.
-
-    By default whoever may write to its directory writes it, and others have
-    the rights ``for_others``.
-    """
-    fd, is_new = _open_to_write(path)
-    if is_new:
-        try:
-            with Naming(path):
-                _open_up(fd, path, mode, for_others)
-        except OSError:
-            os.close(fd)
-            raise
-    return fd
-
-
-def _open_to_write(path: str) -> tuple[int, bool]:
-    """Open or make a file; say whether it is new, its mode still to be given."""
-    while True:
-        try:
-            fd = os.open(path, _TO_WRITE)
-        except FileNotFoundError:
-            pass
-        else:
-            with Naming(path):
-                found = _required_file(fd, path)
-            # We may have been killed as soon as we had made it: others would be shut out for ever.
-            is_private = not found.st_mode & 0o077 and found.st_uid == os.geteuid()
-            return fd, is_private and found.st_size == 0
-        with suppress(FileExistsError):  # somebody else makes it in between
-            return os.open(path, _TO_WRITE | os.O_CREAT | os.O_EXCL, 0o600), True
-
-
-def _open_up(fd: int, path: str, mode: int | None, for_others: int) -> None:
-    found, directory = os.fstat(fd), os.stat(os.path.dirname(path))
+def _open_up(fd: int, directory: os.stat_result, mode: int | None, for_others: int) -> None:
+    found = os.fstat(fd)
     # Who owns the directory is to go on with what is in it.
     if os.geteuid() == 0 and found.st_uid != directory.st_uid:
         os.fchown(fd, directory.st_uid, -1)

@@ -411,10 +411,10 @@ class TestWrite:
     ) -> None:
         path, os_open = real.path("file"), os.open
 
-        def somebody_else_is_faster(name: str, flags: int, *mode: int) -> int:
+        def somebody_else_is_faster(name: str, flags: int, mode: int, *, dir_fd: None) -> int:
             if flags & os.O_EXCL:
                 Path(name).write_bytes(b"theirs")
-            return os_open(name, flags, *mode)
+            return os_open(name, flags, mode)
 
         mocker.patch("os.open", side_effect=somebody_else_is_faster)
         real.fs.write(path, b"mine", mode=0o644)

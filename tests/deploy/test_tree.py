@@ -3,11 +3,13 @@
 import errno
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pytest_mock import MockerFixture
 
+from targets import listing
 from tierctl.deploy import overlay, tree
 from tierctl.deploy.problems import Problems
 from tools import as_user, require_root
@@ -179,3 +181,17 @@ def test_free_space_is_what_the_system_says(tmp_path: Path) -> None:
         ).stdout.split()[1]
     )
     assert abs(free - tree.free_bytes(str(tmp_path))) < 1 << 30
+
+
+@pytest.mark.parametrize("act", [tree.remove, tree.take_apart, tree.retire, tree.seal])
+def test_a_tree_is_not_reached_by_a_link_in_the_place_of_its_directory(
+    tmp_path: Path, act: Callable[[str], object]
+) -> None:
+    kept = tmp_path / "elsewhere" / "3"
+    kept.mkdir(parents=True)
+    (kept / "file").touch(0o600)
+    (tmp_path / "deployments").symlink_to("elsewhere")
+    before = listing(tmp_path / "elsewhere")
+    with pytest.raises(NotADirectoryError):
+        act(f"{tmp_path}/deployments/3")
+    assert before == listing(tmp_path / "elsewhere")

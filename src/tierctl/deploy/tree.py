@@ -119,7 +119,7 @@ def seal(top: str, *, open_below: str = "", opened: Collection[str] = ()) -> Non
     """
     left_open = paths.join(top, open_below) if open_below else ""
     with Naming(top):
-        for path, _, names, directory in os.fwalk(top, topdown=False, onerror=_fail):
+        for path, _, names, directory in _walk(top, topdown=False):
             if not path.startswith(tuple(f"{prefix}/" for prefix in opened)):
                 for name in names:
                     found = os.stat(name, dir_fd=directory, follow_symlinks=False)
@@ -143,8 +143,9 @@ def remove(top: str) -> None:
 
 def retire(top: str) -> None:
     """Take a tree its name, in one step."""
-    with suppress(FileNotFoundError):
-        os.rename(top, _going(top))
+    with suppress(FileNotFoundError), _directory_of(top) as (name, directory):
+        going = paths.basename(_going(top))
+        os.rename(name, going, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def is_own(path: str) -> bool:
@@ -167,20 +168,34 @@ def name_before(name: str) -> str:
 
 def take_apart(path: str) -> int:
     """Remove a file or a tree, whatever its modes; return how many bytes that frees."""
-    try:
-        is_directory = stat.S_ISDIR(os.lstat(path).st_mode)
-    except FileNotFoundError:
-        return 0
     freed = own_bytes(path)
-    with Naming(path):
-        if is_directory:
-            for _, _, _, directory in os.fwalk(path):
+    with Naming(path), suppress(FileNotFoundError), _directory_of(path) as (name, directory):
+        if stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+            for _, _, _, inside in _walk(path):
                 with suppress(PermissionError):  # another's, who let the group change it
-                    os.fchmod(directory, _OWNER_CHANGES)
-            shutil.rmtree(path)
+                    os.fchmod(inside, _OWNER_CHANGES)
+            shutil.rmtree(name, dir_fd=directory)
         else:
-            os.unlink(path)
+            os.unlink(name, dir_fd=directory)
     return freed
+
+
+@contextmanager
+def _directory_of(path: str) -> Iterator[tuple[str, int]]:
+    """Yield the name of a path, and the directory that it is in; no link in the place of that."""
+    head, name = paths.split(path)
+    directory = os.open(head, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield name, directory
+    finally:
+        os.close(directory)
+
+
+def _walk(top: str, *, topdown: bool = True) -> Iterator[tuple[str, list[str], list[str], int]]:
+    """Walk as ``os.fwalk`` does, from a directory that is not reached by a link either."""
+    with _directory_of(top) as (name, directory):
+        for path, directories, names, inside in os.fwalk(name, topdown, _fail, dir_fd=directory):
+            yield paths.join(paths.dirname(top), path), directories, names, inside
 
 
 def own_bytes(path: str) -> int:
@@ -211,7 +226,7 @@ def scratch(holding: Iterable[str] = (), linked: str = "") -> Iterator[str]:
     It holds copies of the directories ``holding`` that are there; of those in
     them whose names match the pattern ``linked`` only links to what they hold.
     """
-    directory = tempfile.mkdtemp(prefix=f"tierctl-{os.getpid()}-")
+    directory = tempfile.mkdtemp(prefix=f"tierctl-{os.getpid()}-", dir=_temporary_directory())
     try:
         for held in filter(paths.isdir, holding):
             _copy_with_links(held, paths.join(directory, paths.basename(held)), linked)
@@ -228,6 +243,10 @@ def _copy_with_links(held: str, path: str, linked: str) -> None:
             os.symlink(paths.join(held, name, inside), paths.join(path, name, inside))
 
 
+def _temporary_directory() -> str:
+    return paths.realpath(tempfile.gettempdir())  # which an admin may have moved
+
+
 def unnamed_file() -> IO[bytes]:
     """Return a file that nobody else can open, and that is gone when it is closed."""
     return tempfile.TemporaryFile()
@@ -235,7 +254,7 @@ def unnamed_file() -> IO[bytes]:
 
 def remove_scratch(pid: int) -> None:
     """Remove the scratch directories of a process that was killed."""
-    top = tempfile.gettempdir()
+    top = _temporary_directory()
     for name in fnmatch.filter(os.listdir(top), f"tierctl-{pid}-*"):
         remove(paths.join(top, name))
 

@@ -1,0 +1,45 @@
+"""A link in the place of the directory of the records, put there at any moment."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from targets import listing
+from tierctl.filesystem import OsFileSystem
+from tierctl.layout import CONTROL
+
+FS = OsFileSystem()
+
+
+def lock(path: str) -> None:
+    with FS.lock(path, timeout=0):
+        pass
+
+
+VERBS: dict[str, Callable[[str], object]] = {
+    "entry": FS.entry,
+    "read": FS.read,
+    "write": lambda path: FS.write(path, b"x"),
+    "make": lambda path: FS.write(f"{path}.new", b"x"),
+    "set_mode": lambda path: FS.set_mode(path, 0o600),
+    "rename": lambda path: FS.rename(path, f"{path}.old"),
+    "remove": FS.remove,
+    "lock": lock,
+    "is_locked": FS.is_locked,
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_verb_follows_it(tmp_path: Path, verb: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "record").write_bytes(b"text")
+    os.symlink(elsewhere, tmp_path / CONTROL)
+    before = listing(elsewhere)
+    path = f"{tmp_path}/{CONTROL}/record"
+    with pytest.raises(NotADirectoryError) as caught:
+        VERBS[verb](path)
+    assert caught.value.filename.startswith(os.path.dirname(path))
+    assert before == listing(elsewhere)
