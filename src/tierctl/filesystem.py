@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -30,6 +30,7 @@ _TO_READ = os.O_RDONLY | _SAFELY
 _TO_WRITE = os.O_RDWR | _SAFELY
 _TO_HOLD = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _EVERYONE_READS = 0o044
+_IN_CONTROL = f"/{CONTROL}/"
 # So many bytes are read at a time, and no more of a file that is wanted whole.
 _PART = 1 << 20
 _LARGEST = 1 << 28
@@ -256,11 +257,10 @@ class OsFileSystem:
 
     def entry(self, path: str, *, follow: bool = False) -> Entry:
         """See ``FileSystem.entry``."""
-        name, directory = self._at(path)
-        if directory is None:
+        if _IN_CONTROL not in path:  # as most paths that are looked at
             return entry_of(os.stat(path, follow_symlinks=follow))
-        with Naming(path):
-            return entry_of(os.stat(name, dir_fd=directory, follow_symlinks=follow))
+        with self._place(path) as at:
+            return entry_of(os.stat(at.name, dir_fd=at.directory, follow_symlinks=follow))
 
     def read_link(self, path: str) -> str:
         """See ``FileSystem.read_link``."""
@@ -305,14 +305,16 @@ class OsFileSystem:
         self, path: str, mode: int, *, group: int | None = None, owner: int | None = None
     ) -> None:
         """See ``FileSystem.make_directory``."""
-        os.mkdir(path, 0o700)
-        try:
-            if (group, owner) != (None, None):
-                os.chown(path, _same_if_none(owner), _same_if_none(group))
-            os.chmod(path, mode)
-        except OSError:
-            os.rmdir(path)
-            raise
+        with self._place(path) as at:
+            os.mkdir(at.name, 0o700, dir_fd=at.directory)
+            try:
+                if (group, owner) != (None, None):
+                    ids = _same_if_none(owner), _same_if_none(group)
+                    os.chown(at.name, *ids, dir_fd=at.directory)
+                os.chmod(at.name, mode, dir_fd=at.directory)
+            except OSError:
+                os.rmdir(at.name, dir_fd=at.directory)
+                raise
 
     def set_mode(self, path: str, mode: int, *, group: int | None = None) -> None:
         """See ``FileSystem.set_mode``."""
@@ -323,14 +325,13 @@ class OsFileSystem:
 
     def make_link(self, path: str, target: str) -> None:
         """See ``FileSystem.make_link``."""
-        with Naming(path, always=True):  # the system's error names the text
-            os.symlink(target, path)
+        with Naming(path, always=True), self._place(path) as at:  # else the text is named
+            os.symlink(target, at.name, dir_fd=at.directory)
 
     def rename(self, path: str, new: str) -> None:
         """See ``FileSystem.rename``."""
-        (name, directory), (new_name, new_directory) = self._at(path), self._at(new)
-        with Naming(path):
-            os.rename(name, new_name, src_dir_fd=directory, dst_dir_fd=new_directory)
+        with self._place(path) as old, self._place(new) as at:
+            os.rename(old.name, at.name, src_dir_fd=old.directory, dst_dir_fd=at.directory)
 
     def exchange(self, first: str, second: str) -> None:
         """See ``FileSystem.exchange``."""
@@ -344,12 +345,12 @@ class OsFileSystem:
 
     def remove(self, path: str) -> None:
         """See ``FileSystem.remove``."""
-        name, directory = self._at(path)
-        with Naming(path):
-            if stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
-                os.rmdir(name, dir_fd=directory)
+        with self._place(path) as at:
+            found = os.stat(at.name, dir_fd=at.directory, follow_symlinks=False)
+            if stat.S_ISDIR(found.st_mode):
+                os.rmdir(at.name, dir_fd=at.directory)
             else:
-                os.unlink(name, dir_fd=directory)
+                os.unlink(at.name, dir_fd=at.directory)
 
     def sync(self, path: str) -> None:
         """See ``FileSystem.sync``."""
@@ -374,19 +375,6 @@ class OsFileSystem:
             finally:
                 os.close(fd)
 
-    @contextmanager
-    def _holding(self, directory: str) -> Iterator[None]:
-        """Have what is named in a directory be in this one, whatever takes its place meanwhile."""
-        if directory in self._held:
-            yield
-            return
-        with _Opened(fd := os.open(directory, _TO_HOLD), directory):
-            self._held[directory] = fd
-            try:
-                yield
-            finally:
-                del self._held[directory]
-
     def is_locked(self, path: str) -> bool:
         """See ``FileSystem.is_locked``."""
         from tierctl import filelock
@@ -405,25 +393,26 @@ class OsFileSystem:
 
         return mounts.can_exchange(path)
 
-    def _at(self, path: str) -> tuple[str, int | None]:
-        """Return a name, and the descriptor of a held directory that it is in, or None.
+    def _place(self, path: str) -> _Place:
+        return _Place(path, self._held)
 
-        Whoever shares a target could have the records written elsewhere, with a
-        link in the place of their directory.
-        """
-        head, _, name = path.rpartition("/")
-        directory = self._held.get(head)
-        if directory is not None:
-            return name, directory
-        if head.endswith(f"/{CONTROL}") and os.path.islink(head):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
-        return path, None
+    @contextmanager
+    def _holding(self, directory: str) -> Iterator[None]:
+        """Have what is named in a directory be in this one, whatever takes its place meanwhile."""
+        if directory in self._held:
+            yield
+            return
+        with _Opened(fd := os.open(directory, _TO_HOLD), directory):
+            self._held[directory] = fd
+            try:
+                yield
+            finally:
+                del self._held[directory]
 
     def _open(self, path: str, flags: int) -> int:
         """Open a file; one that is made is its owner's alone at first."""
-        name, directory = self._at(path)
-        with Naming(path):
-            return os.open(name, flags, 0o600, dir_fd=directory)
+        with self._place(path) as at:
+            return os.open(at.name, flags, 0o600, dir_fd=at.directory)
 
     def _open_or_make(self, path: str, mode: int | None, for_others: int) -> int:
         """Open a file for writing; one that we make gets its mode before it gets content.
@@ -457,6 +446,48 @@ class OsFileSystem:
                 return fd, is_private and found.st_size == 0
             with suppress(FileExistsError):  # somebody else makes it in between
                 return self._open(path, _TO_WRITE | os.O_CREAT | os.O_EXCL), True
+
+
+class _Place(Naming):
+    """Where something is: a name, and of the records the directory that it is in.
+
+    Whoever shares a target could have them written elsewhere, with a link in
+    the place of that directory.
+    """
+
+    __slots__ = ("_opened", "directory", "name")
+
+    def __init__(self, path: str, held: Mapping[str, int]) -> None:
+        super().__init__(path)
+        head, _, name = path.rpartition("/")
+        self._opened: int | None = None
+        self.directory = held.get(head)
+        self.name = path if self.directory is None else name
+        if self.directory is None and _IN_CONTROL in path:
+            with Naming(path, always=True):
+                self._opened = self.directory = _open_below_control(head)
+            self.name = name
+
+    def __enter__(self) -> _Place:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self._opened is not None:
+            os.close(self._opened)
+        super().__exit__(kind, error, trace)
+
+
+def _open_below_control(path: str) -> int:
+    """Open a directory, from that of the records on without following a link."""
+    above, _, names = f"{path}/".rpartition(_IN_CONTROL)
+    directory = os.open(f"{above}/{CONTROL}", _TO_HOLD)
+    for name in filter(None, names.split("/")):
+        parent = directory
+        try:
+            directory = os.open(name, _TO_HOLD, dir_fd=parent)
+        finally:
+            os.close(parent)
+    return directory
 
 
 def _kind(mode: int) -> Kind:

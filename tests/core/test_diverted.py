@@ -28,6 +28,9 @@ VERBS: dict[str, Callable[[str], object]] = {
     "remove": FS.remove,
     "lock": lock,
     "is_locked": FS.is_locked,
+    "make_directory": lambda path: FS.make_directory(f"{path}.new", 0o700),
+    "make_link": lambda path: FS.make_link(f"{path}.new", "x"),
+    "below": lambda path: FS.write(f"{path}s/record", b"x"),
 }
 
 
@@ -36,6 +39,7 @@ def test_no_verb_follows_it(tmp_path: Path, verb: str) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "record").write_bytes(b"text")
+    (elsewhere / "records").mkdir()
     os.symlink(elsewhere, tmp_path / CONTROL)
     before = listing(elsewhere)
     path = f"{tmp_path}/{CONTROL}/record"

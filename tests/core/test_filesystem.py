@@ -463,7 +463,7 @@ class TestMakeDirectory:
         groups_when_opened: list[int] = []
         chmod = os.chmod
 
-        def note(name: str, mode: int) -> None:
+        def note(name: str, mode: int, *, dir_fd: None) -> None:
             groups_when_opened.append(os.stat(name).st_gid)
             chmod(name, mode)
 

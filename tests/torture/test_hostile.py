@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -30,6 +31,7 @@ RECORDS = (
     "history.jsonl",
     "config.toml",
     "holder.json",
+    "lock",
     "highest",
     "../deployments/1/meta/deployment.json",
     "../deployments/1/meta/packages.json",
@@ -42,6 +44,31 @@ BEGINNINGS = (
     b"keep = ",
     b"channels: [a]\ndependencies:\n- python\n- pip: [",
     b'target = "../lab"\npath = ["',
+)
+# A lock file of rattler's, whose values may be anything.
+LOCK = """version: 6
+environments:
+  default:
+    channels:
+    - url: {0}
+    packages:
+      linux-64:
+      - conda: {1}
+      - pypi: {2}
+packages:
+- conda: {1}
+  sha256: {3}
+  size: {4}
+- pypi: {2}
+  name: {5}
+  version: {4}
+  sha256: {3}
+"""
+VALUES = st.one_of(
+    st.text(max_size=30),
+    st.sampled_from(
+        ["file:///dev/zero", "https://h/noarch/a-1-0.conda", "../x", "-h", "[", "1", "a" * 64]
+    ),
 )
 CONTENT = st.builds(
     lambda beginning, rest: beginning + rest,
@@ -99,5 +126,26 @@ def test_no_definitions_bring_their_reader_down(tmp_path: Path, name: str) -> No
         (tmp_path / name).write_bytes(data)
         with contextlib.suppress(BadDefinitions):
             definitions.read(str(tmp_path), "linux-64", lambda spec: "")
+
+    holds()
+
+
+def test_no_lock_file_brings_the_engine_down(tmp_path: Path) -> None:
+    """In the engine's process; what it raises besides would end that without an answer."""
+    pytest.importorskip("rattler")
+    from tierctl.deploy.worker import locks
+    from tierctl.deploy.worker.failures import Failed
+
+    path = tmp_path / "a.lock"
+    like_one = st.lists(VALUES, min_size=6, max_size=6).map(
+        lambda values: LOCK.format(*map(json.dumps, values)).encode()
+    )
+
+    @settings(max_examples=times(60, 5_000))
+    @given(st.one_of(CONTENT, like_one))
+    def holds(data: bytes) -> None:
+        path.write_bytes(data)
+        with contextlib.suppress(Failed):
+            locks.read({"locks": {"a": str(path)}, "subdir": "linux-64"})
 
     holds()
