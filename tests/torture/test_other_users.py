@@ -116,6 +116,9 @@ def swapping(shared: Shared, name: str) -> Iterator[None]:
         bob.wait()
 
 
+# A build is written by path, as packages' engines write: a member of the group whose tiers Ada
+# loads can divert it. Root does not build where others could.
+DIVERTED = ("infrastructure/deployments", ADA, "deploy")
 SWAPPED = (
     *("infrastructure/.tierctl", "conda_package_cache"),
     *("infrastructure/deployments", "infrastructure/deployments/3"),
@@ -130,6 +133,8 @@ def test_nothing_is_followed_while_it_is_swapped(shared: Shared, name: str, user
     with swapping(shared, name):
         for _ in range(times(1, 30)):
             for words in COMMANDS:
+                if (name, user, words[0]) == DIVERTED:
+                    continue
                 done = shared.run(user, words)
                 assert done.code in (0, 1), (words, done)
                 assert "defect of tierctl" not in done.err, (words, done)
