@@ -11,12 +11,15 @@ from targets import listing, make_target
 from tierctl.layout import Layout
 
 
-@pytest.fixture(params=["infrastructure/deployments", "conda_package_cache"])
+@pytest.fixture(
+    params=["infrastructure/deployments", "conda_package_cache", "conda_package_cache/repodata"]
+)
 def diverted(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Layout, Path]:
     """A target with a link where a directory was, and that directory elsewhere."""
     layout = make_target(tmp_path / "lab", blue=2, green=1, deployments=(3,))
     cache = Path(layout.cache)
     cache.mkdir()
+    (cache / "repodata").mkdir()
     (cache / "mine-1-0.tar.bz2").touch()
     elsewhere = tmp_path / "elsewhere"
     place = Path(layout.target, request.param)

@@ -195,3 +195,24 @@ def test_a_tree_is_not_reached_by_a_link_in_the_place_of_its_directory(
     with pytest.raises(NotADirectoryError):
         act(f"{tmp_path}/deployments/3")
     assert before == listing(tmp_path / "elsewhere")
+
+
+def test_files_behind_a_link_are_not_opened_to_readers(tmp_path: Path) -> None:
+    key = tmp_path / "home" / "key"
+    key.parent.mkdir()
+    key.touch(0o600)
+    (tmp_path / "cache" / "repodata").mkdir(parents=True)
+    (tmp_path / "cache" / "repodata" / "key").symlink_to(key)
+    (tmp_path / "cache" / "repodata" / "own").touch(0o600)
+    (tmp_path / "cache" / "other").symlink_to(key.parent)
+    for name in ("repodata", "other", "missing"):
+        tree.open_to_readers(f"{tmp_path}/cache/{name}")
+    assert 0o600 == key.stat().st_mode & 0o777
+    assert 0o644 == (tmp_path / "cache" / "repodata" / "own").stat().st_mode & 0o777
+
+
+def test_a_scratch_directory_holds_nothing_from_behind_a_link(tmp_path: Path) -> None:
+    (tmp_path / "home" / "x").mkdir(parents=True)
+    (tmp_path / "repodata").symlink_to("home")
+    with tree.scratch(holding=[f"{tmp_path}/repodata"]) as place:
+        assert [] == os.listdir(place)

@@ -16,7 +16,14 @@ from tierctl import control, history
 from tierctl.deploy import tree
 from tierctl.errors import Locked, LocksUnsupported
 from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, exists
-from tierctl.layout import DEPLOYMENTS, Layout, is_deployment_number, temporary
+from tierctl.layout import (
+    DEPLOYMENTS,
+    REPODATA,
+    WHEELS,
+    Layout,
+    is_deployment_number,
+    temporary,
+)
 from tierctl.rotation import Color
 
 
@@ -141,13 +148,19 @@ def _in_history(fs: FileSystem, layout: Layout) -> Iterator[int]:
         yield from newest.past.rolled_back
 
 
+def directories(layout: Layout) -> tuple[str, ...]:
+    """Return where builds and packages are kept, which no link may lead out of the target."""
+    kept = (f"{layout.cache}/{name}" for name in (REPODATA, WHEELS))
+    return layout.deployments, layout.cache, *kept
+
+
 def require_writable(fs: FileSystem, layout: Layout) -> None:
     """Raise as ``control.require_writable``, and ``Untrusted`` where builds would end up elsewhere.
 
     A link in the place of these directories would have removed what is behind it.
     """
     control.require_writable(fs, layout)
-    for path in (layout.deployments, layout.cache):
+    for path in directories(layout):
         control.require_directory(fs, path)
 
 

@@ -61,15 +61,23 @@ def open_to_readers(top: str) -> None:
     The engine keeps them to its user. Whether the group may write at all, the
     directory says.
     """
-    with suppress(OSError), os.scandir(top) as entries:  # whatever it is: the build is over
-        for entry in entries:
-            with suppress(OSError):  # gone, or another's
-                if entry.is_file(follow_symlinks=False) and not entry.stat().st_mode & 0o040:
-                    os.chmod(entry.path, 0o664 if _group_writes(top) else 0o644)
+    # Whatever is wrong with it: the build is over.
+    with suppress(OSError), _directory_of(f"{top}/") as (_, directory):
+        group_writes = os.fstat(directory).st_mode & stat.S_IWGRP
+        for name in os.listdir(directory):
+            with suppress(OSError):  # gone, a link, or another's
+                _open_file_to_readers(name, directory, 0o664 if group_writes else 0o644)
 
 
-def _group_writes(path: str) -> bool:
-    return bool(os.stat(path).st_mode & stat.S_IWGRP)
+def _open_file_to_readers(name: str, directory: int, mode: int) -> None:
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    file = os.open(name, flags, dir_fd=directory)
+    try:
+        found = os.fstat(file).st_mode
+        if stat.S_ISREG(found) and not found & 0o040:
+            os.fchmod(file, mode)
+    finally:
+        os.close(file)
 
 
 def write_new(path: str, data: bytes) -> None:
@@ -228,11 +236,15 @@ def scratch(holding: Iterable[str] = (), linked: str = "") -> Iterator[str]:
     """
     directory = tempfile.mkdtemp(prefix=f"tierctl-{os.getpid()}-", dir=_temporary_directory())
     try:
-        for held in filter(paths.isdir, holding):
+        for held in filter(_is_directory, holding):
             _copy_with_links(held, paths.join(directory, paths.basename(held)), linked)
         yield directory
     finally:
         remove(directory)
+
+
+def _is_directory(path: str) -> bool:
+    return paths.isdir(path) and not paths.islink(path)
 
 
 def _copy_with_links(held: str, path: str, linked: str) -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from tierctl import config, control, trust
 from tierctl.author import user_name
+from tierctl.deploy import numbering
 from tierctl.doctor import aside, exposure, writing
 from tierctl.doctor.finding import Finding, Remedy, fine, note, problem
 from tierctl.errors import Untrusted
@@ -48,8 +49,8 @@ def untrusted(fs: FileSystem, layout: Layout, error: Untrusted) -> Finding:
 
 def _how_to_trust(fs: FileSystem, layout: Layout, path: str) -> str:
     entry = fs.entry(path)
-    is_of_many = path in (layout.control, layout.deployments, layout.cache)
-    if entry.kind is not (Kind.DIRECTORY if is_of_many else Kind.FILE):
+    is_directory = path in (layout.control, *numbering.directories(layout))
+    if entry.kind is not (Kind.DIRECTORY if is_directory else Kind.FILE):
         return f"Look at it; then move it away: {aside.move(fs, path)}"
     owner = user_name(fs.entry(layout.infrastructure, follow=True).uid)
     of_a_stranger = entry.uid not in trust.trusted_owners(fs, layout)
@@ -77,7 +78,7 @@ def _untrusted(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
             continue
         except Untrusted as error:
             yield untrusted(fs, layout, error)
-    for path in (layout.deployments, layout.cache):
+    for path in numbering.directories(layout):
         if exists(fs, path) and (kind := fs.entry(path).kind) is not Kind.DIRECTORY:
             yield untrusted(fs, layout, Untrusted(path, f"is a {kind.value}, not a directory"))
 
