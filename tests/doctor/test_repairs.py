@@ -206,8 +206,10 @@ class TestRepairs:
         self, layout: Layout
     ) -> None:
         Path(temporary(layout.within("staging"))).symlink_to("blue")
-        (done,) = fix(layout, Unreadable(layout.scratch, writable=True))
+        done, told = fix(layout, Unreadable(layout.scratch, writable=True))
         assert Repair(f"removed {temporary(layout.within('staging'))}", done=True) == done
+        assert not told.done
+        assert f"could not see all that may have to be repaired: {layout.scratch}" in told.text
 
     @pytest.mark.parametrize("number", [None, errno.EIO], ids=["killed", "failing"])
     @pytest.mark.parametrize("drop", [False, True], ids=["to finish", "to drop"])

@@ -45,10 +45,7 @@ def repair(
     with locked(fs, layout, author, "doctor", lock_timeout):
         # What was found before the lock was ours may have been another change at work.
         return [
-            _attempt(fs, layout, finding, finding.remedy, reporter)
-            for examine in _REPAIRABLE
-            for finding in _still_so(fs, layout, examine)
-            if finding.remedy is not None
+            repair for examine in _REPAIRABLE for repair in _repairs(fs, layout, examine, reporter)
         ]
 
 
@@ -64,15 +61,24 @@ _REPAIRABLE = (
 )
 
 
-def _still_so(
+def _repairs(
     fs: FileSystem,
     layout: Layout,
     examine: Callable[[FileSystem, Layout], Iterator[Finding]],
-) -> list[Finding]:
+    reporter: ending.Reporter,
+) -> Iterator[Repair]:
     found: list[Finding] = []
-    with suppress(TierctlError, OSError):  # a finding of its own, without a remedy
-        found.extend(examine(fs, layout))
-    return found
+    unseen = ""
+    try:
+        with suppress(TierctlError):  # a finding of its own, without a remedy
+            found.extend(examine(fs, layout))
+    except OSError as error:
+        unseen = cause_of(error)
+    for finding in found:
+        if finding.remedy is not None:
+            yield _attempt(fs, layout, finding, finding.remedy, reporter)
+    if unseen:
+        yield Repair(f"could not see all that may have to be repaired: {unseen}", done=False)
 
 
 def _attempt(
