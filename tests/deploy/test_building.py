@@ -177,6 +177,15 @@ class TestFailing:
         ):
             pytest.fail("a number was taken")
 
+    def test_one_s_own_that_cannot_be_opened_is_not_taken_for_another_s(
+        self, layout: Layout, mocker: MockerFixture
+    ) -> None:
+        error = PermissionError(errno.EACCES, "refused")
+        with numbering.reserved(FS, layout, lock_timeout=5):
+            mocker.patch.object(OsFileSystem, "is_locked", side_effect=error)
+            with pytest.raises(PermissionError, match="refused"):
+                numbering.abandoned(FS, layout)
+
     def test_one_that_is_being_built_is_left_alone(self, layout: Layout) -> None:
         with numbering.reserved(FS, layout, lock_timeout=5) as (one, _):
             assert [] == numbering.remove_unfinished(FS, layout, lock_timeout=5)

@@ -90,7 +90,11 @@ def begun(fs: FileSystem, layout: Layout) -> list[int]:
 def _is_abandoned(fs: FileSystem, layout: Layout, number: int) -> bool:
     try:
         return not fs.is_locked(layout.building(number))
-    except (FileNotFoundError, PermissionError):  # it has just ended; it is another user's
+    except FileNotFoundError:  # it has just ended
+        return False
+    except PermissionError:
+        if tree.is_own(layout.building(number)):
+            raise
         return False
 
 
