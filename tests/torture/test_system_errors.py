@@ -35,7 +35,7 @@ DOING |= {"chmod", "chown", "fcntl", "rmdir", "symlink", "syncfs", "unlink", "un
 # is gone in the end all the same, or to ask who holds a lock.
 DISPENSABLE = ("holder.json", ".going", "F_OFD_GETLK")
 # Whoever asks whether they may write, or for a lock, hears yes or no, and no reason.
-OWN_WORDS = ("you may not write to", "the target is locked by")
+OWN_WORDS = ("you may not write to", "you cannot write it", "the target is locked by")
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
