@@ -11,12 +11,22 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from living import InMemory, OnDisk, Target
 from model import Ask, Command, Deploy, Model, Promote, Prune, Refusal, RollBack
-from observed import BEGINNINGS, first_model, line_of, model_of, picture, shown_by
+from observed import (
+    BEGINNINGS,
+    Everything,
+    below,
+    first_model,
+    line_of,
+    model_of,
+    picture,
+    shown_by,
+    state,
+)
 from places import on_memory
 from program import Ended
 from tierctl import history
-from tierctl.layout import DEPLOYMENTS, Layout
-from wounds import DAMAGES, Damage, hurt
+from tierctl.layout import DEPLOYMENTS
+from wounds import DAMAGES, LINKS, Damage, hurt
 
 COLORS = st.sampled_from(["blue", "green"])
 TIERS = st.sampled_from(["staging", "staging", "blue", "green", "production", "dev1", "test.x"])
@@ -41,8 +51,6 @@ MORE_QUESTIONS = QUESTIONS | st.sampled_from(
 CHANGES = PROMOTIONS | ROLLBACKS | DEPLOYS | PRUNES
 # With --dry-run, or without.
 TYPED = st.tuples(CHANGES, st.booleans()) | st.tuples(MORE_QUESTIONS, st.just(False))
-
-Everything = dict[str, tuple[object, ...]]
 
 
 class Life(RuleBasedStateMachine):
@@ -161,23 +169,27 @@ class Hurt(LifeOnDisk):
         model goes on from there.
         """
         mend = hurt(damage, Path(self.target.layout.infrastructure), self.aside)
-        moved = [self.survives(command, dry=dry) for command, dry in commands]
+        foretold = damage.name in LINKS
+        moved = [self.survives(command, dry=dry, foretold=foretold) for command, dry in commands]
         mend()
         require_an_answer(self.target.run(Ask(["doctor", "--fix"])))
         if any(moved):
             self.model = model_of(self.target.fs, self.target.layout)
             self.built.clear()
 
-    def survives(self, command: Command, *, dry: bool) -> bool:
+    def survives(self, command: Command, *, dry: bool, foretold: bool) -> bool:
         """Run a command in a target that is damaged; say whether it has changed something.
 
         It ends with 0, or with 1 and a reason. What a link shows stays there,
         as it is. A dry run writes nothing; a command that fails changes no link,
         no record of what was done, no deployment. After one that succeeds
-        history says what the links show.
+        history says what the links show. ``foretold``: it ends as its dry run does.
         """
+        foretold = foretold and not dry and not isinstance(command, Ask)
+        codes = [self.target.run(command, dry=True).code] if foretold else []
         before, shown = self.target.everything(), self.target.shown()
         ended = self.target.run(command, dry=dry)
+        assert codes in ([], [ended.code]), ended
         require_an_answer(ended)
         after = self.target.everything()
         for directory in shown:
@@ -227,24 +239,3 @@ def require_an_answer(ended: Ended) -> None:
     assert "defect of tierctl" not in ended.err, ended
     assert "Traceback" not in ended.out + ended.err, ended
     assert ended.code == 0 or ended.out + ended.err
-
-
-def state(everything: Everything, layout: Layout) -> Everything:
-    """Return what a command that fails leaves as it is."""
-    records = (layout.history, layout.intent, layout.config)
-    found = {}
-    for path, facts in everything.items():
-        build = path.removeprefix(f"{layout.deployments}/").partition("/")[0]
-        if path.startswith(f"{layout.deployments}/"):
-            counts = f"{layout.deployments}/{build}/meta/deployment.json" in everything
-        elif path.startswith(layout.control):
-            counts = path in records
-        else:
-            counts = not path.startswith(layout.cache)
-        if counts:
-            found[path] = facts
-    return found
-
-
-def below(found: Everything, directory: str) -> Everything:
-    return {path: facts for path, facts in found.items() if f"{path}/".startswith(f"{directory}/")}

@@ -11,6 +11,9 @@ from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import BLUE, CONTROL, DEPLOYMENTS, GREEN, PRODUCTION, STAGING, Layout
 from tierctl.rotation import State
 
+# All that is below a target, by path.
+Everything = dict[str, tuple[object, ...]]
+
 # How a target begins: bootstrapped, or made by hand with this.
 BEGINNINGS: Mapping[str, Mapping[str, object] | None] = {
     "bootstrapped": None,
@@ -89,3 +92,24 @@ def version_of(fs: FileSystem, layout: Layout, number: int) -> int | None:
     """Return what version of the definitions a deployment was built from, if it was."""
     path = f"{layout.deployments}/{number}/bin/version"
     return int(fs.read(path)) if exists(fs, path) else None
+
+
+def state(everything: Everything, layout: Layout) -> Everything:
+    """Return what a command that fails leaves as it is."""
+    records = (layout.history, layout.intent, layout.config)
+    found = {}
+    for path, facts in everything.items():
+        build = path.removeprefix(f"{layout.deployments}/").partition("/")[0]
+        if path.startswith(f"{layout.deployments}/"):
+            counts = f"{layout.deployments}/{build}/meta/deployment.json" in everything
+        elif path.startswith(layout.control):
+            counts = path in records
+        else:
+            counts = not path.startswith(layout.cache)
+        if counts:
+            found[path] = facts
+    return found
+
+
+def below(found: Everything, directory: str) -> Everything:
+    return {path: facts for path, facts in found.items() if f"{path}/".startswith(f"{directory}/")}
