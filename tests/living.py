@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import importlib
 import io
@@ -92,6 +93,8 @@ def deploying_files_only() -> Iterator[None]:
 
 def import_everything() -> None:
     """Leave nothing to be imported by somebody who may not read what this interpreter may."""
+    for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
+        codecs.lookup(encoding)  # what JSON may be in
     for module in pkgutil.walk_packages(tierctl.__path__, "tierctl."):
         importlib.import_module(module.name)
     with TemporaryDirectory() as place:

@@ -8,7 +8,17 @@ from model import Content, Line, Model, Picture, Shown, Way
 from tierctl import history
 from tierctl.deploy import numbering
 from tierctl.filesystem import FileSystem, Kind, exists
-from tierctl.layout import BLUE, CONTROL, DEPLOYMENTS, GREEN, PRODUCTION, STAGING, Layout
+from tierctl.layout import (
+    BLUE,
+    CONTROL,
+    DEPLOYMENTS,
+    GREEN,
+    LINKS,
+    PRODUCTION,
+    STAGING,
+    Layout,
+    temporary,
+)
 from tierctl.rotation import State
 
 # All that is below a target, by path.
@@ -95,8 +105,9 @@ def version_of(fs: FileSystem, layout: Layout, number: int) -> int | None:
 
 
 def state(everything: Everything, layout: Layout) -> Everything:
-    """Return what a command that fails leaves as it is."""
+    """Return what a command that fails leaves as it is; not what has a temporary link's name."""
     records = (layout.history, layout.intent, layout.config)
+    prepared = {temporary(layout.within(name)) for name in LINKS}
     found = {}
     for path, facts in everything.items():
         build = path.removeprefix(f"{layout.deployments}/").partition("/")[0]
@@ -105,7 +116,7 @@ def state(everything: Everything, layout: Layout) -> Everything:
         elif path.startswith(layout.control):
             counts = path in records
         else:
-            counts = not path.startswith(layout.cache)
+            counts = not path.startswith(layout.cache) and path not in prepared
         if counts:
             found[path] = facts
     return found

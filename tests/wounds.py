@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
+from tierctl.layout import CONTROL
+
 LINKS = ("production", "staging", "blue", "green", "dev1")
 RECORDS = (
     ".tierctl",
@@ -21,7 +23,7 @@ RECORDS = (
         )
     ),
 )
-PLACES = ("deployments", *(f"deployments/{number}" for number in range(1, 8)))
+BUILDS = tuple(f"deployments/{number}" for number in range(1, 8))
 FINISHED = tuple(f"deployments/{number}/meta/deployment.json" for number in range(1, 5))
 LEFTOVERS = (".staging.new", ".blue.new", ".tierctl/.intent.json.new", "deployments/.2.going")
 TEXTS = (
@@ -85,7 +87,7 @@ class Closed(NamedTuple):
 
 Damage = Gone | Link | File | Other | Closed
 
-_REPLACED = st.sampled_from([*LINKS, *RECORDS, *PLACES, *FINISHED, *LEFTOVERS])
+_REPLACED = st.sampled_from([*LINKS, *RECORDS, *BUILDS, *FINISHED, *LEFTOVERS])
 DAMAGES = st.one_of(
     st.builds(Gone, _REPLACED),
     st.builds(Link, st.sampled_from([*LINKS, *LEFTOVERS]), st.sampled_from(TEXTS)),
@@ -94,7 +96,7 @@ DAMAGES = st.one_of(
     st.builds(Other, _REPLACED, st.booleans()),
     st.builds(
         Closed,
-        st.sampled_from(["..", ".", *RECORDS, *PLACES, *FINISHED]),
+        st.sampled_from(["..", ".", "deployments", *RECORDS, *BUILDS, *FINISHED]),
         st.sampled_from(MODES),
     ),
 )
@@ -144,11 +146,12 @@ def _close(path: Path, mode: int) -> Mend:
 
 
 def _look(path: Path) -> object:
-    """Return what is at a path; a directory without history is as good as none."""
+    """Return what is at a path: nothing also for records without history, an empty directory."""
     if path.is_symlink():
         return path.readlink()
     if path.is_dir():
-        return "history" if (path / "history.jsonl").exists() else None
+        names = os.listdir(path)
+        return None if path.name == CONTROL and "history.jsonl" not in names else names or None
     if path.is_fifo():
         return "fifo"
     return path.read_bytes() if path.exists() else None
