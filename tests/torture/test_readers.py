@@ -199,7 +199,7 @@ def test_readers_see_both_on_one_version_for_longer_if_there_is_flushing_in_betw
     volume: Volume, tmp_path: Path
 ) -> None:
     at_once, flushing = (
-        seen_during(volume, tmp_path / "clock", promoting(fs, 50))
+        seen_during(volume, tmp_path / "clock", promoting(fs, 25))
         for fs in (WithoutExchange(), Flushing())
     )
     assert 0 == at_once.missing == flushing.missing
