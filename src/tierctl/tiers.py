@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from tierctl.errors import NoSuchTier
 from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import DEPLOYMENTS, LINKS, PRIVATE, Layout, is_deployment_number
@@ -55,5 +57,7 @@ def _is_finished(fs: FileSystem, layout: Layout, number: int) -> bool:
     """Say whether a build is known to be whole: one that the caller may not look into is not."""
     try:
         return exists(fs, layout.deployment_record(f"{DEPLOYMENTS}/{number}"))
-    except PermissionError:
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.ELOOP):
+            raise
         return False

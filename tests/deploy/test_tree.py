@@ -125,7 +125,7 @@ def test_a_directory_that_cannot_be_read_stays_as_it_is(
     tmp_path: Path, mocker: MockerFixture
 ) -> None:
     """A deploy that is done does not fail because others will have to fetch the lists again."""
-    mocker.patch("os.scandir", side_effect=OSError(errno.EIO, os.strerror(errno.EIO)))
+    mocker.patch("os.listdir", side_effect=OSError(errno.EIO, os.strerror(errno.EIO)))
     tree.open_to_readers(str(tmp_path))
 
 
