@@ -92,7 +92,7 @@ def holding(layout: Layout, tmp_path: Path) -> Iterator[int]:
     os.makedirs(layout.control)
     log = tmp_path / "log"
     run_installed("promote-staging", "-t", layout.target)
-    stop = ["-P", layout.intent, "-e", "inject=unlink:signal=SIGSTOP"]
+    stop = ["-P", layout.control, "-e", "inject=unlinkat:signal=SIGSTOP"]
     command = [require_tool("strace"), "-D", "-o", str(log), *stop, installed()]
     with subprocess.Popen([*command, *PROMOTE, "-t", layout.target], stderr=PIPE) as process:
         try:
