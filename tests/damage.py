@@ -184,6 +184,7 @@ class Unreadable(OsFileSystem):
     """The caller may not look at a directory, or at what is in it."""
 
     def __init__(self, directory: str, *, writable: bool = False) -> None:
+        super().__init__()
         self._below = f"{directory}/"
         self._writable = writable
 

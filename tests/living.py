@@ -23,7 +23,7 @@ from reporters import Heard
 from targets import make_deployment, make_target, with_profiles
 from tierctl import bootstrap, changes, doctor, status
 from tierctl.cli.main import main
-from tierctl.deploy import deploying, engine, numbering, verify
+from tierctl.deploy import deploying, engine, loading, numbering
 from tierctl.deploy.switch import Deployment
 from tierctl.doctor import repairs
 from tierctl.errors import TierctlError
@@ -86,7 +86,7 @@ def deploying_files_only() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "started", started)
-        patch.setattr(verify, "profiles_load", lambda top: None)
+        patch.setattr(loading, "profiles_load", lambda top: None)
         patch.setattr(processes, "_processes", lambda: [os.getpid()])
         yield
 

@@ -39,6 +39,7 @@ class Shifted(OsFileSystem):
     """A file server whose clock is wrong."""
 
     def __init__(self, seconds: float) -> None:
+        super().__init__()
         self._seconds = seconds
 
     def entry(self, path: str, *, follow: bool = False) -> Entry:

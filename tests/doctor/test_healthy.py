@@ -1,9 +1,8 @@
 """What doctor says of a target that is as it should be, and of one made by hand."""
 
-import os
 from pathlib import Path
 
-from damage import NotMine, by_hand, found, problems, replace, shared, untimed
+from damage import NotMine, by_hand, found, problems, shared, untimed
 from targets import listing
 from tierctl.doctor import Severity, diagnose
 from tierctl.filesystem import (
@@ -33,13 +32,6 @@ class TestHealthy:
     def test_what_a_group_shares_has_no_problem(self, tmp_path: Path) -> None:
         require_root()
         assert [] == problems(shared(tmp_path))
-
-    def test_a_cache_on_another_filesystem_that_is_not_mounted_is_no_problem(
-        self, layout: Layout
-    ) -> None:
-        replace(layout.cache, "symlink")
-        os.rmdir(f"{layout.cache}.was")
-        assert [] == problems(layout)
 
     def test_a_diagnose_leaves_everything_as_it_was(self, layout: Layout) -> None:
         before = untimed(listing(layout.target))

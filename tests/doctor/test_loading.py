@@ -22,6 +22,7 @@ class Closed(OsFileSystem):
     """A file that the caller may not read."""
 
     def __init__(self, path: str) -> None:
+        super().__init__()
         self._path = path
 
     def read(self, path: str, start: int = 0, length: int = -1) -> bytes:

@@ -146,6 +146,7 @@ class Disturbed(OsFileSystem):
     """Another doctor clears the scratch directory before an operation in it."""
 
     def __init__(self, layout: Layout, verb: str) -> None:
+        super().__init__()
         self._layout, self._verb, self.disturbed = layout, verb, False
 
     def _disturb(self, verb: str, path: str) -> None:
@@ -193,6 +194,7 @@ class Overtaken(OsFileSystem):
     """Another doctor takes the lock of the scratch directory that was just made."""
 
     def __init__(self, layout: Layout) -> None:
+        super().__init__()
         self._path, self.overtaking = f"{layout.scratch}/lock", ExitStack()
 
     @contextmanager
@@ -208,6 +210,7 @@ class WithReplacedLock(OsFileSystem):
     """Another doctor takes the lock's file away between the first and the second taking."""
 
     def __init__(self, layout: Layout) -> None:
+        super().__init__()
         self._path, self.replaced = f"{layout.scratch}/lock", False
 
     @contextmanager
@@ -223,6 +226,7 @@ class Watching(OsFileSystem):
     """Remembers whether the lock was free when its file was removed."""
 
     def __init__(self, layout: Layout) -> None:
+        super().__init__()
         self._path = f"{layout.scratch}/lock"
         self.free_when_removed: list[bool] = []
 
@@ -240,6 +244,7 @@ class WithoutExchange(OsFileSystem):
     """A kernel or server that cannot, whatever the type of the filesystem promises."""
 
     def __init__(self, *, foretold: bool) -> None:
+        super().__init__()
         self._foretold = foretold
 
     def can_exchange(self, path: str) -> bool:

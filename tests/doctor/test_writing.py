@@ -24,6 +24,7 @@ class NotWritable(OsFileSystem):
     """A file that the caller may not write."""
 
     def __init__(self, path: str) -> None:
+        super().__init__()
         self._path = path
 
     def is_writable(self, path: str) -> bool:

@@ -34,7 +34,7 @@ def test_whenever_it_is_killed_the_next_command_ends_it(name: str, tmp_path: Pat
     [
         (broken.unlinks_and_links, "symlink", "neither before nor after"),
         (broken.writes_no_intent, "pwrite64", "not as if nothing had happened"),
-        (broken.records_without_looking, "unlink", "an event is there twice"),
+        (broken.records_without_looking, "unlinkat", "an event is there twice"),
     ],
 )
 def test_it_would_be_noticed(

@@ -14,9 +14,9 @@ import pytest
 
 import strace
 from lives import FS, commands, definitions, lost, reported, require_whole
-from program import Ended, Program, installed, run_installed
+from program import Ended, Program, installed, run, run_installed
 from reporters import Heard, carry_out
-from scenarios import SCENARIOS, concerned, is_between, next_command, reference, shape
+from scenarios import SCENARIOS, concerned, is_between, links_of, reference, shape
 from targets import links
 from thorough import every, times
 from tierctl import history
@@ -59,10 +59,10 @@ def test_whenever_the_power_is_cut_the_next_command_ends_it(name: str, outlet: V
         outlet.cut_power()
         outlet.restart()
         assert -9 == done.code, call
-        assert is_between(links(layout), before, wanted), call
-        assert not done.out or links(layout) == wanted, call
+        assert is_between(links_of(layout), before, wanted), call
+        assert not done.out or links_of(layout) == wanted, call
         assert [] == lost(layout), call
-        run_installed(*next_command(words, done))
+        run(scenario.next_command(layout, done))
         assert after == shape(layout), call
         assert [] == lost(layout), call
 
@@ -121,6 +121,7 @@ class Tearing(OsFileSystem):
     """Dies when only so many bytes of a line of history are on disk."""
 
     def __init__(self, length: int) -> None:
+        super().__init__()
         self.length = length
 
     def write(self, path: str, data: bytes, **options: Any) -> None:

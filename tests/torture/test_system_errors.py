@@ -31,6 +31,7 @@ WITHOUT_FAILURE = {"close"}
 # What fails while it looks around may not matter; but nothing that it does may fail in silence,
 DOING = {"fchmod", "fchown", "fsync", "ftruncate", "mkdir", "pwrite64", "rename", "renameat2"}
 DOING |= {"chmod", "chown", "fcntl", "rmdir", "symlink", "syncfs", "unlink", "unlinkat"}
+DOING |= {"fchmodat", "fchownat", "mkdirat", "renameat", "symlinkat"}
 # except to write down who holds the lock, which is for messages only, to take something apart that
 # is gone in the end all the same, or to ask who holds a lock.
 DISPENSABLE = ("holder.json", ".going", "F_OFD_GETLK")
