@@ -66,8 +66,15 @@ class Nothing:
     def commands(self, cache: str) -> dict[str, list[str]]:
         return {}
 
-    def install(self, prefixes: object, locks: object, meanwhile: Callable[[], None]) -> None:
+    def install(self, prefixes: object, locks: object, meanwhile: Callable[[], None]) -> str:
         meanwhile()
+        return "nothing"
+
+    def verify(self, prefixes: object, packages: object, meanwhile: Callable[[], None]) -> None:
+        meanwhile()
+
+    def dismiss(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

@@ -147,6 +147,7 @@ class Descriptors(Counting):
     """Leaves a descriptor open at every flush."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.left: list[int] = []
 
     def sync(self, path: str) -> None:
@@ -166,6 +167,7 @@ class Memory(Counting):
     """Remembers at every flush more than it will ever need."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.kept: list[bytes] = []
 
     def sync(self, path: str) -> None:

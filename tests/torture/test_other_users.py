@@ -142,9 +142,9 @@ def test_nothing_is_followed_while_it_is_swapped(shared: Shared, name: str, user
 
 
 FOLLOWING = """
-from contextlib import contextmanager
+import os
 from tierctl import filesystem
-filesystem._place_of = contextmanager(lambda path: (yield path, None))
+filesystem._TO_HOLD ^= os.O_NOFOLLOW
 from tierctl.__main__ import run
 run()
 """

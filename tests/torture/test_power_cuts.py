@@ -51,19 +51,19 @@ def outlet(
 def test_whenever_the_power_is_cut_the_next_command_ends_it(name: str, outlet: Volume) -> None:
     """And what had been said to be done is done."""
     scenario, place = SCENARIOS[name], outlet.place()
-    calls, before, wanted, after = reference(scenario, place)
-    for call in every(calls, 3):
+    undisturbed = reference(scenario, place)
+    for call in every(undisturbed.calls, 3):
         layout, words = scenario.prepare(place / "it")
         outlet.flush()
         done = strace.killed(words, concerned(layout), call)
         outlet.cut_power()
         outlet.restart()
         assert -9 == done.code, call
-        assert is_between(links_of(layout), before, wanted), call
-        assert not done.out or links_of(layout) == wanted, call
+        assert is_between(links_of(layout), undisturbed.before, undisturbed.wanted), call
+        assert not done.out or links_of(layout) == undisturbed.wanted, call
         assert [] == lost(layout), call
         run(scenario.next_command(layout, done))
-        assert after == shape(layout), call
+        assert undisturbed.after == shape(layout), call
         assert [] == lost(layout), call
 
 
