@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from harness.volumes import EXCHANGING, KINDS, Volume, mounted
 from reporters import carry_out
 from targets import make_deployment
 from tierctl import history
@@ -13,7 +14,6 @@ from tierctl.layout import Layout
 from tierctl.observe import observe
 from tierctl.request import Promotion, Request, Rollback
 from tierctl.rotation import Exchange
-from volumes import EXCHANGING, KINDS, Volume, mounted
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import broken
+from harness import broken
 from program import Ended, installed, run, run_installed
 from targets import links, make_target, with_profiles
 from tierctl.layout import Layout

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import broken
-import strace
-from program import run
-from scenarios import (
+from harness import broken, strace
+from harness.scenarios import (
     SCENARIOS,
     Reference,
     Scenario,
@@ -19,7 +17,8 @@ from scenarios import (
     reference,
     shape,
 )
-from strace import Call
+from harness.strace import Call
+from program import run
 from thorough import every
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from living import deploying_files_only
+from model.living import deploying_files_only
 from places import on_memory
 from program import Program
 from reporters import Heard

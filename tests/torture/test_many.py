@@ -12,7 +12,7 @@ from subprocess import PIPE
 
 import pytest
 
-import broken
+from harness import broken
 from program import installed, run_installed
 from targets import links, make_target
 from thorough import times

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
 import tierctl.observe
-from living import deploying_files_only, import_everything
-from machines import TYPED, Hurt, HurtAsUser, Life, LifeInMemory, LifeOnDisk
-from model import Command
+from model.expected import Command
+from model.living import deploying_files_only, import_everything
+from model.machines import TYPED, Hurt, HurtAsUser, Life, LifeInMemory, LifeOnDisk
+from model.wounds import Closed
 from thorough import THOROUGH, times
 from tierctl import changes
 from tierctl.errors import TierctlError
@@ -23,7 +24,6 @@ from tierctl.prune import pruning
 from tierctl.request import Rollback
 from tierctl.rotation import Content
 from tools import require_root
-from wounds import Closed
 
 Patch = pytest.MonkeyPatch
 

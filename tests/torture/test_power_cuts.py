@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-import strace
-from lives import FS, commands, definitions, lost, reported, require_whole
+from harness import strace
+from harness.lives import FS, commands, definitions, lost, reported, require_whole
+from harness.scenarios import SCENARIOS, concerned, is_between, links_of, reference, shape
+from harness.volumes import JOURNALLED, Volume, WithoutExchange, mounted
 from program import Ended, Program, installed, run, run_installed
 from reporters import Heard, carry_out
-from scenarios import SCENARIOS, concerned, is_between, links_of, reference, shape
 from targets import links
 from thorough import every, times
 from tierctl import history
@@ -29,7 +30,6 @@ from tierctl.request import Promotion
 from tierctl.rotation import Content, promoted
 from tierctl.testing import Fault, FaultyFileSystem, Killed
 from tools import require_tool
-from volumes import JOURNALLED, Volume, WithoutExchange, mounted
 
 CUTS = times(2, 200)
 SWAPPED = {"production": "blue", "staging": "green"}

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.readers import FILE, Clock, Judge, Sight, old_or_new, pair, reading
+from harness.volumes import EXCHANGING, KINDS, Volume, WithoutExchange, mounted
 from program import run_installed
-from readers import FILE, Clock, Judge, Sight, old_or_new, pair, reading
 from reporters import carry_out
 from thorough import every, times
 from tierctl.filesystem import FileSystem, OsFileSystem
 from tierctl.layout import Layout
 from tierctl.request import Promotion
-from volumes import EXCHANGING, KINDS, Volume, WithoutExchange, mounted
 
 BY_PROGRAM, IN_PROCESS = times(1, 300), times(20, 20_000)
 DEPLOYS = times(1, 50)

@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-import broken
-import strace
-from program import Ended, run
-from scenarios import (
+from harness import broken, strace
+from harness.scenarios import (
     SCENARIOS,
     Reference,
     Scenario,
@@ -23,7 +21,8 @@ from scenarios import (
     reference,
     shape,
 )
-from strace import Call
+from harness.strace import Call
+from program import Ended, run
 from thorough import THOROUGH, every
 
 ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EROFS", "EACCES", "EINTR", "ESTALE", "ENOLCK")

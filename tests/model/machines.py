@@ -9,9 +9,9 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from living import InMemory, OnDisk, Target
-from model import Ask, Command, Deploy, Model, Promote, Prune, Refusal, RollBack
-from observed import (
+from model.expected import Ask, Command, Deploy, Model, Promote, Prune, Refusal, RollBack
+from model.living import InMemory, OnDisk, Target
+from model.observed import (
     BEGINNINGS,
     Everything,
     below,
@@ -22,11 +22,11 @@ from observed import (
     shown_by,
     state,
 )
+from model.wounds import DAMAGES, LINKS, Damage, hurt
 from places import on_memory
 from program import Ended
 from tierctl import history
 from tierctl.layout import DEPLOYMENTS
-from wounds import DAMAGES, LINKS, Damage, hurt
 
 COLORS = st.sampled_from(["blue", "green"])
 TIERS = st.sampled_from(["staging", "staging", "blue", "green", "production", "dev1", "test.x"])

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import strace
+from harness import strace
+from harness.strace import Call
 from program import Ended, installed, run_installed
-from strace import Call
 from targets import links, make_deployment, make_target, with_profiles
 from tierctl.layout import TIER_DIRECTORIES, Layout, temporary
 

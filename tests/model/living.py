@@ -16,8 +16,8 @@ from typing import Protocol
 import pytest
 
 import tierctl
-from model import Ask, Command, Deploy, Promote, Prune, RollBack
-from observed import BEGINNINGS
+from model.expected import Ask, Command, Deploy, Promote, Prune, RollBack
+from model.observed import BEGINNINGS
 from program import Ended
 from reporters import Heard
 from targets import make_deployment, make_target, with_profiles

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from model import Content, Line, Model, Picture, Shown, Way
+from model.expected import Content, Line, Model, Picture, Shown, Way
 from tierctl import history
 from tierctl.deploy import numbering
 from tierctl.filesystem import FileSystem, Kind, exists

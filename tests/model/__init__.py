@@ -1,0 +1,1 @@
+"""A model of a target, and machines that type any commands and compare."""
