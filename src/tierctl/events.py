@@ -137,7 +137,7 @@ def _event(document: Any) -> Event:  # noqa: ANN401 (whatever a file holds; chec
         before=None if before is None else state_from_document(before),
         after=state_from_document(document["after"]),
         past=Past(
-            tuple(map(_content, _list(document["trail"]))),
+            tuple(_content(each, *Color) for each in _list(document["trail"])),
             tuple(map(_number, _list(document["rolled_back"]))),
         ),
         packages=_counts(document["packages"]),
@@ -164,19 +164,14 @@ def state_to_document(state: State) -> dict[str, Any]:
 def state_from_document(document: Any) -> State:  # noqa: ANN401 (as above)
     """Return the state that JSON values tell of; raises KeyError, TypeError or ValueError."""
     production, adopted = document["production"], document.get("adopted")
-    state = State(
+    return State(
         None if production is None else Color(production),
         Color(document["staging"]),
-        _content(document["blue"]),
-        _content(document["green"]),
+        _content(document["blue"], Color.BLUE),
+        _content(document["green"], Color.GREEN),
         tuple(map(_private, document.get("private", {}).items())),
         None if adopted is None else _number(adopted),
     )
-    for color in Color:
-        content = state.content(color)
-        if content.deployment is None and content.directory != color:
-            raise ValueError(f"{content.directory!r} is no content of {color}")
-    return state
 
 
 def _private(item: tuple[str, Any]) -> tuple[str, Content | None]:
@@ -184,17 +179,14 @@ def _private(item: tuple[str, Any]) -> tuple[str, Content | None]:
     name, directory = item
     if not is_private_name(name):
         raise ValueError(f"{name!r} is no private tier")
-    content = None if directory is None else _content(directory)
-    if content is not None and content.deployment is None:
-        raise ValueError(f"{directory!r} is no deployment")
-    return name, content
+    return name, None if directory is None else _content(directory)
 
 
-def _content(directory: Any) -> Content:  # noqa: ANN401 (as above)
-    """Return a content; a directory outside the infrastructure is none."""
+def _content(directory: Any, *colors: Color) -> Content:  # noqa: ANN401 (as above)
+    """Return a deployment, or one of the colors as a plain directory; all else is no content."""
     if not isinstance(directory, str):
         raise TypeError(f"{directory!r} is no content")
-    if directory in (Color.BLUE, Color.GREEN):
+    if directory in colors:
         return Content(directory)
     head, _, number = directory.partition("/")
     if head != DEPLOYMENTS or not is_deployment_number(number):

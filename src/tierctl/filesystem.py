@@ -30,6 +30,7 @@ _TO_READ = os.O_RDONLY | _SAFELY
 _TO_WRITE = os.O_RDWR | _SAFELY
 _TO_HOLD = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _EVERYONE_READS = 0o044
+_AS_EFFECTIVE_USER = os.access in os.supports_effective_ids
 _IN_CONTROL = f"/{CONTROL}/"
 # So many bytes are read at a time, and no more of a file that is wanted whole.
 _PART = 1 << 20
@@ -290,13 +291,14 @@ class OsFileSystem:
         durable: bool = True,
     ) -> None:
         """See ``FileSystem.write``."""
-        with _Opened(fd := self._open_or_make(path, mode, _EVERYONE_READS), path):
+        fd, size = self._open_or_make(path, mode, _EVERYONE_READS)
+        with _Opened(fd, path):
             rest = memoryview(data)
             while rest:
                 written = os.pwrite(fd, rest, at)
                 at += written
                 rest = rest[written:]
-            if os.fstat(fd).st_size > at:  # cutting is slow, also where there is nothing to cut
+            if size > at:  # cutting is slow, also where there is nothing to cut
                 os.ftruncate(fd, at)
             if durable:
                 os.fsync(fd)
@@ -365,7 +367,7 @@ class OsFileSystem:
     def lock(self, path: str, *, timeout: float, mode: int | None = None) -> Iterator[None]:
         """See ``FileSystem.lock``."""
         with self._holding(os.path.dirname(path)):
-            fd = self._open_or_make(path, mode, 0)
+            fd, _ = self._open_or_make(path, mode, 0)
             try:
                 with Naming(path):
                     _acquire(fd, path, timeout)
@@ -384,8 +386,7 @@ class OsFileSystem:
 
     def is_writable(self, path: str) -> bool:
         """See ``FileSystem.is_writable``."""
-        effective = os.access in os.supports_effective_ids
-        return os.access(path, os.W_OK, effective_ids=effective)
+        return os.access(path, os.W_OK, effective_ids=_AS_EFFECTIVE_USER)
 
     def can_exchange(self, path: str) -> bool:
         """See ``FileSystem.can_exchange``."""
@@ -414,13 +415,13 @@ class OsFileSystem:
         with self._place(path) as at:
             return os.open(at.name, flags, 0o600, dir_fd=at.directory)
 
-    def _open_or_make(self, path: str, mode: int | None, for_others: int) -> int:
-        """Open a file for writing; one that we make gets its mode before it gets content.
+    def _open_or_make(self, path: str, mode: int | None, for_others: int) -> tuple[int, int]:
+        """Open a file for writing, and return its size too.
 
-        By default whoever may write to its directory writes it, and others have
-        the rights ``for_others``.
+        One that we make gets its mode before it gets content. By default whoever
+        may write to its directory writes it, and others have the rights ``for_others``.
         """
-        fd, is_new = self._open_to_write(path)
+        fd, size, is_new = self._open_to_write(path)
         if is_new:
             try:
                 head = os.path.dirname(path)
@@ -429,10 +430,10 @@ class OsFileSystem:
             except OSError:
                 os.close(fd)
                 raise
-        return fd
+        return fd, size
 
-    def _open_to_write(self, path: str) -> tuple[int, bool]:
-        """Open or make a file; say whether it is new, its mode still to be given."""
+    def _open_to_write(self, path: str) -> tuple[int, int, bool]:
+        """Open or make a file; return its size, and whether its mode is still to be given."""
         while True:
             try:
                 fd = self._open(path, _TO_WRITE)
@@ -443,9 +444,9 @@ class OsFileSystem:
                     found = _required_file(fd, path)
                 # We may have been killed just when we had made it: that would shut others out.
                 is_private = not found.st_mode & 0o077 and found.st_uid == os.geteuid()
-                return fd, is_private and found.st_size == 0
+                return fd, found.st_size, is_private and found.st_size == 0
             with suppress(FileExistsError):  # somebody else makes it in between
-                return self._open(path, _TO_WRITE | os.O_CREAT | os.O_EXCL), True
+                return self._open(path, _TO_WRITE | os.O_CREAT | os.O_EXCL), 0, True
 
 
 class _Place(Naming):

@@ -24,6 +24,7 @@ _FIRST_BLOCK = 4 * 1024
 _LARGEST_BLOCK = 256 * 1024
 # In bytes: where no line ends for so long, somebody has written something else there.
 _LONGEST_LINE = 16 * 1024 * 1024
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 # So many events are named where several may be meant.
 _MOST_NAMED = 4
 
@@ -84,7 +85,7 @@ def append(fs: FileSystem, layout: Layout, event: Event, at: End | None = None) 
 
 
 def _line_of(event: Event) -> bytes:
-    return json.dumps(to_document(event), separators=(",", ":")).encode() + b"\n"
+    return _ENCODER.encode(to_document(event)).encode() + b"\n"
 
 
 def newest(fs: FileSystem, layout: Layout) -> Event | None:
@@ -150,13 +151,13 @@ def _lines_from_end(fs: FileSystem, layout: Layout) -> Iterator[_Line]:
             if len(pending) > _LONGEST_LINE:
                 raise BadFile(layout.history, f"no line ends in its last {len(pending)} bytes")
             continue
-        lines = pending[: whole - 1].split(b"\n")
-        first = lines.pop(0) + b"\n" if start > 0 else b""  # may begin further ahead
-        end = start + whole
-        for text in reversed(lines):
-            end -= len(text) + 1
-            yield _Line(end, text)
-        pending = first
+        # The first of them may begin further ahead, and be the only one.
+        first = 0 if start == 0 else pending.find(b"\n", 0, whole - 1) + 1 or whole
+        while whole > first:
+            begin = pending.rfind(b"\n", 0, whole - 1) + 1
+            yield _Line(start + begin, pending[begin : whole - 1])
+            whole = begin
+        pending = pending[:first]
 
 
 def _size(fs: FileSystem, layout: Layout) -> int:
