@@ -57,7 +57,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def torture(session: nox.Session) -> None:
-    """Kill, fail and race the installed commands at every point there is; takes an hour."""
+    """Kill, fail and race the installed commands at every point there is; takes hours."""
     install_wheel(session)
     session.install(*TEST, *DEPLOY)
     session.run(*PYTEST, "tests/torture", *session.posargs, env={"TIERCTL_THOROUGH": "1"})

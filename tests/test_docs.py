@@ -173,3 +173,22 @@ def test_the_picture_shows_what_status_shows(tmp_path: Path) -> None:
     drawn = picture.words(picture.draw(tmp_path / "lab"))
     assert picture.words((ROOT / "docs/status.svg").read_text()) == drawn
     assert "deployment 42" in drawn
+
+
+def named_tests() -> list[tuple[str, str]]:
+    """Return the tests that docs/guarantees.md names: the file, and the name if there is one."""
+    table = (ROOT / "docs" / "guarantees.md").read_text()
+    found, file = [], ""
+    for path, name in re.findall(r"`([\w/]+\.py)?(?:::([\w:]+))?`", table):
+        file = path or file
+        if path or name:
+            found.append((file, name))
+    return found
+
+
+def test_each_promise_names_tests_that_there_are() -> None:
+    assert len(named_tests()) > 20
+    for file, name in named_tests():
+        text = (ROOT / "tests" / file).read_text()
+        for part in filter(None, name.split("::")):
+            assert re.search(rf"^ *(def|class) {part}\b", text, re.MULTILINE), (file, name)

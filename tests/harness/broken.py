@@ -1,4 +1,4 @@
-"""Programs that are tierctl but for one thing each: ``python tests/harness/broken.py VARIANT WORDS...``.
+"""Programs that are tierctl but for one thing each: ``python broken.py VARIANT WORDS...``.
 
 Whatever puts tierctl to the test has to notice each of them.
 """
