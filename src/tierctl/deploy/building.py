@@ -15,7 +15,7 @@ from tierctl.deploy.engine import Engine
 from tierctl.deploy.progress import Step
 from tierctl.deploy.wanted import Build, digest, files_digest
 from tierctl.filesystem import FileSystem
-from tierctl.layout import DEPLOYMENTS, TIER_DIRECTORIES, Layout
+from tierctl.layout import DEPLOYMENTS, TIER_DIRECTORIES, Layout, temporary
 from tierctl.packages import Package
 from tierctl.text import shown
 
@@ -90,8 +90,10 @@ def _described(package: Package) -> str:
 
 
 def _finish(fs: FileSystem, layout: Layout, directory: str, record: Mapping[str, Any]) -> None:
+    """Write the record whole: where it is, a deployment is finished."""
     path = layout.deployment_record(directory)
-    fs.write(path, _encoded(record), mode=0o644)
+    fs.write(temporary(path), _encoded(record), mode=0o644)
+    fs.rename(temporary(path), path)
     fs.sync(paths.dirname(path))
     tree.seal(paths.dirname(path))
 
