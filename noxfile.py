@@ -73,7 +73,7 @@ def bench(session: nox.Session) -> None:
 
 def install_wheel(session: nox.Session) -> None:
     """Build the wheel and install it."""
-    wheels = Path(session.create_tmp()).resolve()
+    wheels = Path(session.virtualenv.location, "wheels").resolve()
     for old in wheels.glob("*.whl"):
         old.unlink()
     session.run("pip", "wheel", "-q", "--no-deps", "--wheel-dir", str(wheels), ".", silent=True)

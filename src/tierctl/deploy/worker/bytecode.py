@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from glob import escape, iglob
 
 
@@ -16,12 +17,19 @@ def compile_modules(prefix: str) -> None:
     modules = list(iglob(f"{escape(prefix)}/lib/python*/site-packages"))
     if not (modules and os.access(python, os.X_OK)):
         return
-    subprocess.run(  # noqa: S603 (what was just installed, as whoever loads the tier runs it)
+    if not _compile(python, modules, "0"):
+        _compile(python, modules, "1")  # a system without semaphores can do one at a time
+
+
+def _compile(python: str, modules: Sequence[str], jobs: str) -> bool:
+    """Compile with a number of processes, 0 for all; say whether nothing was left out."""
+    done = subprocess.run(  # noqa: S603 (what was just installed, as whoever loads the tier runs it)
         # Neither settings nor what is in site-packages itself is executed.
-        [python, "-I", "-S", "-m", "compileall", "-q", "-j", "0", *modules],
+        [python, "-I", "-S", "-m", "compileall", "-q", "-j", jobs, *modules],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         check=False,
         cwd="/",
     )
+    return done.returncode == 0
