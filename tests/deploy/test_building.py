@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
+import archives
+from archives import PLACEHOLDER
 from targets import make_deployment, make_target
 from tierctl import history, packages
 from tierctl.demo.channel import SUBDIR, write_package
@@ -346,6 +348,24 @@ class TestVerifying:
         with pytest.raises(Incomplete, match="share/base has 1 bytes instead of 4"):
             verify(started, prefix)
 
+    @pytest.mark.parametrize("mode", ["text", "binary"])
+    def test_a_file_that_was_not_told_its_prefix_is_named(
+        self, layout: Layout, repository: Path, tmp_path: Path, mode: str
+    ) -> None:
+        told = {"share/told": f"{PLACEHOLDER}/share\0".encode()}
+        archives.Package("base", "1", told, prefixed={"share/told": mode}).write(
+            repository.parent / "channel"
+        )
+        prefix = str(tmp_path / "prefix")
+        with engine.started(layout.cache) as running:
+            prepared(repository, running)
+            running.install({"tools": prefix}, {})
+            verify(running, prefix)
+            os.unlink(f"{prefix}/share/told")
+            Path(prefix, "share/told").write_bytes(told["share/told"])
+            with pytest.raises(Incomplete, match="share/told was not told where it is"):
+                verify(running, prefix)
+
     def test_what_everyone_is_to_read_everyone_can(self, started: Engine, prefix: str) -> None:
         os.chmod(f"{prefix}/share/base", 0o600)
         verify(started, prefix)
@@ -390,10 +410,10 @@ class TestRecords:
             while reading.spy_return is None and time.monotonic() < deadline:
                 time.sleep(0.01)
         times = reading.call_count
-        assert {"share/base": 4} == known.files(path)
+        assert {"share/base": 4} == known.get(path).files
         assert times == reading.call_count
 
     def test_one_that_is_written_anew_is_read_again(self, prefix: Path) -> None:
         known = records.Records()
-        known.files(self.record(prefix, "share/base"))
-        assert {"share/other": 4} == known.files(self.record(prefix, "share/other"))
+        known.get(self.record(prefix, "share/base"))
+        assert {"share/other": 4} == known.get(self.record(prefix, "share/other")).files

@@ -15,10 +15,17 @@ _PAUSE_S = 0.02
 Files = dict[str, int | None]
 
 
-class _Read(NamedTuple):
-    """What a record said, and which state of it that was."""
+class Record(NamedTuple):
+    """Which files a package has brought, and what those said in which the prefix is written."""
 
     files: Files
+    placeholders: dict[str, str]
+
+
+class _Read(NamedTuple):
+    """What was read, and which state of the record's file that was."""
+
+    record: Record
     state: tuple[int, int, int]
 
 
@@ -28,12 +35,12 @@ class Records:
     def __init__(self) -> None:
         self._read: dict[str, _Read] = {}
 
-    def files(self, path: str) -> Files:
-        """Return the files that a record lists; raises ``OSError`` or ``ValueError``."""
+    def get(self, path: str) -> Record:
+        """Return what a record says; raises ``OSError``, or ``ValueError`` where it is none."""
         known = self._read.get(path)
         if known is None or known.state != _state(os.stat(path)):
             known = self._read[path] = _read(path)
-        return known.files
+        return known.record
 
     @contextmanager
     def read_ahead(self, prefixes: Iterable[str]) -> Iterator[None]:
@@ -45,7 +52,7 @@ class Records:
                 for path in (path for prefix in prefixes for path in list_records(prefix)):
                     if path not in self._read:
                         with suppress(OSError, ValueError):  # not all of it is there yet
-                            self.files(path)
+                            self.get(path)
 
         thread = Thread(target=reading)
         thread.start()
@@ -70,7 +77,13 @@ def _read(path: str) -> _Read:
         state = _state(os.fstat(file.fileno()))
         try:
             listed = json.load(file)["paths_data"]["paths"]
-            return _Read({file["_path"]: _size(file) for file in listed}, state)
+            files = {file["_path"]: _size(file) for file in listed}
+            placeholders = {
+                file["_path"]: str(file["prefix_placeholder"])
+                for file in listed
+                if file.get("prefix_placeholder")
+            }
+            return _Read(Record(files, placeholders), state)
         except (LookupError, TypeError) as error:
             raise ValueError(f"no record of a package: {error}") from error
 

@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from glob import escape, iglob
+from mmap import PROT_READ, mmap
 from os import path as paths
 from typing import Any
 
@@ -37,12 +38,24 @@ def verify(asked: dict[str, Any], records: Records) -> dict[str, Any]:
 
 def _wrong_package(prefix: str, record: str, records: Records) -> Iterator[str]:
     try:
-        files = records.files(record)
+        files, placeholders = records.get(record)
     except (OSError, ValueError) as error:
         yield f"{shown(paths.basename(record))} cannot be read: {error}"
         return
     rights.open_to_readers(record, os.lstat(record))
     yield from _wrong_files(prefix, files)
+    for name, placeholder in placeholders.items():
+        if _holds(f"{prefix}/{name}", placeholder.encode()):
+            yield f"{shown(name)} was not told where it is"
+
+
+def _holds(path: str, text: bytes) -> bool:
+    """Say whether a text is anywhere in a file."""
+    try:
+        with open(path, "rb") as file, mmap(file.fileno(), 0, prot=PROT_READ) as content:
+            return content.find(text) >= 0
+    except (OSError, ValueError):  # it is missing, which is told already, or empty
+        return False
 
 
 def _described(prefix: str, wheels: Iterable[tuple[str, str]]) -> Iterator[str]:
