@@ -14,6 +14,7 @@ import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import URLError
@@ -129,7 +130,7 @@ def _advisories(place: str, release: Release) -> list[str] | None:
     try:
         with urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310 (one of the two, as above)
             found = json.load(answer)["vulnerabilities"]
-    except (URLError, OSError, ValueError, LookupError, TypeError):
+    except (URLError, HTTPException, OSError, ValueError, LookupError, TypeError):
         return None
     return [each["id"] for each in found if not each.get("withdrawn")]
 

@@ -94,6 +94,13 @@ class TestPruning:
         assert (1, ["1", "2", "3", "4", "5"]) == (done.code, there(layout))
         assert "green is missing" in done.err
 
+    def test_a_link_of_another_kind_that_leads_nowhere_one_may_look_is_nobodys_concern(
+        self, layout: Layout, tierctl: Program
+    ) -> None:
+        os.symlink("x" * 300, layout.within("notes"))  # ENAMETOOLONG: no look behind it succeeds
+        tierctl("prune", "-t", layout.target, *ALL)
+        assert ["2", "3"] == there(layout)
+
     def test_the_way_back_stays(self, layout: Layout, tierctl: Program) -> None:
         tierctl("promote-staging", "-t", layout.target)
         os.unlink(layout.within("green"))

@@ -12,12 +12,13 @@ import errno
 import os
 import stat
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from tierctl.layout import CONTROL
+from tierctl.layout import CONTROL, INFRASTRUCTURE
 
 # rename(2) with a flag says one of these where the kernel or the filesystem does not know it.
 _CANNOT_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
@@ -31,7 +32,7 @@ _TO_WRITE = os.O_RDWR | _SAFELY
 _TO_HOLD = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _EVERYONE_READS = 0o044
 _AS_EFFECTIVE_USER = os.access in os.supports_effective_ids
-_IN_CONTROL = f"/{CONTROL}/"
+_IN_CONTROL = f"/{INFRASTRUCTURE}/{CONTROL}/"
 # So many bytes are read at a time, and no more of a file that is wanted whole.
 _PART = 1 << 20
 _LARGEST = 1 << 28
@@ -255,6 +256,7 @@ class OsFileSystem:
 
     def __init__(self) -> None:
         self._held: dict[str, int] = {}
+        self._holders: dict[str, int] = defaultdict(int)
 
     def entry(self, path: str, *, follow: bool = False) -> Entry:
         """See ``FileSystem.entry``."""
@@ -310,12 +312,16 @@ class OsFileSystem:
         with self._place(path) as at:
             os.mkdir(at.name, 0o700, dir_fd=at.directory)
             try:
-                if (group, owner) != (None, None):
-                    ids = _same_if_none(owner), _same_if_none(group)
-                    os.chown(at.name, *ids, dir_fd=at.directory)
-                os.chmod(at.name, mode, dir_fd=at.directory)
+                # Somebody may have put something else in its place.
+                with _Opened(fd := os.open(at.name, _TO_HOLD, dir_fd=at.directory), path):
+                    if os.fstat(fd).st_uid != os.geteuid():
+                        raise OSError(errno.ESTALE, "Replaced by another directory", path)
+                    if (group, owner) != (None, None):
+                        os.fchown(fd, _same_if_none(owner), _same_if_none(group))
+                    os.fchmod(fd, mode)
             except OSError:
-                os.rmdir(at.name, dir_fd=at.directory)
+                with suppress(OSError):
+                    os.rmdir(at.name, dir_fd=at.directory)
                 raise
 
     def set_mode(self, path: str, mode: int, *, group: int | None = None) -> None:
@@ -333,7 +339,11 @@ class OsFileSystem:
     def rename(self, path: str, new: str) -> None:
         """See ``FileSystem.rename``."""
         with self._place(path) as old, self._place(new) as at:
-            os.rename(old.name, at.name, src_dir_fd=old.directory, dst_dir_fd=at.directory)
+            try:
+                os.rename(old.name, at.name, src_dir_fd=old.directory, dst_dir_fd=at.directory)
+            except OSError as error:
+                error.filename, error.filename2 = path, new
+                raise
 
     def exchange(self, first: str, second: str) -> None:
         """See ``FileSystem.exchange``."""
@@ -400,15 +410,15 @@ class OsFileSystem:
     @contextmanager
     def _holding(self, directory: str) -> Iterator[None]:
         """Have what is named in a directory be in this one, whatever takes its place meanwhile."""
-        if directory in self._held:
+        if directory not in self._held:
+            self._held[directory] = os.open(directory, _TO_HOLD)
+        self._holders[directory] += 1
+        try:
             yield
-            return
-        with _Opened(fd := os.open(directory, _TO_HOLD), directory):
-            self._held[directory] = fd
-            try:
-                yield
-            finally:
-                del self._held[directory]
+        finally:
+            self._holders[directory] -= 1
+            if not self._holders[directory]:
+                os.close(self._held.pop(directory))
 
     def _open(self, path: str, flags: int) -> int:
         """Open a file; one that is made is its owner's alone at first."""
@@ -481,7 +491,7 @@ class _Place(Naming):
 def _open_below_control(path: str) -> int:
     """Open a directory, from that of the records on without following a link."""
     above, _, names = f"{path}/".rpartition(_IN_CONTROL)
-    directory = os.open(f"{above}/{CONTROL}", _TO_HOLD)
+    directory = os.open(f"{above}{_IN_CONTROL}".rstrip("/"), _TO_HOLD)  # or a link would do
     for name in filter(None, names.split("/")):
         parent = directory
         try:
@@ -522,8 +532,9 @@ class _Opened(Naming):
         self._fd = fd
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        os.close(self._fd)
         super().__exit__(kind, error, trace)
+        with Naming(self._path):
+            os.close(self._fd)
 
 
 def _open_up(fd: int, directory: os.stat_result, mode: int | None, for_others: int) -> None:

@@ -148,8 +148,7 @@ def _lines_from_end(fs: FileSystem, layout: Layout) -> Iterator[_Line]:
         pending = fs.read(layout.history, start, length) + pending
         whole = pending.rfind(b"\n") + 1
         if whole == 0:
-            if len(pending) > _LONGEST_LINE:
-                raise BadFile(layout.history, f"no line ends in its last {len(pending)} bytes")
+            _require_lines(layout, pending)
             continue
         # The first of them may begin further ahead, and be the only one.
         first = 0 if start == 0 else pending.find(b"\n", 0, whole - 1) + 1 or whole
@@ -158,6 +157,12 @@ def _lines_from_end(fs: FileSystem, layout: Layout) -> Iterator[_Line]:
             yield _Line(start + begin, pending[begin : whole - 1])
             whole = begin
         pending = pending[:first]
+        _require_lines(layout, pending)
+
+
+def _require_lines(layout: Layout, pending: bytes) -> None:
+    if len(pending) > _LONGEST_LINE:
+        raise BadFile(layout.history, f"a line of it has more than {_LONGEST_LINE} bytes")
 
 
 def _size(fs: FileSystem, layout: Layout) -> int:

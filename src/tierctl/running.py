@@ -19,7 +19,12 @@ from tierctl.validators import validate_color, validate_symlink_target
 
 # The words of the command are parameters: no shell ever reads them as text. "-p" keeps
 # BASH_ENV and functions from the environment out.
-_SOURCE_AND_BECOME = ("-p", "-c", '. "$0" && exec -- "$@"')
+_SOURCE_AND_BECOME = (
+    "-p",
+    "-c",
+    "trap 'echo \"tierctl: the tier was not loaded, nothing is run\" >&2; exit 126' EXIT; "
+    '. "$0" && trap - EXIT && exec -- "$@"',
+)
 
 
 def run(fs: FileSystem, layout: Layout, tier: str, command: Sequence[str]) -> NoReturn:
@@ -28,7 +33,8 @@ def run(fs: FileSystem, layout: Layout, tier: str, command: Sequence[str]) -> No
     The process stays the same one, so signals and the exit code are the
     command's. bash sources the profile, since scripts in it (``profile.d``,
     an environment's ``activate.d``) are written for a shell; it exits with 127
-    if there is no such command and with 126 if it cannot be executed. Raises
+    if there is no such command, with 126 if it cannot be executed or if the
+    profile fails, or ends the shell. Raises
     ``NoSuchTier``, ``CannotRun``, ``InvalidLink`` or ``Untrusted``.
     """
     profile = _profile(fs, layout, tier)
@@ -95,8 +101,20 @@ def _on_the_way(layout: Layout, directory: str) -> Iterator[str]:
 
 def _sourced(fs: FileSystem, directory: str) -> Iterator[str]:
     """Yield what a profile reads or finds commands in, and where that is kept."""
-    for below in ("bin", "etc", "etc/profile.d", "conda", "conda/envs"):
-        yield f"{directory}/{below}"
-    for kept in ("etc/profile.d", "bin"):
-        if exists(fs, f"{directory}/{kept}"):
-            yield from (f"{directory}/{kept}/{name}" for name in fs.names(f"{directory}/{kept}"))
+    yield from (f"{directory}/{below}" for below in ("etc", "conda", "conda/envs"))
+    yield from _with_content(fs, directory, "etc/profile.d", "bin")
+    for environment in _inside(fs, f"{directory}/conda/envs"):
+        yield from (f"{environment}{below}" for below in ("", "/etc", "/etc/conda"))
+        scripts = "etc/conda/activate.d", "etc/conda/deactivate.d"
+        yield from _with_content(fs, environment, "bin", *scripts)
+
+
+def _with_content(fs: FileSystem, top: str, *names: str) -> Iterator[str]:
+    for directory in (f"{top}/{name}" for name in names):
+        yield directory
+        yield from _inside(fs, directory)
+
+
+def _inside(fs: FileSystem, directory: str) -> list[str]:
+    names = fs.names(directory) if exists(fs, directory) else []
+    return [f"{directory}/{name}" for name in names]

@@ -213,15 +213,19 @@ class TestRefusing:
         assert (1, True) == (running.returncode, f"changed meanwhile: {script}" in err), err
         assert [] == lab.deployments
 
+    @pytest.mark.parametrize(
+        ("ending", "wrong"),
+        [("exit 3", "exit code 3"), ("exit 0", "a script in it ends the shell; use return")],
+    )
     def test_a_tier_that_no_shell_can_load_is_told_and_nothing_is_left_running(
-        self, lab: Lab
+        self, lab: Lab, ending: str, wrong: str
     ) -> None:
         script = lab.definitions / "tier" / "etc" / "profile.d" / "own.sh"
         script.parent.mkdir(parents=True)
         started = lab.definitions.parent / "started"
-        script.write_text(f"sleep 60 &\necho $! >> '{started}'\nexit 3\n")
+        script.write_text(f"sleep 60 &\necho $! >> '{started}'\n{ending}\n")
         done = lab.deploy("staging")
-        assert (1, True) == (done.code, "bash cannot load etc/profile.sh: exit code 3" in done.err)
+        assert (1, True) == (done.code, f"bash cannot load etc/profile.sh: {wrong}" in done.err)
         pids = started.read_text().split()
         assert pids
         for pid in pids:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from archives import PLACEHOLDER, Package, python, write_index, write_wheel
+from archives import PLACEHOLDER, PYTHON, Package, python, write_index, write_wheel
 from lab import Hanging, Lab, Served, children, wait_until_ended
 from program import installed, run_installed
 from targets import listing
@@ -74,6 +74,17 @@ class TestConda:
         (compiled,) = module.parent.glob("__pycache__/greet.*.pyc")
         modified, size = struct.unpack("<II", compiled.read_bytes()[8:16])
         assert (int(module.stat().st_mtime), module.stat().st_size) == (modified, size)
+
+    def test_bytecode_that_a_package_brings_stays_as_it_is(self, lab: Lab) -> None:
+        """Also one that does not fit its source any more: its size is in the record."""
+        old = f"site-packages/__pycache__/stale.cpython-{PYTHON.replace('.', '')}.pyc"
+        files = {"site-packages/stale.py": b"A = 1\n", old: b"bytecode of another time"}
+        package = Package("stale", "1", files, depends=("python",), subdir=NOARCH, entry_points=())
+        package.write(lab.channel)
+        lab.want("python, stale")
+        assert 0 == lab.deploy("staging").code
+        (found,) = Path(lab.layout.within("staging"), PREFIX).glob(f"lib/python*/{old}")
+        assert b"bytecode of another time" == found.read_bytes()
 
     def test_a_running_python_keeps_its_modules(self, lab: Lab) -> None:
         target = lab.layout.target

@@ -125,10 +125,22 @@ def test_root_runs_only_what_root_wrote(layout: Layout) -> None:
     assert "belongs to user 10031, and root runs only what root wrote" in done.err
 
 
-@pytest.mark.parametrize("name", ["", "blue", "blue/etc/profile.sh", "blue/etc/profile.d/x.sh"])
+ACTIVATE = "blue/conda/envs/tools/etc/conda/activate.d"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "blue", "blue/etc/profile.sh", "blue/etc/profile.d/x.sh"),
+        *("blue/conda/envs/tools", "blue/conda/envs/tools/bin", ACTIVATE, f"{ACTIVATE}/x.sh"),
+    ],
+)
 def test_root_runs_nothing_that_a_group_could_have_written(layout: Layout, name: str) -> None:
     require_root()
     Path(layout.within("blue"), "etc", "profile.d", "x.sh").touch(0o644)
+    for directory in ("blue/conda/envs/tools/bin", ACTIVATE):
+        Path(layout.within(directory)).mkdir(parents=True)
+    Path(layout.within(ACTIVATE), "x.sh").touch(0o644)
     assert 7 == run_installed("run", "-t", layout.target, "blue", "hello").code
     path = Path(layout.within(name))
     os.chown(path, 0, 10031)
@@ -136,6 +148,13 @@ def test_root_runs_nothing_that_a_group_could_have_written(layout: Layout, name:
     done = run_installed("run", "-t", layout.target, "blue", "hello")
     assert 1 == done.code
     assert "can be written by group 10031, and root runs only what root wrote" in done.err
+
+
+def test_a_profile_that_ends_the_shell_is_no_success(layout: Layout) -> None:
+    Path(layout.within("blue"), "etc", "profile.d", "x.sh").write_text("exit 0\n")
+    done = run_installed("run", "-t", layout.target, "blue", "hello")
+    assert (126, "") == (done.code, done.out)
+    assert "the tier was not loaded, nothing is run" in done.err
 
 
 def test_what_others_could_have_written_is_not_run(layout: Layout) -> None:

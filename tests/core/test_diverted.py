@@ -8,7 +8,7 @@ import pytest
 
 from targets import listing
 from tierctl.filesystem import OsFileSystem
-from tierctl.layout import CONTROL
+from tierctl.layout import CONTROL, INFRASTRUCTURE
 
 FS = OsFileSystem()
 
@@ -34,15 +34,23 @@ VERBS: dict[str, Callable[[str], object]] = {
 }
 
 
+def test_a_target_may_be_reached_by_a_link_of_that_name(tmp_path: Path) -> None:
+    (tmp_path / "real" / "lab").mkdir(parents=True)
+    (tmp_path / "real" / "lab" / "file").touch()
+    os.symlink("real", tmp_path / CONTROL)
+    assert FS.entry(f"{tmp_path}/{CONTROL}/lab/file").size == 0
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_no_verb_follows_it(tmp_path: Path, verb: str) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "record").write_bytes(b"text")
     (elsewhere / "records").mkdir()
-    os.symlink(elsewhere, tmp_path / CONTROL)
+    (tmp_path / INFRASTRUCTURE).mkdir()
+    os.symlink(elsewhere, tmp_path / INFRASTRUCTURE / CONTROL)
     before = listing(elsewhere)
-    path = f"{tmp_path}/{CONTROL}/record"
+    path = f"{tmp_path}/{INFRASTRUCTURE}/{CONTROL}/record"
     with pytest.raises(NotADirectoryError) as caught:
         VERBS[verb](path)
     assert caught.value.filename.startswith(os.path.dirname(path))

@@ -461,16 +461,31 @@ class TestMakeDirectory:
         require_root()
         path, group = real.path("shared"), 54321
         groups_when_opened: list[int] = []
-        chmod = os.chmod
+        fchmod = os.fchmod
 
-        def note(name: str, mode: int, *, dir_fd: None) -> None:
-            groups_when_opened.append(os.stat(name).st_gid)
-            chmod(name, mode)
+        def note(fd: int, mode: int) -> None:
+            groups_when_opened.append(os.fstat(fd).st_gid)
+            fchmod(fd, mode)
 
-        mocker.patch("os.chmod", side_effect=note)
+        mocker.patch("os.fchmod", side_effect=note)
         real.fs.make_directory(path, 0o2775, group=group)
         assert {group} == set(groups_when_opened)
         assert 0o2775 == real.fs.entry(path).mode
+
+    def test_what_takes_its_place_gets_no_rights(self, real: Place, mocker: MockerFixture) -> None:
+        path, victim, os_mkdir = real.path("made"), real.path("victim"), os.mkdir
+        os_mkdir(victim, 0o700)
+
+        def swapped(name: str, mode: int, *, dir_fd: None) -> None:
+            os_mkdir(name, mode)
+            os.rmdir(name)
+            os.symlink(victim, name)
+
+        mocker.patch("os.mkdir", side_effect=swapped)
+        with pytest.raises(NotADirectoryError):
+            real.fs.make_directory(path, 0o2775, owner=12345)
+        found = os.stat(victim)
+        assert (0o700, os.geteuid()) == (found.st_mode & 0o7777, found.st_uid)
 
 
 class TestSetMode:

@@ -25,7 +25,7 @@ from tierctl.deploy.wanted import Build
 from tierctl.deploy.worker import records
 from tierctl.errors import Locked
 from tierctl.events import Author, EventKind, new_event
-from tierctl.filesystem import OsFileSystem
+from tierctl.filesystem import OsFileSystem, exists
 from tierctl.layout import Layout
 from tierctl.packages import Package
 from tierctl.past import Past
@@ -267,7 +267,9 @@ class TestNumbers:
         memory.make_directory(layout.control, 0o755)
         for path in ("/", "/lab", layout.infrastructure, layout.control):
             memory.sync(path)
-        numbering.remember(memory, layout)
+        numbering.remember(memory, layout, [])
+        assert not exists(memory, layout.highest)
+        numbering.remember(memory, layout, [50])
         memory.cut_power()
         assert b"50\n" == memory.read(layout.highest)
 

@@ -42,7 +42,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def layout(disk: Path) -> Layout:
     """A target there that was promoted, before the disk became full."""
-    layout = with_profiles(make_target(disk / "lab", green=1, blue=2))
+    layout = with_profiles(make_target(disk / "lab", green=1, blue=3, deployments=(2,)))
     assert 0 == run_installed("promote-staging", "-t", layout.target).code
     fill(disk / "filling")
     return layout
@@ -82,6 +82,12 @@ def events(layout: Layout) -> list[dict[str, object]]:
 
 def test_a_rollback_works(layout: Layout) -> None:
     roll_back(layout, installed())
+
+
+def test_a_prune_makes_room(layout: Layout) -> None:
+    done = run_installed("prune", "--keep", "0", "--older-than", "0d", "-t", layout.target)
+    assert 0 == done.code, done.err
+    assert ["1", "3"] == sorted(os.listdir(layout.deployments))
 
 
 def test_it_would_be_noticed_if_it_needed_room(layout: Layout) -> None:

@@ -10,7 +10,7 @@ from os import path as paths
 from typing import Any
 
 from tierctl import __version__, packages, profiles
-from tierctl.deploy import loading, tree
+from tierctl.deploy import git, loading, tree
 from tierctl.deploy.engine import Engine
 from tierctl.deploy.progress import Step
 from tierctl.deploy.wanted import Build, digest, files_digest
@@ -42,12 +42,18 @@ def build(
     tree.make_directories(top, (*TIER_DIRECTORIES, "meta/locks"))
     prefixes = {name: f"{top}/conda/envs/{name}" for name in wanted.packages}
     locks = {name: layout.lock_record(directory, name) for name in wanted.packages}
-    tools = engine.install(prefixes, locks, partial(_write_the_rest, layout, directory, wanted))
+    known: dict[str, Any] = {}
+
+    def meanwhile() -> None:
+        known["git"] = git.state(wanted.definitions.directory)
+        _write_the_rest(layout, directory, wanted)
+
+    known["engine"] = engine.install(prefixes, locks, meanwhile)
     begun(Step.CHECK, f"deployment {number}")
     engine.verify(prefixes, wanted.packages, partial(_close, top, prefixes.values()))
     engine.dismiss()
     tree.flush(top)
-    _finish(fs, layout, directory, _record(number, wanted, tools))
+    _finish(fs, layout, directory, _record(number, wanted, **known))
 
 
 def _close(top: str, prefixes: Collection[str]) -> None:
@@ -98,7 +104,7 @@ def _finish(fs: FileSystem, layout: Layout, directory: str, record: Mapping[str,
     tree.seal(paths.dirname(path))
 
 
-def _record(number: int, wanted: Build, tools: str) -> dict[str, Any]:
+def _record(number: int, wanted: Build, git: dict[str, Any] | None, engine: str) -> dict[str, Any]:
     author = wanted.author
     return {
         "schema": SCHEMA,
@@ -109,13 +115,13 @@ def _record(number: int, wanted: Build, tools: str) -> dict[str, Any]:
         "reason": author.reason,
         "definitions": {
             "path": wanted.definitions.directory,
-            "git": wanted.commit,
+            "git": git,
         },
         "digest": digest(wanted),
         "files": files_digest(wanted),
         "environments": {name: len(found) for name, found in wanted.packages.items()},
         "tierctl": __version__,
-        "engine": tools,
+        "engine": engine,
     }
 
 

@@ -14,7 +14,6 @@ from tierctl import changes, comparing, control, ending
 from tierctl.deploy import (
     building,
     definitions,
-    git,
     numbering,
     ownership,
     plans,
@@ -105,13 +104,11 @@ def deploy(
     seen = look_at(fs, layout, wish.tier)
     numbering.remove_unfinished(fs, layout, lock_timeout=lock_timeout)
     _require_cache(fs, layout)
-    commit = git.state(wish.directory)
     wanted = _prepare(fs, layout, wish, author, run, reporter)
     if not wish.rebuild and _is_there_already(fs, layout, wanted, seen):
         reporter.unchanged(seen)
         return
     room.require(layout, wanted.packages)
-    wanted = wanted._replace(commit=commit)
     taken = numbering.reserved(
         fs, layout, lock_timeout=lock_timeout, spare=not is_private_name(wish.tier)
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tierctl.deploy.failures import EngineFailed, EngineMissing, Incomplete
 from tierctl.deploy.progress import Progress, Watch
+from tierctl.errors import TierctlError
 from tierctl.layout import REPODATA
 from tierctl.packages import Package, Packages
 
@@ -109,6 +110,7 @@ class Engine:
         self._answers = worker.stdout
         self._cache = cache
         self.watch: Watch | None = None
+        self._is_dismissed = False
         self._offline = offline
         self._subdir = ""
         self._specs: dict[str, Sequence[str]] = {}
@@ -130,8 +132,10 @@ class Engine:
 
     def dismiss(self) -> None:
         """End the worker, and do not wait for that: it has nothing to do any more."""
-        with suppress(ProcessLookupError):  # it has ended
-            os.killpg(self._worker.pid, signal.SIGKILL)
+        if not self._is_dismissed:
+            self._is_dismissed = True
+            with suppress(ProcessLookupError):  # it has ended
+                os.killpg(self._worker.pid, signal.SIGKILL)
 
     def wrong_spec(self, spec: str) -> str:
         """Say what is wrong with a match spec, or nothing."""
@@ -210,10 +214,21 @@ class Engine:
         packages: Packages,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
-        """Raise ``Incomplete`` unless each file of the packages is there with the right size."""
+        """Raise ``Incomplete`` unless each file of the packages is there with the right size.
+
+        That comes before what may be wrong ``meanwhile``: it may be the reason.
+        """
+        wrong: list[TierctlError] = []
+
+        def guarded() -> None:
+            try:
+                meanwhile()
+            except TierctlError as error:
+                wrong.append(error)
+
         answer = self._ask(
             "verify",
-            meanwhile,
+            guarded,
             prefixes=prefixes,
             counts={name: len(packages[name]) for name in prefixes},
             wheels={
@@ -224,6 +239,8 @@ class Engine:
         for name, problems in answer["wrong"].items():
             if problems:
                 raise Incomplete(prefixes[name], problems, answer["damaged"])
+        if wrong:
+            raise wrong[0]
 
     def _ask(
         self,

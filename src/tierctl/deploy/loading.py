@@ -14,19 +14,22 @@ from tierctl.deploy import tree
 from tierctl.errors import TierctlError
 from tierctl.text import shown
 
+# What a shell ends with that came to the end of its script; a profile may have ended it before.
+_LOADED = 86
+_POSIX = f'. "$0"; [ "$IAC_TIER_DIR" = "$1" ] && exit {_LOADED}'
 # How each shell sources $0 and then compares what that set: without its user's own settings.
 _SHELLS = {
-    "bash": ("profile.sh", ["--noprofile", "--norc", "-c"], '. "$0"; [ "$IAC_TIER_DIR" = "$1" ]'),
-    "zsh": ("profile.sh", ["-f", "-c"], '. "$0"; [ "$IAC_TIER_DIR" = "$1" ]'),
+    "bash": ("profile.sh", ["--noprofile", "--norc", "-c"], _POSIX),
+    "zsh": ("profile.sh", ["-f", "-c"], _POSIX),
     "fish": (
         "profile.fish",
         ["--no-config", "-c"],
-        'source $argv[1]; test "$IAC_TIER_DIR" = $argv[2]',
+        f'source $argv[1]; test "$IAC_TIER_DIR" = $argv[2]; and exit {_LOADED}',
     ),
     "tcsh": (
         "profile.csh",
         ["-f", "-c"],
-        'source $argv[1]:q; if ( "$IAC_TIER_DIR:q" != "$argv[2]:q" ) exit 1',
+        f'source $argv[1]:q; if ( "$IAC_TIER_DIR:q" == "$argv[2]:q" ) exit {_LOADED}',
     ),
 }
 _LONGEST_LOAD_S = 60
@@ -95,8 +98,10 @@ def _why_not(shell: subprocess.Popen[bytes], said: IO[bytes], until: float) -> s
         code = shell.wait(max(0, until - time.monotonic()))
     except subprocess.TimeoutExpired:
         return f"it did not end within {_LONGEST_LOAD_S} s"
-    if code == 0:
+    if code == _LOADED:
         return ""
+    if code == 0:
+        return "a script in it ends the shell; use return instead of exit"
     said.seek(0)
     last = shown(said.read().decode(errors="replace").strip().rpartition("\n")[2])
     return f"exit code {code}, {last or 'no message'}"

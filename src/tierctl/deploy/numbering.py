@@ -7,7 +7,7 @@ however it ends. So a build whose lock is there and free was interrupted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from os import path as paths
 from typing import NamedTuple
@@ -121,17 +121,27 @@ def _any_plain_color(fs: FileSystem, layout: Layout) -> bool:
     return any(exists(fs, path) and fs.entry(path).kind is Kind.DIRECTORY for path in colors)
 
 
-def remember(fs: FileSystem, layout: Layout) -> None:
-    """Note the highest number, before deployments are removed: none is ever given again."""
-    fs.write(temporary(layout.highest), b"%d\n" % _highest(fs, layout))
-    fs.rename(temporary(layout.highest), layout.highest)
-    fs.sync(layout.control)
+def remember(fs: FileSystem, layout: Layout, going: Container[int]) -> None:
+    """Note the highest number, before deployments are removed: none is ever given again.
+
+    One that stays needs no note, nor the room for it: a prune may be what makes room.
+    """
+    highest = _highest(fs, layout)
+    stays = highest in _there(fs, layout) and highest not in going
+    if not stays and highest != _remembered(fs, layout):
+        fs.write(temporary(layout.highest), b"%d\n" % highest)
+        fs.rename(temporary(layout.highest), layout.highest)
+        fs.sync(layout.control)
 
 
 def _highest(fs: FileSystem, layout: Layout) -> int:
-    names = fs.names(layout.deployments) if exists(fs, layout.deployments) else []
-    there = map(int, filter(is_deployment_number, names))
+    there = _there(fs, layout)
     return max((*there, _remembered(fs, layout), *_in_history(fs, layout)))
+
+
+def _there(fs: FileSystem, layout: Layout) -> list[int]:
+    names = fs.names(layout.deployments) if exists(fs, layout.deployments) else []
+    return list(map(int, filter(is_deployment_number, names)))
 
 
 def _remembered(fs: FileSystem, layout: Layout) -> int:

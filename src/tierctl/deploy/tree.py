@@ -122,8 +122,8 @@ def _copy_file(item: Item, path: str) -> None:
 def seal(top: str, *, open_below: str = "", opened: Collection[str] = ()) -> None:
     """Let everyone read a tree and nobody make or remove names in it.
 
-    The directory ``open_below`` in it stays open to its owner. Of the trees
-    ``opened`` everyone can read the files already.
+    The directory ``open_below`` in it stays open to its owner. The files of the
+    trees ``opened`` are opened by somebody else.
     """
     left_open = paths.join(top, open_below) if open_below else ""
     with Naming(top):

@@ -15,15 +15,11 @@ from tierctl.packages import Packages
 
 
 class Build(NamedTuple):
-    """What is to be built: definitions, and the packages that the engine has found for them.
-
-    ``commit``: what git says of the definitions as they were read.
-    """
+    """What is to be built: definitions, and the packages that the engine has found for them."""
 
     definitions: Definitions
     packages: Packages
     author: Author
-    commit: dict[str, Any] | None = None
 
 
 def digest(wanted: Build) -> str:

@@ -65,10 +65,10 @@ def prune(
         with locked(fs, layout, author, "prune", lock_timeout):
             judged = _judge(fs, layout, policy)
             cached = _unneeded(fs, layout, judged)
-            numbering.remember(fs, layout)
-            for verdict in judged.verdicts:
-                if not verdict.reason:
-                    tree.retire(_directory(layout, verdict.number))
+            numbers = [verdict.number for verdict in judged.verdicts if not verdict.reason]
+            numbering.remember(fs, layout, numbers)
+            for number in numbers:
+                tree.retire(_directory(layout, number))
             if exists(fs, layout.deployments):
                 fs.sync(layout.deployments)
         # From here on nothing has a name that anybody could load.
@@ -136,18 +136,20 @@ def _shown(fs: FileSystem, layout: Layout, numbers: Iterable[int]) -> dict[int, 
     for name in fs.names(layout.infrastructure):
         path = layout.within(name)
         if fs.entry(path).kind is Kind.LINK:
-            number = _behind(fs, path, inside)
+            number = _behind(fs, path, inside, must_be_seen=tiers.is_tier_name(name))
             if number is not None:
                 found[number] = name
     return found
 
 
-def _behind(fs: FileSystem, path: str, inside: Mapping[int, int]) -> int | None:
+def _behind(
+    fs: FileSystem, path: str, inside: Mapping[int, int], *, must_be_seen: bool
+) -> int | None:
     """Return which of the deployments a link leads to; raises ``OSError`` where that is hidden."""
     try:
         return inside.get(fs.entry(path, follow=True).inode)
     except OSError as error:
-        if error.errno not in _NOWHERE:
+        if must_be_seen and error.errno not in _NOWHERE:
             raise
         return None
 

@@ -4,32 +4,58 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from glob import escape, iglob
+from os import path as paths
+
+from tierctl.deploy import rights
 
 
 def compile_modules(prefix: str) -> None:
     """Compile, with the environment's own Python, the modules that came without bytecode.
 
-    A module that cannot be compiled stays as it is: templates are no defect.
+    What a package brought stays as it is. A module that cannot be compiled does
+    too: templates are no defect.
     """
     python = f"{prefix}/bin/python"
-    modules = list(iglob(f"{escape(prefix)}/lib/python*/site-packages"))
-    if not (modules and os.access(python, os.X_OK)):
+    if not os.access(python, os.X_OK):
         return
-    if not _compile(python, modules, "0"):
-        _compile(python, modules, "1")  # a system without semaphores can do one at a time
+    modules = _without_bytecode(prefix)
+    _compile(python, modules, "0")
+    _compile(python, _without_bytecode(prefix), "1")  # without semaphores one at a time
+    for directory in {f"{paths.dirname(module)}/__pycache__" for module in modules}:
+        for path in iglob(f"{escape(directory)}/*"):
+            rights.open_to_readers(path, os.lstat(path))
 
 
-def _compile(python: str, modules: Sequence[str], jobs: str) -> bool:
-    """Compile with a number of processes, 0 for all; say whether nothing was left out."""
-    done = subprocess.run(  # noqa: S603 (what was just installed, as whoever loads the tier runs it)
+def _without_bytecode(prefix: str) -> list[str]:
+    tops = iglob(f"{escape(prefix)}/lib/python*/site-packages")
+    return [module for top in tops for module in _modules(top)]
+
+
+def _modules(top: str) -> Iterator[str]:
+    for place, directories, names in os.walk(top):
+        compiled = set()
+        if "__pycache__" in directories:
+            directories.remove("__pycache__")
+            compiled = {name.partition(".")[0] for name in os.listdir(f"{place}/__pycache__")}
+        for name in names:
+            stem, ending = paths.splitext(name)
+            if ending == ".py" and stem not in compiled:
+                yield f"{place}/{name}"
+
+
+def _compile(python: str, modules: Iterable[str], jobs: str) -> None:
+    """Compile modules with a number of processes, 0 for all."""
+    listed = "".join(f"{module}\n" for module in modules)
+    if not listed:
+        return
+    subprocess.run(  # noqa: S603 (what was just installed, as whoever loads the tier runs it)
         # Neither settings nor what is in site-packages itself is executed.
-        [python, "-I", "-S", "-m", "compileall", "-q", "-j", jobs, *modules],
-        stdin=subprocess.DEVNULL,
+        [python, "-I", "-S", "-m", "compileall", "-q", "-j", jobs, "-i", "-"],
+        input=listed.encode("utf-8", "surrogateescape"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         check=False,
         cwd="/",
     )
-    return done.returncode == 0

@@ -39,6 +39,8 @@ async def install_all(asked: dict[str, Any], solved: Environments, tell: Tell) -
             return_exceptions=True,
         )
     all_or_failed(asked["prefixes"], results)
+    for prefix in asked["prefixes"].values():  # each with all processors
+        await asyncio.to_thread(bytecode.compile_modules, prefix)
 
 
 def tools(solved: Environments) -> list[str]:
@@ -74,7 +76,6 @@ async def _install_one(
         )
         if counted is not None:
             counted.linked += len(wanted.wheels)
-    await asyncio.to_thread(bytecode.compile_modules, prefix)
 
 
 class _Counted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from typing import Any, NamedTuple
@@ -43,7 +43,7 @@ class Records:
         return known.record
 
     @contextmanager
-    def read_ahead(self, prefixes: Iterable[str]) -> Iterator[None]:
+    def read_ahead(self, prefixes: Collection[str]) -> Iterator[None]:
         """Read what appears in environments that are being linked: a processor has time then."""
         over = Event()
 
@@ -77,7 +77,7 @@ def _read(path: str) -> _Read:
         state = _state(os.fstat(file.fileno()))
         try:
             listed = json.load(file)["paths_data"]["paths"]
-            files = {file["_path"]: _size(file) for file in listed}
+            files = {f"{file['_path']}": _size(file) for file in listed}
             placeholders = {
                 file["_path"]: str(file["prefix_placeholder"])
                 for file in listed

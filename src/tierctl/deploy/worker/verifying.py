@@ -96,6 +96,9 @@ def _wrong_files(top: str, files: Files) -> Iterator[str]:
             except (FileNotFoundError, NotADirectoryError):
                 yield f"{shown(name)} is missing"
                 continue
+            except OSError as error:
+                yield f"{shown(name)} cannot be looked at: {error.strerror}"
+                continue
             if wanted not in (None, found.st_size) and stat.S_ISREG(found.st_mode):
                 yield f"{shown(name)} has {found.st_size} bytes instead of {wanted}"
             rights.open_to_readers(name, found, directory)
