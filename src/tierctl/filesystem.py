@@ -314,8 +314,6 @@ class OsFileSystem:
             try:
                 # Somebody may have put something else in its place.
                 with _Opened(fd := os.open(at.name, _TO_HOLD, dir_fd=at.directory), path):
-                    if os.fstat(fd).st_uid != os.geteuid():
-                        raise OSError(errno.ESTALE, "Replaced by another directory", path)
                     if (group, owner) != (None, None):
                         os.fchown(fd, _same_if_none(owner), _same_if_none(group))
                     os.fchmod(fd, mode)

@@ -373,12 +373,35 @@ class TestInterrupted:
             lab.want_from(server.url, "hello=1.0")
             running = subprocess.Popen(lab.command("staging"), stderr=subprocess.DEVNULL)
             server.wait_for_an_archive()
-            (worker,) = children(running.pid)
+            worker, *_ = children(running.pid)  # and git, for a moment
             running.send_signal(number)
             running.wait()
             wait_until_ended(worker)
         lab.want("hello=1.0")
         assert 0 == lab.deploy("staging").code
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+    def test_who_is_asked_to_end_leaves_nothing(
+        self, lab: Lab, tmp_path: Path, number: signal.Signals
+    ) -> None:
+        temporary = tmp_path / "temporary"
+        temporary.mkdir()
+        script = lab.definitions / "tier" / "etc" / "profile.d" / "own.sh"
+        script.parent.mkdir(parents=True)
+        script.write_text(f"echo $$ >> '{tmp_path}/begun'; sleep 50\n")
+        environment = os.environ | {"TMPDIR": str(temporary)}
+        running = subprocess.Popen(
+            lab.command("staging"), env=environment, stderr=subprocess.PIPE, text=True
+        )
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.5)  # until all shells have been started
+        running.send_signal(number)
+        assert "interrupted" in running.communicate()[1]
+        assert (130, [], []) == (running.returncode, lab.deployments, os.listdir(temporary))
+        for pid in (tmp_path / "begun").read_text().split():
+            wait_until_ended(int(pid))
 
     def test_two_at_once_both_build_and_end_one_after_the_other(self, lab: Lab) -> None:
         running = [

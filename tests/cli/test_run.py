@@ -150,6 +150,11 @@ def test_root_runs_nothing_that_a_group_could_have_written(layout: Layout, name:
     assert "can be written by group 10031, and root runs only what root wrote" in done.err
 
 
+def test_what_stands_before_the_command_may_be_two_dashes(layout: Layout) -> None:
+    assert 7 == run_installed("run", "-t", layout.target, "blue", "--", "hello").code
+    assert 2 == run_installed("run", "-t", layout.target, "blue", "--").code
+
+
 def test_a_profile_that_ends_the_shell_is_no_success(layout: Layout) -> None:
     Path(layout.within("blue"), "etc", "profile.d", "x.sh").write_text("exit 0\n")
     done = run_installed("run", "-t", layout.target, "blue", "hello")

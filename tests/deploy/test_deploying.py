@@ -10,6 +10,7 @@ from targets import make_target
 from tierctl.demo.channel import SUBDIR
 from tierctl.deploy import building, deploying
 from tierctl.deploy.engine import Engine
+from tierctl.deploy.failures import NotBuilt
 from tierctl.events import Author
 from tierctl.filesystem import OsFileSystem
 from tierctl.rotation import Color, Content, State
@@ -26,7 +27,7 @@ def test_the_engine_has_ended_before_what_it_wrote_is_removed(
     there_at_the_end: list[str] = []
     engine.close.side_effect = lambda: there_at_the_end.extend(os.listdir(layout.deployments))
     mocker.patch.object(building, "build", side_effect=error)
-    with pytest.raises(error):
+    with pytest.raises((error, NotBuilt)):
         deploying.deploy(
             OsFileSystem(),
             layout,

@@ -43,7 +43,8 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 def layout(disk: Path) -> Layout:
     """A target there that was promoted, before the disk became full."""
     layout = with_profiles(make_target(disk / "lab", green=1, blue=3, deployments=(2,)))
-    assert 0 == run_installed("promote-staging", "-t", layout.target).code
+    for command in ("promote-staging", "prune"):  # which makes the locks, and removes nothing yet
+        assert 0 == run_installed(command, "-t", layout.target).code
     fill(disk / "filling")
     return layout
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, closing, nullcontext
+import signal
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 
 import click
 
@@ -60,6 +62,7 @@ def command(
     fs, who = OsFileSystem(), author.current(os.environ, message)
     shared = fs.entry(layout.infrastructure, follow=True).group_writes
     with (
+        _ended_like_by_ctrl_c(),
         _cache(layout, dry_run=dry_run) as cache,
         engine.started(cache, offline=offline, shared=shared) as run,
     ):
@@ -75,6 +78,18 @@ def command(
                 deploying.preview(fs, layout, wish, run, who, teller)
             else:
                 deploying.deploy(fs, layout, wish, run, who, teller, lock_timeout=lock_timeout)
+
+
+@contextmanager
+def _ended_like_by_ctrl_c() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP end a deploy in order too: a session that is lost, a scheduler."""
+    numbers = signal.SIGTERM, signal.SIGHUP
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _cache(layout: Layout, *, dry_run: bool) -> AbstractContextManager[str]:

@@ -127,7 +127,7 @@ def _repaired(
 def _preview(call: Call, fs: FileSystem, layout: Layout, findings: list[Finding]) -> None:
     """Say what would be repaired, or raise ``NotWritable``."""
     would = [
-        f"would {finding.remedy.value}: {shown(finding.path)}"
+        f"would {finding.remedy.value}: {shown(finding.path) if finding.path else finding.text}"
         for finding in findings
         if finding.remedy is not None
     ]

@@ -27,4 +27,7 @@ def command(tier: str, command_line: tuple[str, ...], target: str | None) -> Non
     code is passed on; 127 means that there is no such command. Options of
     tierctl stand before TIER: tierctl run -t DIR staging python -V
     """
-    running.run(OsFileSystem(), values.find_target(target), tier, command_line)
+    words = command_line[1:] if command_line[0] == "--" else command_line
+    if not words:
+        raise click.MissingParameter(param_type="argument", param_hint="'CMD...'")
+    running.run(OsFileSystem(), values.find_target(target), tier, words)

@@ -23,7 +23,7 @@ from tierctl.deploy import (
 )
 from tierctl.deploy.definitions import Definitions
 from tierctl.deploy.engine import Engine
-from tierctl.deploy.failures import Incomplete
+from tierctl.deploy.failures import Incomplete, NotBuilt
 from tierctl.deploy.plans import Plan
 from tierctl.deploy.progress import Step
 from tierctl.deploy.switch import Deployment, link_to_deploy, not_a_link
@@ -121,6 +121,8 @@ def deploy(
             for package in error.damaged:
                 tree.remove(f"{layout.cache}/{package}")
             raise
+        except OSError as error:
+            raise NotBuilt(error) from error
         request = Deployment(wish.tier, number, spare)
         watching = _Watching(reporter, wish.tier, number, seen)
         try:

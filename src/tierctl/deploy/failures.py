@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tierctl.errors import TierctlError
+from tierctl.ending import FULL
+from tierctl.errors import TierctlError, cause_of
 from tierctl.text import shown
 
 _MOST_NAMED = 10
@@ -31,6 +32,21 @@ class EngineFailed(TierctlError):
         lines = [f"{shown(name)}: {_indented(text)}" for name, text in sorted(reasons.items())]
         super().__init__("\n  ".join((f"could not {verb}:", *lines)), "No tier was changed.")
         self.reasons = dict(reasons)
+
+
+class NotBuilt(TierctlError):
+    """The system did not let a deployment be written."""
+
+    code = "not-built"
+
+    def __init__(self, error: OSError) -> None:
+        is_full = error.errno in FULL
+        hint = "To see what can make room:" if is_full else "Mend that and try again."
+        super().__init__(
+            f"the deployment could not be built: {cause_of(error)}",
+            f"No tier was changed. {hint}",
+            "prune -n" if is_full else "",
+        )
 
 
 class Incomplete(TierctlError):

@@ -28,9 +28,11 @@ def require_own_target(fs: FileSystem, layout: Layout) -> None:
         whose = f"belongs to the group {shown(group_name(top.gid))} too"
     if os.geteuid() == 0 and whose:
         raise Refused(
-            f"{shown(layout.infrastructure)} {whose}, and what root builds there nobody else "
-            "could add to or remove",
-            "Deploy as one of them." if top.uid == 0 else f"Deploy as {user_name(top.uid)}.",
+            f"root does not deploy into {shown(layout.infrastructure)}: it {whose}, and what root "
+            "builds there they could neither add to nor remove",
+            "Deploy as a member of that group."
+            if top.uid == 0
+            else f"Deploy as {user_name(top.uid)}.",
         )
 
 

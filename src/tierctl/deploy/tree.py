@@ -82,7 +82,7 @@ def _open_file_to_readers(name: str, directory: int, mode: int) -> None:
 
 def write_new(path: str, data: bytes) -> None:
     """Write a file where there is nothing."""
-    with open(path, "xb") as file:
+    with Naming(path), open(path, "xb") as file:
         file.write(data)
 
 
@@ -111,7 +111,7 @@ def copy(items: Iterable[Item], destination: str) -> None:
 
 
 def _copy_file(item: Item, path: str) -> None:
-    with overlay.open_file(item.source) as read, open(path, "x+b") as written:
+    with Naming(path), overlay.open_file(item.source) as read, open(path, "x+b") as written:
         shutil.copyfileobj(read, written)
         written.seek(0)
         if hashlib.file_digest(written, "sha256").hexdigest() != item.sha256:
