@@ -186,6 +186,13 @@ def named_tests() -> list[tuple[str, str]]:
     return found
 
 
+def test_each_promise_has_a_figure() -> None:
+    rows = (ROOT / "docs" / "guarantees.md").read_text().splitlines()
+    figures = [row.rsplit("|", 2)[1].strip() for row in rows if ".py" in row and "|" in row]
+    assert len(figures) > 20
+    assert [] == [figure for figure in figures if not figure or figure.isupper()]
+
+
 def test_each_promise_names_tests_that_there_are() -> None:
     assert len(named_tests()) > 20
     for file, name in named_tests():
