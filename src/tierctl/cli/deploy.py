@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 
 import click
 
-from tierctl import author
 from tierctl.cli import options, values
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import Call
@@ -59,7 +58,7 @@ def command(
 
     directory = values.find_definitions(definitions)
     layout = values.find_target(target, None if definitions is None else directory)
-    fs, who = OsFileSystem(), author.current(os.environ, message)
+    fs = OsFileSystem()
     shared = fs.entry(layout.infrastructure, follow=True).group_writes
     with (
         _ended_like_by_ctrl_c(),
@@ -67,9 +66,11 @@ def command(
         engine.started(cache, offline=offline, shared=shared) as run,
     ):
         # Importing them takes as long as the engine's start.
+        from tierctl import author
         from tierctl.cli.deploying import Teller
         from tierctl.deploy import deploying
 
+        who = author.current(os.environ, message)
         wish = deploying.Wish(tier, directory, engine.platform(), rebuild, like)
         with closing(Teller(call, tier, dry_run=dry_run)) as teller:
             if teller.bars is not None:

@@ -106,6 +106,7 @@ def deploy(
     _require_cache(fs, layout)
     wanted = _prepare(fs, layout, wish, author, run, reporter)
     if not wish.rebuild and _is_there_already(fs, layout, wanted, seen):
+        run.dismiss()
         reporter.unchanged(seen)
         return
     room.require(layout, wanted.packages)

@@ -11,7 +11,7 @@ import threading
 from queue import SimpleQueue
 from typing import Any, NoReturn
 
-from tierctl.deploy.worker import installing, locks, solving, verifying
+from tierctl.deploy.worker import solving
 from tierctl.deploy.worker.failures import Failed, text_of
 from tierctl.deploy.worker.records import Records
 from tierctl.deploy.worker.solving import Environments
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 class _Server:
-    """Answers questions, one after the other."""
+    """Answers questions, one after the other; imports what is for one kind when it is asked."""
 
     def __init__(self) -> None:
         self._solved: Environments = {}
@@ -59,23 +59,31 @@ class _Server:
                 self._solved = asyncio.run(solving.solve(asked))
                 return solving.packages(self._solved)
             case "like":
+                from tierctl.deploy.worker import locks
+
                 self._solved = locks.read(asked)
                 return solving.packages(self._solved)
             case "open":
-                from tierctl.deploy.worker import commands  # which only a dry run asks for
+                from tierctl.deploy.worker import commands
 
                 return asyncio.run(commands.listed(asked, self._solved))
             case "install":
+                from tierctl.deploy.worker import installing
+
                 with self._records.read_ahead(asked["prefixes"].values()):
                     asyncio.run(self._install(asked))
                 return {"tools": installing.tools(self._solved)}
             case "verify":
+                from tierctl.deploy.worker import verifying
+
                 return verifying.verify(asked, self._records)
             case verb:
                 raise ValueError(verb)
 
     async def _install(self, asked: dict[str, Any]) -> None:
         """Install, and write the lock files meanwhile."""
+        from tierctl.deploy.worker import installing, locks
+
         await asyncio.gather(
             installing.install_all(asked, self._solved, _write),
             asyncio.to_thread(locks.write, asked, self._solved),
