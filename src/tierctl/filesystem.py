@@ -13,12 +13,12 @@ import os
 import stat
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from tierctl.layout import CONTROL, INFRASTRUCTURE
+from tierctl.places import IN_CONTROL, TO_HOLD, Naming, Opened, Place
 
 # rename(2) with a flag says one of these where the kernel or the filesystem does not know it.
 _CANNOT_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
@@ -29,10 +29,8 @@ _CANNOT_LOCK = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EI
 _SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _TO_READ = os.O_RDONLY | _SAFELY
 _TO_WRITE = os.O_RDWR | _SAFELY
-_TO_HOLD = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _EVERYONE_READS = 0o044
 _AS_EFFECTIVE_USER = os.access in os.supports_effective_ids
-_IN_CONTROL = f"/{INFRASTRUCTURE}/{CONTROL}/"
 # So many bytes are read at a time, and no more of a file that is wanted whole.
 _PART = 1 << 20
 _LARGEST = 1 << 28
@@ -209,31 +207,6 @@ def exists(fs: FileSystem, path: str) -> bool:
     return True
 
 
-class Naming:
-    """Names a path in errors that know a descriptor only, or a name below one.
-
-    ``always``: also in those that know another.
-    """
-
-    __slots__ = ("_always", "_path")
-
-    def __init__(self, path: str, *, always: bool = False) -> None:
-        self._path = path
-        self._always = always
-
-    def __enter__(self) -> object:
-        """Begin."""
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Give an error the path."""
-        if isinstance(error, OSError):
-            name = error.filename
-            is_whole = isinstance(name, (str, bytes)) and os.path.isabs(name)
-            if self._always or not is_whole:
-                error.filename = self._path
-
-
 def entry_of(found: os.stat_result) -> Entry:
     """Return the entry that a status tells of."""
     return Entry(
@@ -260,7 +233,7 @@ class OsFileSystem:
 
     def entry(self, path: str, *, follow: bool = False) -> Entry:
         """See ``FileSystem.entry``."""
-        if _IN_CONTROL not in path:  # as most paths that are looked at
+        if IN_CONTROL not in path:  # as most paths that are looked at
             return entry_of(os.stat(path, follow_symlinks=follow))
         with self._place(path) as at:
             return entry_of(os.stat(at.name, dir_fd=at.directory, follow_symlinks=follow))
@@ -275,7 +248,7 @@ class OsFileSystem:
 
     def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
         """See ``FileSystem.read``."""
-        with _Opened(fd := self._open(path, _TO_READ), path):
+        with Opened(fd := self._open(path, _TO_READ), path):
             found = os.fstat(fd)
             if _kind(found.st_mode) is Kind.OTHER:  # a device may never end
                 raise OSError(errno.EINVAL, "Not a regular file", path)
@@ -294,7 +267,7 @@ class OsFileSystem:
     ) -> None:
         """See ``FileSystem.write``."""
         fd, size = self._open_or_make(path, mode, _EVERYONE_READS)
-        with _Opened(fd, path):
+        with Opened(fd, path):
             rest = memoryview(data)
             while rest:
                 written = os.pwrite(fd, rest, at)
@@ -313,7 +286,7 @@ class OsFileSystem:
             os.mkdir(at.name, 0o700, dir_fd=at.directory)
             try:
                 # Somebody may have put something else in its place.
-                with _Opened(fd := os.open(at.name, _TO_HOLD, dir_fd=at.directory), path):
+                with Opened(fd := os.open(at.name, TO_HOLD, dir_fd=at.directory), path):
                     if (group, owner) != (None, None):
                         os.fchown(fd, _same_if_none(owner), _same_if_none(group))
                     os.fchmod(fd, mode)
@@ -324,7 +297,7 @@ class OsFileSystem:
 
     def set_mode(self, path: str, mode: int, *, group: int | None = None) -> None:
         """See ``FileSystem.set_mode``."""
-        with _Opened(fd := self._open(path, _TO_READ), path):
+        with Opened(fd := self._open(path, _TO_READ), path):
             if group is not None:
                 os.fchown(fd, -1, group)
             os.fchmod(fd, mode)
@@ -368,7 +341,7 @@ class OsFileSystem:
             with Naming(path):
                 os.fsync(self._held[path])
         else:
-            with _Opened(fd := os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path):
+            with Opened(fd := os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path):
                 os.fsync(fd)
 
     @contextmanager
@@ -389,7 +362,7 @@ class OsFileSystem:
         """See ``FileSystem.is_locked``."""
         from tierctl import filelock
 
-        with _Opened(fd := self._open(path, _TO_WRITE), path):
+        with Opened(fd := self._open(path, _TO_WRITE), path):
             return not filelock.is_free(fd)
 
     def is_writable(self, path: str) -> bool:
@@ -402,14 +375,14 @@ class OsFileSystem:
 
         return mounts.can_exchange(path)
 
-    def _place(self, path: str) -> _Place:
-        return _Place(path, self._held)
+    def _place(self, path: str) -> Place:
+        return Place(path, self._held)
 
     @contextmanager
     def _holding(self, directory: str) -> Iterator[None]:
         """Have what is named in a directory be in this one, whatever takes its place meanwhile."""
         if directory not in self._held:
-            self._held[directory] = os.open(directory, _TO_HOLD)
+            self._held[directory] = os.open(directory, TO_HOLD)
         self._holders[directory] += 1
         try:
             yield
@@ -457,48 +430,6 @@ class OsFileSystem:
                 return self._open(path, _TO_WRITE | os.O_CREAT | os.O_EXCL), 0, True
 
 
-class _Place(Naming):
-    """Where something is: a name, and of the records the directory that it is in.
-
-    Whoever shares a target could have them written elsewhere, with a link in
-    the place of that directory.
-    """
-
-    __slots__ = ("_opened", "directory", "name")
-
-    def __init__(self, path: str, held: Mapping[str, int]) -> None:
-        super().__init__(path)
-        head, _, name = path.rpartition("/")
-        self._opened: int | None = None
-        self.directory = held.get(head)
-        self.name = path if self.directory is None else name
-        if self.directory is None and _IN_CONTROL in path:
-            with Naming(path, always=True):
-                self._opened = self.directory = _open_below_control(head)
-            self.name = name
-
-    def __enter__(self) -> _Place:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if self._opened is not None:
-            os.close(self._opened)
-        super().__exit__(kind, error, trace)
-
-
-def _open_below_control(path: str) -> int:
-    """Open a directory, from that of the records on without following a link."""
-    above, _, names = f"{path}/".rpartition(_IN_CONTROL)
-    directory = os.open(f"{above}{_IN_CONTROL}".rstrip("/"), _TO_HOLD)  # or a link would do
-    for name in filter(None, names.split("/")):
-        parent = directory
-        try:
-            directory = os.open(name, _TO_HOLD, dir_fd=parent)
-        finally:
-            os.close(parent)
-    return directory
-
-
 def _kind(mode: int) -> Kind:
     if stat.S_ISLNK(mode):
         return Kind.LINK
@@ -518,21 +449,6 @@ def _acquire(fd: int, path: str, timeout: float) -> None:
         raise LockUnavailable(error.errno, error.strerror, path) from error
     if not taken:
         raise LockTimeout(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
-
-
-class _Opened(Naming):
-    """Closes a descriptor in the end; what fails on it is told of its path."""
-
-    __slots__ = ("_fd",)
-
-    def __init__(self, fd: int, path: str) -> None:
-        super().__init__(path)
-        self._fd = fd
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        super().__exit__(kind, error, trace)
-        with Naming(self._path):
-            os.close(self._fd)
 
 
 def _open_up(fd: int, directory: os.stat_result, mode: int | None, for_others: int) -> None:

@@ -144,7 +144,7 @@ def test_nothing_is_followed_while_it_is_swapped(shared: Shared, name: str, user
 FOLLOWING = """
 import os
 from tierctl import filesystem
-filesystem._TO_HOLD ^= os.O_NOFOLLOW
+filesystem.TO_HOLD ^= os.O_NOFOLLOW
 from tierctl.__main__ import run
 run()
 """

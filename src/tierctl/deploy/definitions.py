@@ -134,7 +134,10 @@ def _read_order(directory: str, problems: Problems, sources: files.Sources) -> l
         settings = tomllib.loads(files.read(file, sources).decode())
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        problems.add(place, f"cannot be read: {error.strerror}")
+        return []
+    except (ValueError, RecursionError) as error:
         problems.add(place, f"no valid TOML: {error}")
         return []
     for name in sorted(settings.keys() - _SETTINGS):

@@ -80,7 +80,10 @@ class _Reader:
             line = 0 if mark is None else mark.line + 1
             self._problems.add(Place(self._file, line), f"no valid YAML: {error.problem}")
             return None
-        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        except OSError as error:
+            self._problems.add(Place(self._file), f"cannot be read: {error.strerror}")
+            return None
+        except (ValueError, RecursionError, yaml.YAMLError) as error:
             self._problems.add(Place(self._file), f"cannot be read as YAML: {error}")
             return None
         if not isinstance(top, yaml.MappingNode):

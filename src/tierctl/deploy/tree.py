@@ -21,7 +21,7 @@ from typing import IO
 from tierctl.deploy import overlay, rights
 from tierctl.deploy.overlay import Item
 from tierctl.errors import TierctlError
-from tierctl.filesystem import Naming
+from tierctl.places import Naming
 from tierctl.text import shown
 
 _EVERYONE_ENTERS = 0o555
