@@ -17,6 +17,8 @@ def require_writable(fs: FileSystem, layout: Layout) -> None:
     require_directory(fs, layout.control)
     for path in (layout.infrastructure, layout.control, layout.lock, layout.history):
         if not fs.is_writable(path) and exists(fs, path):
+            if fs.is_writable(path):  # somebody else has just made it
+                continue
             raise NotWritable(path, why_not_writable(fs, path))
 
 

@@ -155,3 +155,20 @@ class TestRequireWritable:
         with pytest.raises(NotWritable) as caught:
             control.require_writable(fs, layout)
         assert path == caught.value.path
+
+
+def test_what_somebody_makes_just_then_is_no_obstacle(
+    tmp_path: Path, mocker: MockerFixture
+) -> None:
+    fs, layout = OsFileSystem(), make_target(tmp_path / "lab")
+    fs.make_directory(layout.control, 0o755)
+    fs.write(layout.history, b"")
+    asked: list[str] = []
+
+    def is_writable(path: str) -> bool:
+        asked.append(path)
+        return path != layout.history or asked.count(path) > 1
+
+    mocker.patch.object(fs, "is_writable", side_effect=is_writable)
+    control.require_writable(fs, layout)
+    assert 2 == asked.count(layout.history)
