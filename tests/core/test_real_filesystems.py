@@ -1,11 +1,11 @@
 """The steps that changes take on real filesystems."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from harness.volumes import EXCHANGING, KINDS, Volume, mounted
+from harness.volumes import EXCHANGING, KINDS, Volume, each_of
 from reporters import carry_out
 from targets import make_deployment
 from tierctl import history
@@ -15,14 +15,7 @@ from tierctl.observe import observe
 from tierctl.request import Promotion, Request, Rollback
 from tierctl.rotation import Exchange
 
-
-@pytest.fixture(scope="module", params=KINDS)
-def volume(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Volume]:
-    """Each filesystem."""
-    with mounted(request.param, tmp_path_factory.mktemp(request.param)) as volume:
-        yield volume
+volume = each_of(KINDS)
 
 
 def promotion(volume: Volume) -> tuple[Layout, Request]:

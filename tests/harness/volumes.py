@@ -5,10 +5,13 @@ import fcntl
 import os
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from targets import make_target
 from tierctl.filesystem import ExchangeUnsupported, OsFileSystem
@@ -121,3 +124,16 @@ def _run(*command: object) -> None:
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
     if done.returncode:
         raise OSError(f"{' '.join(map(str, command))}: {done.stderr}")
+
+
+def each_of(kinds: Sequence[str]) -> Any:
+    """Return a fixture of a module: each of the filesystems, mounted."""
+
+    @pytest.fixture(scope="module", params=kinds)
+    def volume(
+        request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    ) -> Iterator[Volume]:
+        with mounted(request.param, tmp_path_factory.mktemp(request.param)) as volume:
+            yield volume
+
+    return volume

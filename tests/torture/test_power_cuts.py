@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 from harness import strace
 from harness.lives import FS, commands, definitions, lost, reported, require_whole
 from harness.scenarios import SCENARIOS, concerned, is_between, links_of, reference, shape
-from harness.volumes import JOURNALLED, Volume, WithoutExchange, mounted
+from harness.volumes import JOURNALLED, Volume, WithoutExchange, each_of
 from program import Ended, Program, installed, run, run_installed
 from reporters import Heard, carry_out
 from targets import links
@@ -35,13 +34,7 @@ CUTS = times(2, 200)
 SWAPPED = {"production": "blue", "staging": "green"}
 
 
-@pytest.fixture(scope="module", params=JOURNALLED)
-def outlet(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Volume]:
-    """A filesystem whose power can be cut."""
-    with mounted(request.param, tmp_path_factory.mktemp(request.param)) as volume:
-        yield volume
+outlet = each_of(JOURNALLED)
 
 
 # Before every system call

@@ -2,13 +2,13 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness.readers import FILE, Clock, Judge, Sight, old_or_new, pair, reading
-from harness.volumes import EXCHANGING, KINDS, Volume, WithoutExchange, mounted
+from harness.volumes import EXCHANGING, KINDS, Volume, WithoutExchange, each_of
 from program import run_installed
 from reporters import carry_out
 from thorough import every, times
@@ -22,13 +22,7 @@ DEPLOYS = times(1, 50)
 Changing = Callable[[Layout, Clock], None]
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def volume(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Volume]:
-    """Each filesystem."""
-    with mounted(request.param, tmp_path_factory.mktemp(request.param)) as volume:
-        yield volume
+volume = each_of(KINDS)
 
 
 def target(volume: Volume, **versions: str) -> Layout:

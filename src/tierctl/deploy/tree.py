@@ -21,7 +21,7 @@ from typing import IO
 from tierctl.deploy import overlay, rights
 from tierctl.deploy.overlay import Item
 from tierctl.errors import TierctlError
-from tierctl.places import Naming
+from tierctl.places import TO_HOLD, Naming
 from tierctl.text import shown
 
 _EVERYONE_ENTERS = 0o555
@@ -192,7 +192,7 @@ def take_apart(path: str) -> int:
 def _directory_of(path: str) -> Iterator[tuple[str, int]]:
     """Yield the name of a path, and the directory that it is in; no link in the place of that."""
     head, name = paths.split(path)
-    directory = os.open(head, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    directory = os.open(head, TO_HOLD)
     try:
         yield name, directory
     finally:
