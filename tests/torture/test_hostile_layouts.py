@@ -20,6 +20,7 @@ from targets import listing, make_deployment, make_target
 from thorough import every, times
 from tierctl import control
 from tierctl.cli.main import main
+from tierctl.deploy import tree
 from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
 from tools import require_root
@@ -210,7 +211,7 @@ def test_it_is_noticed_when_a_command_follows_a_link(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "require_directory", lambda fs, path: None)
-    monkeypatch.setattr(os, "O_NOFOLLOW", 0)
+    monkeypatch.setattr(tree, "TO_HOLD", os.O_RDONLY)
     (wrong,) = problems(CHANGING[2:3], template, tmp_path / "place", "the twin's", "deployments")
     assert wrong.endswith("twin was changed")
 
