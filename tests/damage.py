@@ -192,9 +192,9 @@ class Unreadable(OsFileSystem):
         self._check(path)
         return super().entry(path, follow=follow)
 
-    def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
+    def load(self, path: str, start: int = 0, length: int = -1) -> tuple[Entry, bytes]:
         self._check(path)
-        return super().read(path, start, length)
+        return super().load(path, start, length)
 
     def names(self, path: str) -> list[str]:
         self._check(path)

@@ -11,7 +11,7 @@ import json
 
 from tierctl.errors import InvalidLink, NotWritable
 from tierctl.events import Event
-from tierctl.filesystem import FileSystem, Kind, exists
+from tierctl.filesystem import FileSystem, Kind, exists, read
 from tierctl.layout import DEPLOYMENTS, Layout, temporary
 from tierctl.rotation import Color
 
@@ -57,7 +57,7 @@ def _rewrite_profiles(fs: FileSystem, layout: Layout, color: Color, directory: s
     for name, text in profiles.files(layout, color.value).items():
         path = f"{etc}/{name}"
         is_file = exists(fs, path) and fs.entry(path).kind is Kind.FILE
-        if is_file and fs.read(path) == _encoded(text):
+        if is_file and read(fs, path) == _encoded(text):
             _replace(fs, path, _encoded(wanted[name]))
     if exists(fs, etc):
         fs.sync(etc)

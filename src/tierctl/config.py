@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from tierctl import trust
 from tierctl.errors import BadFile
-from tierctl.filesystem import FileSystem
+from tierctl.filesystem import FileSystem, read
 from tierctl.layout import Layout
 from tierctl.text import shown
 
@@ -36,7 +36,7 @@ def load(fs: FileSystem, layout: Layout) -> Config:
     except FileNotFoundError:
         return Config()
     try:
-        values = tomllib.loads(fs.read(layout.config).decode())
+        values = tomllib.loads(read(fs, layout.config).decode())
     except (ValueError, RecursionError) as error:
         raise BadFile(layout.config, f"no valid TOML: {error}") from error
     unknown = sorted(values.keys() - {"group", "keep", "days"})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from tierctl.layout import DEPLOYMENTS, is_deployment_number, is_private_name
@@ -12,6 +14,7 @@ from tierctl.past import Past
 from tierctl.rotation import Color, Content, State
 
 SCHEMA = 1
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 class EventKind(StrEnum):
@@ -63,6 +66,9 @@ class Event(NamedTuple):
             if content is not None and content.deployment is not None
         )
 
+    def __hash__(self) -> int:
+        return hash(self.id)
+
     def moves(self, tier: str) -> bool:
         """Say whether a tier showed something else after this event."""
         before = None if self.before is None else self.before.behind(tier)
@@ -93,6 +99,12 @@ def new_event(
         past=past,
         packages=packages,
     )
+
+
+@lru_cache(maxsize=1)  # it is written twice: into the intent, and into history
+def to_line(event: Event) -> bytes:
+    """Return the event as a line of JSON."""
+    return _ENCODER.encode(to_document(event)).encode() + b"\n"
 
 
 def to_document(event: Event) -> dict[str, Any]:

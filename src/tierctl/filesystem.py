@@ -13,12 +13,14 @@ import os
 import stat
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import Enum
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar
 
-from tierctl.places import IN_CONTROL, TO_HOLD, Naming, Opened, Place
+from tierctl import places
+from tierctl.places import IN_CONTROL, TO_HOLD, Naming, Opened
 
 # rename(2) with a flag says one of these where the kernel or the filesystem does not know it.
 _CANNOT_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
@@ -28,7 +30,7 @@ _CANNOT_LOCK = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EI
 # Neither through a link nor waiting for the other end of a FIFO, if somebody left one here.
 _SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _TO_READ = os.O_RDONLY | _SAFELY
-_TO_WRITE = os.O_RDWR | _SAFELY
+_TO_WRITE = os.O_RDWR | os.O_CREAT | _SAFELY
 _EVERYONE_READS = 0o044
 _AS_EFFECTIVE_USER = os.access in os.supports_effective_ids
 # So many bytes are read at a time, and no more of a file that is wanted whole.
@@ -55,6 +57,10 @@ class Kind(Enum):
     DIRECTORY = "directory"
     FILE = "file"
     OTHER = "special file"
+
+
+_KINDS = {stat.S_IFLNK: Kind.LINK, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFREG: Kind.FILE}
+_Result = TypeVar("_Result")
 
 
 class Entry(NamedTuple):
@@ -105,10 +111,11 @@ class FileSystem(Protocol):
         """Return the names in a directory, sorted."""
         ...
 
-    def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
-        """Return a file's bytes from ``start``, all of them or at most ``length``.
+    def load(self, path: str, start: int = 0, length: int = -1) -> tuple[Entry, bytes]:
+        """Return what a file is, and its bytes from ``start``, all of them or at most ``length``.
 
-        What is no file, or has more than anybody would write into one, is not read.
+        A negative ``start`` counts from its end. What is no file, or has more
+        than anybody would write into one, is not read.
         """
         ...
 
@@ -207,6 +214,11 @@ def exists(fs: FileSystem, path: str) -> bool:
     return True
 
 
+def read(fs: FileSystem, path: str, start: int = 0, length: int = -1) -> bytes:
+    """Return a file's bytes, see ``FileSystem.load``."""
+    return fs.load(path, start, length)[1]
+
+
 def entry_of(found: os.stat_result) -> Entry:
     """Return the entry that a status tells of."""
     return Entry(
@@ -233,10 +245,7 @@ class OsFileSystem:
 
     def entry(self, path: str, *, follow: bool = False) -> Entry:
         """See ``FileSystem.entry``."""
-        if IN_CONTROL not in path:  # as most paths that are looked at
-            return entry_of(os.stat(path, follow_symlinks=follow))
-        with self._place(path) as at:
-            return entry_of(os.stat(at.name, dir_fd=at.directory, follow_symlinks=follow))
+        return entry_of(self._call(path, os.stat, follow_symlinks=follow))
 
     def read_link(self, path: str) -> str:
         """See ``FileSystem.read_link``."""
@@ -246,15 +255,19 @@ class OsFileSystem:
         """See ``FileSystem.names``."""
         return sorted(os.listdir(path))
 
-    def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
-        """See ``FileSystem.read``."""
-        with Opened(fd := self._open(path, _TO_READ), path):
-            found = os.fstat(fd)
-            if _kind(found.st_mode) is Kind.OTHER:  # a device may never end
+    def load(self, path: str, start: int = 0, length: int = -1) -> tuple[Entry, bytes]:
+        """See ``FileSystem.load``."""
+        with Opened(self._open(path, _TO_READ), path) as fd:
+            entry = entry_of(os.fstat(fd))
+            if entry.kind is Kind.OTHER:  # a device may never end
                 raise OSError(errno.EINVAL, "Not a regular file", path)
-            if length < 0 and found.st_size - start > _LARGEST:
+            if start < 0:
+                start = max(0, entry.size + start)
+                rest = entry.size - start  # what is added meanwhile is behind that end
+                length = rest if length < 0 else min(length, rest)
+            if length < 0 and entry.size - start > _LARGEST:
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
-            return b"".join(_parts(fd, start, length))
+            return entry, b"".join(_parts(fd, start, length))
 
     def write(
         self,
@@ -266,14 +279,14 @@ class OsFileSystem:
         durable: bool = True,
     ) -> None:
         """See ``FileSystem.write``."""
-        fd, size = self._open_or_make(path, mode, _EVERYONE_READS)
+        fd, found = self._open_or_make(path, mode, _EVERYONE_READS)
         with Opened(fd, path):
             rest = memoryview(data)
             while rest:
                 written = os.pwrite(fd, rest, at)
                 at += written
                 rest = rest[written:]
-            if size > at:  # cutting is slow, also where there is nothing to cut
+            if found.st_size > at:  # cutting is slow, also where there is nothing to cut
                 os.ftruncate(fd, at)
             if durable:
                 os.fsync(fd)
@@ -282,39 +295,48 @@ class OsFileSystem:
         self, path: str, mode: int, *, group: int | None = None, owner: int | None = None
     ) -> None:
         """See ``FileSystem.make_directory``."""
-        with self._place(path) as at:
-            os.mkdir(at.name, 0o700, dir_fd=at.directory)
+
+        def make(name: str, dir_fd: int | None) -> None:
+            os.mkdir(name, 0o700, dir_fd=dir_fd)
             try:
                 # Somebody may have put something else in its place.
-                with Opened(fd := os.open(at.name, TO_HOLD, dir_fd=at.directory), path):
+                with Opened(os.open(name, TO_HOLD, dir_fd=dir_fd), path) as fd:
                     if (group, owner) != (None, None):
                         os.fchown(fd, _same_if_none(owner), _same_if_none(group))
                     os.fchmod(fd, mode)
             except OSError:
                 with suppress(OSError):
-                    os.rmdir(at.name, dir_fd=at.directory)
+                    os.rmdir(name, dir_fd=dir_fd)
                 raise
+
+        self._call(path, make)
 
     def set_mode(self, path: str, mode: int, *, group: int | None = None) -> None:
         """See ``FileSystem.set_mode``."""
-        with Opened(fd := self._open(path, _TO_READ), path):
+        with Opened(self._open(path, _TO_READ), path) as fd:
             if group is not None:
                 os.fchown(fd, -1, group)
             os.fchmod(fd, mode)
 
     def make_link(self, path: str, target: str) -> None:
         """See ``FileSystem.make_link``."""
-        with Naming(path, always=True), self._place(path) as at:  # else the text is named
-            os.symlink(target, at.name, dir_fd=at.directory)
+        with Naming(path, always=True):  # else the text is named
+            self._call(path, partial(os.symlink, target))
 
     def rename(self, path: str, new: str) -> None:
         """See ``FileSystem.rename``."""
-        with self._place(path) as old, self._place(new) as at:
+
+        def rename(name: str, dir_fd: int | None) -> None:
+            self._call(new, partial(rename_to, name, dir_fd))
+
+        def rename_to(name: str, directory: int | None, new_name: str, dir_fd: int | None) -> None:
             try:
-                os.rename(old.name, at.name, src_dir_fd=old.directory, dst_dir_fd=at.directory)
+                os.rename(name, new_name, src_dir_fd=directory, dst_dir_fd=dir_fd)
             except OSError as error:
                 error.filename, error.filename2 = path, new
                 raise
+
+        self._call(path, rename)
 
     def exchange(self, first: str, second: str) -> None:
         """See ``FileSystem.exchange``."""
@@ -328,12 +350,12 @@ class OsFileSystem:
 
     def remove(self, path: str) -> None:
         """See ``FileSystem.remove``."""
-        with self._place(path) as at:
-            found = os.stat(at.name, dir_fd=at.directory, follow_symlinks=False)
-            if stat.S_ISDIR(found.st_mode):
-                os.rmdir(at.name, dir_fd=at.directory)
-            else:
-                os.unlink(at.name, dir_fd=at.directory)
+        try:
+            self._call(path, os.unlink)
+        except (IsADirectoryError, PermissionError):  # the latter on macOS
+            if self.entry(path).kind is not Kind.DIRECTORY:
+                raise
+            self._call(path, os.rmdir)
 
     def sync(self, path: str) -> None:
         """See ``FileSystem.sync``."""
@@ -341,18 +363,18 @@ class OsFileSystem:
             with Naming(path):
                 os.fsync(self._held[path])
         else:
-            with Opened(fd := os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path):
+            with Opened(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path) as fd:
                 os.fsync(fd)
 
     @contextmanager
     def lock(self, path: str, *, timeout: float, mode: int | None = None) -> Iterator[None]:
         """See ``FileSystem.lock``."""
         with self._holding(os.path.dirname(path)):
-            fd, _ = self._open_or_make(path, mode, 0)
+            fd, found = self._open_or_make(path, mode, 0)
             try:
                 with Naming(path):
                     _acquire(fd, path, timeout)
-                    if not os.path.samestat(os.fstat(fd), os.lstat(path)):
+                    if not os.path.samestat(found, os.lstat(path)):
                         raise OSError(errno.ESTALE, "Replaced by another file meanwhile", path)
                 yield
             finally:
@@ -362,7 +384,7 @@ class OsFileSystem:
         """See ``FileSystem.is_locked``."""
         from tierctl import filelock
 
-        with Opened(fd := self._open(path, _TO_WRITE), path):
+        with Opened(self._open(path, os.O_RDWR | _SAFELY), path) as fd:
             return not filelock.is_free(fd)
 
     def is_writable(self, path: str) -> bool:
@@ -375,8 +397,22 @@ class OsFileSystem:
 
         return mounts.can_exchange(path)
 
-    def _place(self, path: str) -> Place:
-        return Place(path, self._held)
+    def _call(
+        self, path: str, call: Callable[..., _Result], *arguments: object, **options: object
+    ) -> _Result:
+        """Make a call with a path; with a name in the directory that is held, if that is where."""
+        head, _, name = path.rpartition("/")
+        directory = self._held.get(head)
+        try:
+            if directory is not None:
+                return call(name, *arguments, dir_fd=directory, **options)
+            if IN_CONTROL not in path:
+                return call(path, *arguments, dir_fd=None, **options)
+            with places.open_below_control(path) as directory:
+                return call(name, *arguments, dir_fd=directory, **options)
+        except OSError as error:
+            places.name(error, path)
+            raise
 
     @contextmanager
     def _holding(self, directory: str) -> Iterator[None]:
@@ -393,49 +429,35 @@ class OsFileSystem:
 
     def _open(self, path: str, flags: int) -> int:
         """Open a file; one that is made is its owner's alone at first."""
-        with self._place(path) as at:
-            return os.open(at.name, flags, 0o600, dir_fd=at.directory)
+        return self._call(path, os.open, flags, 0o600)
 
-    def _open_or_make(self, path: str, mode: int | None, for_others: int) -> tuple[int, int]:
-        """Open a file for writing, and return its size too.
+    def _open_or_make(
+        self, path: str, mode: int | None, for_others: int
+    ) -> tuple[int, os.stat_result]:
+        """Open a file for writing, and return what it was as well.
 
-        One that we make gets its mode before it gets content. By default whoever
+        One that we make gets its mode before it gets content, and so does one that we
+        had just made when we were killed: it would shut others out. By default whoever
         may write to its directory writes it, and others have the rights ``for_others``.
         """
-        fd, size, is_new = self._open_to_write(path)
-        if is_new:
-            try:
-                head = os.path.dirname(path)
-                with Naming(path):
-                    _open_up(fd, os.stat(self._held.get(head, head)), mode, for_others)
-            except OSError:
-                os.close(fd)
-                raise
-        return fd, size
-
-    def _open_to_write(self, path: str) -> tuple[int, int, bool]:
-        """Open or make a file; return its size, and whether its mode is still to be given."""
-        while True:
-            try:
-                fd = self._open(path, _TO_WRITE)
-            except FileNotFoundError:
-                pass
-            else:
-                with Naming(path):
-                    found = _required_file(fd, path)
-                # We may have been killed just when we had made it: that would shut others out.
+        fd = self._open(path, _TO_WRITE)
+        try:
+            with Naming(path):
+                found = os.fstat(fd)
+                if _kind(found.st_mode) is not Kind.FILE:
+                    raise OSError(errno.EINVAL, "Not a regular file", path)
                 is_private = not found.st_mode & 0o077 and found.st_uid == os.geteuid()
-                return fd, found.st_size, is_private and found.st_size == 0
-            with suppress(FileExistsError):  # somebody else makes it in between
-                return self._open(path, _TO_WRITE | os.O_CREAT | os.O_EXCL), 0, True
+                if is_private and found.st_size == 0:
+                    head = os.path.dirname(path)
+                    _open_up(fd, found, os.stat(self._held.get(head, head)), mode, for_others)
+        except OSError:
+            os.close(fd)
+            raise
+        return fd, found
 
 
 def _kind(mode: int) -> Kind:
-    if stat.S_ISLNK(mode):
-        return Kind.LINK
-    if stat.S_ISDIR(mode):
-        return Kind.DIRECTORY
-    return Kind.FILE if stat.S_ISREG(mode) else Kind.OTHER
+    return _KINDS.get(stat.S_IFMT(mode), Kind.OTHER)
 
 
 def _acquire(fd: int, path: str, timeout: float) -> None:
@@ -451,8 +473,13 @@ def _acquire(fd: int, path: str, timeout: float) -> None:
         raise LockTimeout(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
 
 
-def _open_up(fd: int, directory: os.stat_result, mode: int | None, for_others: int) -> None:
-    found = os.fstat(fd)
+def _open_up(
+    fd: int,
+    found: os.stat_result,
+    directory: os.stat_result,
+    mode: int | None,
+    for_others: int,
+) -> None:
     # Who owns the directory is to go on with what is in it.
     if os.geteuid() == 0 and found.st_uid != directory.st_uid:
         os.fchown(fd, directory.st_uid, -1)
@@ -465,15 +492,6 @@ def _open_up(fd: int, directory: os.stat_result, mode: int | None, for_others: i
 def _same_if_none(number: int | None) -> int:
     """Return what chown(2) takes for an owner or group that stays."""
     return -1 if number is None else number
-
-
-def _required_file(fd: int, path: str) -> os.stat_result:
-    """Return what a regular file is; close the descriptor of anything else, and raise."""
-    found = os.fstat(fd)
-    if stat.S_ISREG(found.st_mode):
-        return found
-    os.close(fd)
-    raise OSError(errno.EINVAL, "Not a regular file", path)
 
 
 def _parts(fd: int, start: int, length: int) -> Iterator[bytes]:

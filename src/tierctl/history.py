@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from tierctl import trust
 from tierctl.errors import BadFile, NoSuchEvent
-from tierctl.events import Event, MalformedEvent, from_document, to_document
-from tierctl.filesystem import FileSystem
+from tierctl.events import Event, MalformedEvent, from_document, to_line
+from tierctl.filesystem import FileSystem, read
 from tierctl.layout import Layout
 from tierctl.text import shown
 
@@ -24,7 +24,6 @@ _FIRST_BLOCK = 4 * 1024
 _LARGEST_BLOCK = 256 * 1024
 # In bytes: where no line ends for so long, somebody has written something else there.
 _LONGEST_LINE = 16 * 1024 * 1024
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
 # So many events are named where several may be meant.
 _MOST_NAMED = 4
 
@@ -78,14 +77,10 @@ def append(fs: FileSystem, layout: Layout, event: Event, at: End | None = None) 
     """
     at = at or end(fs, layout)
     known = at.newest is not None and at.newest.id == event.id
-    line = b"" if known else _line_of(event)
+    line = b"" if known else to_line(event)
     fs.write(layout.history, line, at=at.offset)
     if at.is_young:
         fs.sync(layout.control)
-
-
-def _line_of(event: Event) -> bytes:
-    return _ENCODER.encode(to_document(event)).encode() + b"\n"
 
 
 def newest(fs: FileSystem, layout: Layout) -> Event | None:
@@ -140,29 +135,27 @@ def _lines_from_end(fs: FileSystem, layout: Layout) -> Iterator[_Line]:
 
     Raises ``BadFile`` for what is no history.
     """
-    start, block = _size(fs, layout), _FIRST_BLOCK
-    pending = b""  # what is read and not yet yielded, from start on
-    while start > 0:
+    try:
+        entry, pending = trust.load(fs, layout, layout.history, -_FIRST_BLOCK)
+    except FileNotFoundError:
+        return
+    start, block = entry.size - len(pending), _FIRST_BLOCK
+    while True:  # pending: what is read and not yet yielded, from start on
+        if whole := pending.rfind(b"\n") + 1:
+            # The first of them may begin further ahead, and be the only one.
+            first = 0 if start == 0 else pending.find(b"\n", 0, whole - 1) + 1 or whole
+            while whole > first:
+                begin = pending.rfind(b"\n", 0, whole - 1) + 1
+                yield _Line(start + begin, pending[begin : whole - 1])
+                whole = begin
+            pending = pending[:first]
+        if len(pending) > _LONGEST_LINE:
+            raise BadFile(layout.history, f"a line of it has more than {_LONGEST_LINE} bytes")
+        if start == 0:
+            return
         length = min(block, start)
         start, block = start - length, min(2 * block, _LARGEST_BLOCK)
-        pending = fs.read(layout.history, start, length) + pending
-        whole = pending.rfind(b"\n") + 1
-        if whole == 0:
-            _require_lines(layout, pending)
-            continue
-        # The first of them may begin further ahead, and be the only one.
-        first = 0 if start == 0 else pending.find(b"\n", 0, whole - 1) + 1 or whole
-        while whole > first:
-            begin = pending.rfind(b"\n", 0, whole - 1) + 1
-            yield _Line(start + begin, pending[begin : whole - 1])
-            whole = begin
-        pending = pending[:first]
-        _require_lines(layout, pending)
-
-
-def _require_lines(layout: Layout, pending: bytes) -> None:
-    if len(pending) > _LONGEST_LINE:
-        raise BadFile(layout.history, f"a line of it has more than {_LONGEST_LINE} bytes")
+        pending = read(fs, layout.history, start, length) + pending
 
 
 def _size(fs: FileSystem, layout: Layout) -> int:

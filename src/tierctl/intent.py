@@ -10,7 +10,7 @@ import json
 
 from tierctl import trust
 from tierctl.errors import BadFile
-from tierctl.events import Event, MalformedEvent, from_document, to_document
+from tierctl.events import Event, MalformedEvent, from_document, to_line
 from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout, temporary
 
@@ -41,7 +41,7 @@ def read(fs: FileSystem, layout: Layout) -> Event | None:
 def write(fs: FileSystem, layout: Layout, event: Event) -> None:
     """Write the intent durably, whole or not at all."""
     draft = temporary(layout.intent)
-    fs.write(draft, json.dumps(to_document(event)).encode() + b"\n")
+    fs.write(draft, to_line(event))
     fs.rename(draft, layout.intent)
     fs.sync(layout.control)
 

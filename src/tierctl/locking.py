@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tierctl import control
 from tierctl.errors import Locked, LocksUnsupported
 from tierctl.events import Author
-from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable
+from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, read
 from tierctl.layout import Layout
 from tierctl.text import shown
 
@@ -57,7 +57,7 @@ def read_holder(fs: FileSystem, layout: Layout) -> Holder | None:
     try:
         if fs.entry(layout.holder).kind is not Kind.FILE:
             return None
-        values = json.loads(fs.read(layout.holder))
+        values = json.loads(read(fs, layout.holder))
         return Holder(
             str(values["user"]),
             str(values["host"]),

@@ -15,12 +15,23 @@ from tierctl.layout import Layout
 
 
 def read(fs: FileSystem, layout: Layout, path: str) -> bytes:
-    """Return the content of a trusted file.
+    """Return the content of a trusted file; raises as ``load`` does."""
+    return load(fs, layout, path)[1]
+
+
+def load(fs: FileSystem, layout: Layout, path: str, start: int = 0) -> tuple[Entry, bytes]:
+    """Return what a trusted file is, and its bytes from ``start``; see ``FileSystem.load``.
 
     Raises ``Untrusted``, or ``OSError`` where it cannot be read.
     """
-    require(fs, layout, path)
-    return fs.read(path)
+    try:
+        entry, data = fs.load(path, start)
+    except OSError:
+        require(fs, layout, path)  # what it is may be why
+        raise
+    _require_is_file(path, entry)
+    require_trusted(fs, layout, path, entry)
+    return entry, data
 
 
 def require(fs: FileSystem, layout: Layout, path: str) -> Entry:
@@ -72,9 +83,13 @@ def trusted_owners(fs: FileSystem, layout: Layout) -> frozenset[int]:
 
 def _require_file(fs: FileSystem, path: str) -> Entry:
     entry = fs.entry(path)
+    _require_is_file(path, entry)
+    return entry
+
+
+def _require_is_file(path: str, entry: Entry) -> None:
     if entry.kind is not Kind.FILE:
         raise Untrusted(path, f"is a {entry.kind.value}, not a file")
-    return entry
 
 
 def _trusted_groups(fs: FileSystem, layout: Layout) -> list[int]:

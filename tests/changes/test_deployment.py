@@ -10,7 +10,7 @@ from tierctl import profiles
 from tierctl.deploy.switch import Deployment
 from tierctl.errors import Exists, InvalidLink, NoSuchTier, Refused
 from tierctl.events import EventKind
-from tierctl.filesystem import exists
+from tierctl.filesystem import exists, read
 from tierctl.layout import Layout
 from tierctl.observe import observe
 from tierctl.request import Promotion, Rollback
@@ -118,8 +118,10 @@ class TestAdoption:
         built.fs.write(f"{built.layout.within('blue')}/mark", b"plain")
         built.carry_out(Deployment("staging", BUILT, spare=ADOPTED))
         kept = built.layout.within(f"deployments/{ADOPTED}")
-        assert (deployment(BUILT), b"plain") == (built.state.blue, built.fs.read(f"{kept}/mark"))
-        record = json.loads(built.fs.read(built.layout.deployment_record(f"deployments/{ADOPTED}")))
+        assert (deployment(BUILT), b"plain") == (built.state.blue, read(built.fs, f"{kept}/mark"))
+        record = json.loads(
+            read(built.fs, built.layout.deployment_record(f"deployments/{ADOPTED}"))
+        )
         assert (ADOPTED, "blue") == (record["number"], record["adopted"])
 
     def test_its_profiles_say_where_it_is_now(self, built: Target) -> None:
@@ -167,7 +169,7 @@ class TestAdoption:
 
 def written(target: Target, layout: Layout) -> dict[str, str]:
     etc = layout.within(f"deployments/{ADOPTED}/etc")
-    return {name: target.fs.read(f"{etc}/{name}").decode() for name in target.fs.names(etc)}
+    return {name: read(target.fs, f"{etc}/{name}").decode() for name in target.fs.names(etc)}
 
 
 def test_a_deployment_that_is_not_finished_is_not_shown(new: Target) -> None:

@@ -75,7 +75,7 @@ class TestPreview:
     def test_it_uses_no_verb_that_changes_anything(self, new: Target) -> None:
         fs = FaultyFileSystem(new.fs, Fault(0))
         changes.preview(fs, new.layout, Promotion(), ADA, Heard())
-        asking = {"entry", "read_link", "names", "read"}
+        asking = {"entry", "read_link", "names", "load"}
         assert {operation.verb for operation in fs.trace} <= asking
 
 

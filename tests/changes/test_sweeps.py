@@ -21,7 +21,7 @@ from tierctl import changes, history, switching
 from tierctl.deploy.switch import Deployment
 from tierctl.errors import ChangeFailed, ChangeUnfinished, InvalidLink, TierctlError
 from tierctl.events import Author, Event, to_document
-from tierctl.filesystem import FileSystem, Kind, exists
+from tierctl.filesystem import FileSystem, Kind, exists, read
 from tierctl.layout import LINKS, Layout, temporary
 from tierctl.observe import observe
 from tierctl.request import Promotion, Request, Rollback
@@ -170,7 +170,7 @@ def content(fs: FileSystem, path: str) -> bytes:
         case Kind.LINK:
             return fs.read_link(path).encode()
         case Kind.FILE:
-            return fs.read(path)
+            return read(fs, path)
         case _:
             return b""
 
@@ -451,7 +451,7 @@ class Sweep:
             assert [] == found.leftovers, "something is left over"
             if found.state.adopted:
                 kept = disk.thawed()
-                assert b"plain" == kept.read(f"{KEPT}/mark"), "what was adopted is lost"
+                assert b"plain" == read(kept, f"{KEPT}/mark"), "what was adopted is lost"
                 assert exists(kept, f"{KEPT}/meta/deployment.json"), "it is not finished"
 
     def _check_renamings(self, trace: list[Operation]) -> None:

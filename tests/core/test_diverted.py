@@ -20,7 +20,7 @@ def lock(path: str) -> None:
 
 VERBS: dict[str, Callable[[str], object]] = {
     "entry": FS.entry,
-    "read": FS.read,
+    "load": FS.load,
     "write": lambda path: FS.write(path, b"x"),
     "make": lambda path: FS.write(f"{path}.new", b"x"),
     "set_mode": lambda path: FS.set_mode(path, 0o600),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierctl.filesystem import FileSystem
+from tierctl.filesystem import FileSystem, read
 from tierctl.testing import Effect, Fault, FaultyFileSystem, Killed, MemoryFileSystem
 
 
@@ -62,22 +62,22 @@ class TestPowerCut:
         fs.write("/d/file", b"old", mode=0o644)
         fs.sync("/d")
         fs.write("/d/file", b"new", mode=0o644, durable=False)
-        assert b"new" == fs.read("/d/file")
+        assert b"new" == read(fs, "/d/file")
         fs.cut_power()
-        assert b"old" == fs.read("/d/file")
+        assert b"old" == read(fs, "/d/file")
 
     def test_content_that_was_flushed_is_kept(self, fs: MemoryFileSystem) -> None:
         fs.write("/d/file", b"old", mode=0o644)
         fs.sync("/d")
         fs.write("/d/file", b"new", mode=0o644)
         fs.cut_power()
-        assert b"new" == fs.read("/d/file")
+        assert b"new" == read(fs, "/d/file")
 
     def test_a_name_without_its_content_is_an_empty_file(self, fs: MemoryFileSystem) -> None:
         fs.write("/d/file", b"text", mode=0o644, durable=False)
         fs.sync("/d")
         fs.cut_power()
-        assert b"" == fs.read("/d/file")
+        assert b"" == read(fs, "/d/file")
 
     def test_to_flush_one_directory_does_not_flush_another(self, fs: MemoryFileSystem) -> None:
         fs.make_link("/d/link", "x")
@@ -187,7 +187,7 @@ VERBS: dict[str, Verb] = {
     "entry": lambda fs: fs.entry("/d"),
     "read_link": lambda fs: fs.read_link("/d/link"),
     "names": lambda fs: fs.names("/d"),
-    "read": lambda fs: fs.read("/d/file"),
+    "load": lambda fs: fs.load("/d/file"),
     "write": lambda fs: fs.write("/d/new", b"1234", mode=0o644),
     "make_directory": lambda fs: fs.make_directory("/d/new", 0o755),
     "make_link": lambda fs: fs.make_link("/d/new", "x"),
@@ -287,7 +287,7 @@ class TestFaults:
         fs = faulty(Fault(at=1, effect=Effect.TORN))
         with pytest.raises(OSError):  # noqa: PT011 (the fault)
             fs.write("/d/file", b"1234", mode=0o644, at=1)
-        assert b"t12t" == fs.read("/d/file")
+        assert b"t12t" == read(fs, "/d/file")
 
     def test_an_unflushed_write_can_be_read_until_the_power_is_cut(self) -> None:
         memory = with_directories()
@@ -296,9 +296,9 @@ class TestFaults:
         fs = FaultyFileSystem(memory, Fault(at=1, effect=Effect.UNFLUSHED))
         with pytest.raises(OSError):  # noqa: PT011 (the fault)
             fs.write("/d/file", b"new", mode=0o644)
-        assert b"new" == memory.read("/d/file")
+        assert b"new" == read(memory, "/d/file")
         memory.cut_power()
-        assert b"old" == memory.read("/d/file")
+        assert b"old" == read(memory, "/d/file")
 
     def test_the_trace_tells_of_every_operation(self) -> None:
         fs = faulty(Fault(at=0))
@@ -313,7 +313,7 @@ class TestFaults:
         with pytest.raises(OSError):  # noqa: PT011 (the fault)
             change(fs)
         if change is VERBS["write"]:
-            assert b"12" == fs.read("/d/new")
+            assert b"12" == read(fs, "/d/new")
         else:
             assert before == seen(fs)
 

@@ -20,6 +20,7 @@ from tierctl.filesystem import (
     LockTimeout,
     LockUnavailable,
     OsFileSystem,
+    read,
 )
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="this is how Linux does it")
@@ -192,7 +193,7 @@ class TestLock:
 
     def test_reading_the_file_meanwhile_does_not_lose_it(self, lock: str) -> None:
         with FS.lock(lock, mode=0o600, timeout=0):
-            FS.read(lock)
+            read(FS, lock)
             with pytest.raises(LockTimeout), FS.lock(lock, mode=0o600, timeout=0):
                 pytest.fail("both hold it")
 
@@ -235,14 +236,14 @@ class TestDescriptors:
                 pytest.fail("both hold it")
             FS.is_locked(lock)
         FS.write(str(tmp_path / "file"), b"text", mode=0o600)
-        FS.read(str(tmp_path / "file"))
+        read(FS, str(tmp_path / "file"))
         FS.sync(str(tmp_path))
         assert before == open_descriptors()
 
     def test_none_is_left_behind_by_what_cannot_be_read(self, tmp_path: Path) -> None:
         before = open_descriptors()
         with pytest.raises(IsADirectoryError):
-            FS.read(str(tmp_path))
+            read(FS, str(tmp_path))
         assert before == open_descriptors()
 
 

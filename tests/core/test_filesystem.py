@@ -22,6 +22,7 @@ from tierctl.filesystem import (
     LockTimeout,
     OsFileSystem,
     exists,
+    read,
 )
 from tierctl.testing import Fault, FaultyFileSystem, MemoryFileSystem
 from tools import require_root
@@ -69,7 +70,7 @@ def tree(fs: FileSystem, root: str) -> Tree:
                 case Kind.LINK:
                     found[shown] = (entry.kind, fs.read_link(path))
                 case Kind.FILE:
-                    found[shown] = (entry.kind, entry.mode, entry.size, fs.read(path))
+                    found[shown] = (entry.kind, entry.mode, entry.size, read(fs, path))
                 case _:
                     found[shown] = (entry.kind, entry.mode)
                     waiting.append(path)
@@ -261,58 +262,67 @@ class TestRead:
             (10, 1, b""),
             (99, -1, b""),
             (99, 5, b""),
+            (-4, -1, b"6789"),
+            (-4, 2, b"67"),
+            (-4, 100, b"6789"),
+            (-99, -1, b"0123456789"),
+            (-99, 3, b"012"),
         ],
     )
     def test_a_part_is_what_was_asked_for(
         self, place: Place, start: int, length: int, expected: bytes
     ) -> None:
         path = write(place, "file", b"0123456789")
-        assert expected == place.fs.read(path, start, length)
+        assert expected == read(place.fs, path, start, length)
+
+    def test_what_the_file_is_is_told_with_its_bytes(self, place: Place) -> None:
+        path = write(place, "file", b"0123456789")
+        assert (place.fs.entry(path), b"89") == place.fs.load(path, -2)
 
     def test_it_never_follows_a_link(self, place: Place) -> None:
         write(place, "file")
         for path in (link(place, "link", "file"), link(place, "dangling", "missing")):
             with refused(place, errno.ELOOP):
-                place.fs.read(path)
+                read(place.fs, path)
 
     def test_a_directory_cannot_be_read(self, place: Place) -> None:
         path = directory(place, "directory")
         with refused(place, errno.EISDIR):
-            place.fs.read(path)
+            read(place.fs, path)
 
     def test_a_missing_file_is_not_found(self, place: Place) -> None:
         with refused(place, errno.ENOENT):
-            place.fs.read(place.path("missing"))
+            read(place.fs, place.path("missing"))
 
     def test_a_fifo_is_refused_and_not_waited_for(self, real: Place) -> None:
         os.mkfifo(real.path("fifo"))
         done = threading.Event()
 
-        def read() -> None:
+        def attempt() -> None:
             with pytest.raises(OSError):  # noqa: PT011 (which one is up to the kernel)
-                real.fs.read(real.path("fifo"))
+                read(real.fs, real.path("fifo"))
             done.set()
 
-        threading.Thread(target=read, daemon=True).start()
+        threading.Thread(target=attempt, daemon=True).start()
         assert done.wait(5)
 
     def test_a_device_that_never_ends_is_refused(self, real: Place) -> None:
         require_root()
         os.mknod(real.path("zero"), 0o020644, os.makedev(1, 5))
         with pytest.raises(OSError, match="Not a regular file"):
-            real.fs.read(real.path("zero"))
+            read(real.fs, real.path("zero"))
 
     def test_what_no_memory_could_hold_is_refused(self, real: Place) -> None:
         with open(real.path("file"), "wb") as file:
             file.truncate(1 << 40)
         with pytest.raises(OSError, match="File too large"):
-            real.fs.read(real.path("file"))
-        assert b"\0\0" == real.fs.read(real.path("file"), (1 << 40) - 2)
+            read(real.fs, real.path("file"))
+        assert b"\0\0" == read(real.fs, real.path("file"), (1 << 40) - 2)
 
 
 class TestWrite:
     def test_what_was_written_can_be_read(self, place: Place) -> None:
-        assert b"text\0\xff" == place.fs.read(write(place, "file", b"text\0\xff"))
+        assert b"text\0\xff" == read(place.fs, write(place, "file", b"text\0\xff"))
 
     @pytest.mark.usefixtures("umask")
     @pytest.mark.parametrize("mode", [0o600, 0o644, 0o664])
@@ -361,20 +371,20 @@ class TestWrite:
     ) -> None:
         path = write(place, "file", b"old text")
         place.fs.write(path, b"NEW", mode=0o644, at=at)
-        assert expected == place.fs.read(path)
+        assert expected == read(place.fs, path)
 
     def test_nothing_written_still_cuts(self, place: Place) -> None:
         path = write(place, "file", b"old text")
         place.fs.write(path, b"", mode=0o644, at=3)
-        assert b"old" == place.fs.read(path)
+        assert b"old" == read(place.fs, path)
 
     def test_unflushed_content_can_be_read_as_well(self, place: Place) -> None:
         place.fs.write(place.path("file"), b"text", mode=0o644, durable=False)
-        assert b"text" == place.fs.read(place.path("file"))
+        assert b"text" == read(place.fs, place.path("file"))
 
     def test_more_than_one_system_call_takes_is_written_whole(self, place: Place) -> None:
         data = bytes(range(256)) * 4096 * 4
-        assert data == place.fs.read(write(place, "file", data))
+        assert data == read(place.fs, write(place, "file", data))
 
     def test_it_never_follows_a_link(self, place: Place) -> None:
         write(place, "file", b"precious")
@@ -418,7 +428,7 @@ class TestWrite:
 
         mocker.patch("os.open", side_effect=somebody_else_is_faster)
         real.fs.write(path, b"mine", mode=0o644)
-        assert b"mine" == real.fs.read(path)
+        assert b"mine" == read(real.fs, path)
 
 
 class TestMakeDirectory:
@@ -494,7 +504,7 @@ class TestSetMode:
     def test_a_file_has_the_mode_whatever_the_umask(self, place: Place, mode: int) -> None:
         path = write(place, "file", b"text", mode=0o644)
         place.fs.set_mode(path, mode)
-        assert (mode, b"text") == (place.fs.entry(path).mode, place.fs.read(path))
+        assert (mode, b"text") == (place.fs.entry(path).mode, read(place.fs, path))
 
     @pytest.mark.usefixtures("umask")
     @pytest.mark.parametrize("mode", [0o700, 0o755, 0o2775])
@@ -603,7 +613,7 @@ class TestRename:
         precious = write(place, "precious", b"old")
         path = link(place, "link", "precious")
         place.fs.rename(write(place, "draft", b"new"), path)
-        assert (b"old", b"new") == (place.fs.read(precious), place.fs.read(path))
+        assert (b"old", b"new") == (read(place.fs, precious), read(place.fs, path))
 
     def test_a_directory_takes_its_content_along(self, place: Place) -> None:
         directory(place, "old")
@@ -629,7 +639,7 @@ class TestRename:
     def test_to_its_own_name_nothing_happens(self, place: Place) -> None:
         path = write(place, "file")
         place.fs.rename(path, path)
-        assert b"text" == place.fs.read(path)
+        assert b"text" == read(place.fs, path)
 
     def test_no_directory_with_content_is_replaced(self, place: Place) -> None:
         full = directory(place, "full")
@@ -687,8 +697,8 @@ class TestExchange:
         directory(place, "other")
         place.fs.exchange(write(place, "one/a", b"a"), write(place, "other/b", b"b"))
         assert (b"b", b"a") == (
-            place.fs.read(place.path("one/a")),
-            place.fs.read(place.path("other/b")),
+            read(place.fs, place.path("one/a")),
+            read(place.fs, place.path("other/b")),
         )
 
     def test_a_name_that_is_missing_is_not_found(self, place: Place) -> None:
@@ -824,7 +834,7 @@ class TestLock:
         path = write(place, "lock", b"kept", mode=0o640)
         with place.fs.lock(path, mode=0o600, timeout=0):
             pass
-        assert (b"kept", 0o640) == (place.fs.read(path), place.fs.entry(path).mode)
+        assert (b"kept", 0o640) == (read(place.fs, path), place.fs.entry(path).mode)
 
     def test_it_never_follows_a_link(self, place: Place) -> None:
         write(place, "file")
@@ -872,7 +882,7 @@ CALLS = st.one_of(
     st.tuples(st.just("make_directory"), NAMES),
     st.tuples(st.just("make_link"), NAMES, TEXTS),
     st.tuples(st.sampled_from(["rename", "exchange"]), NAMES, NAMES),
-    st.tuples(st.sampled_from(["remove", "read", "read_link"]), NAMES),
+    st.tuples(st.sampled_from(["remove", "load", "read_link"]), NAMES),
     st.tuples(st.sampled_from(["sync", "names"]), LOOKED_AT),
     st.tuples(st.just("entry"), LOOKED_AT, st.booleans()),
 )
@@ -892,6 +902,8 @@ def outcome(place: Place, call: tuple[Any, ...]) -> object:
                 getattr(fs, verb)(path, place.path(rest[0]))
             case "entry":
                 return fs.entry(path, follow=rest[0]).kind
+            case "load":
+                return read(fs, path)
             case _:
                 return getattr(fs, verb)(path, *rest)
     except ExchangeUnsupported:

@@ -14,7 +14,7 @@ from targets import make_target
 from tierctl import history
 from tierctl.errors import BadFile, NoSuchEvent, Untrusted
 from tierctl.events import Event
-from tierctl.filesystem import FileSystem, OsFileSystem
+from tierctl.filesystem import Entry, FileSystem, OsFileSystem, read
 from tierctl.layout import Layout
 from tierctl.testing import Effect, Fault, FaultyFileSystem, MemoryFileSystem
 from tools import require_root
@@ -39,7 +39,7 @@ class Records:
 
     @property
     def content(self) -> bytes:
-        return self.fs.read(self.layout.history)
+        return read(self.fs, self.layout.history)
 
     @content.setter
     def content(self, data: bytes) -> None:
@@ -242,10 +242,10 @@ class CountingFileSystem(OsFileSystem):
 
     bytes_read = 0
 
-    def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
-        data = super().read(path, start, length)
+    def load(self, path: str, start: int = 0, length: int = -1) -> tuple[Entry, bytes]:
+        entry, data = super().load(path, start, length)
         self.bytes_read += len(data)
-        return data
+        return entry, data
 
 
 class TestBlocks:

@@ -25,7 +25,7 @@ from tierctl.deploy.wanted import Build
 from tierctl.deploy.worker import records
 from tierctl.errors import Locked
 from tierctl.events import Author, EventKind, new_event
-from tierctl.filesystem import OsFileSystem, exists
+from tierctl.filesystem import OsFileSystem, exists, read
 from tierctl.layout import Layout
 from tierctl.packages import Package
 from tierctl.past import Past
@@ -172,7 +172,7 @@ class TestFailing:
     def test_no_number_is_taken_while_it_cannot_be_read_which_were(
         self, layout: Layout, mocker: MockerFixture
     ) -> None:
-        mocker.patch.object(OsFileSystem, "read", side_effect=OSError(errno.EIO, "failing disk"))
+        mocker.patch.object(OsFileSystem, "load", side_effect=OSError(errno.EIO, "failing disk"))
         with (
             pytest.raises(OSError, match="failing disk"),
             numbering.reserved(FS, layout, lock_timeout=5),
@@ -271,7 +271,7 @@ class TestNumbers:
         assert not exists(memory, layout.highest)
         numbering.remember(memory, layout, [50])
         memory.cut_power()
-        assert b"50\n" == memory.read(layout.highest)
+        assert b"50\n" == read(memory, layout.highest)
 
     def test_whatever_has_one_keeps_it(self, layout: Layout) -> None:
         os.mkdir(layout.deployments)

@@ -12,7 +12,7 @@ from damage import bootstrapped, by_hand, found, problems
 from targets import make_target
 from tierctl import profiles
 from tierctl.doctor import Severity, diagnose
-from tierctl.filesystem import OsFileSystem
+from tierctl.filesystem import Entry, OsFileSystem
 from tierctl.layout import Layout
 
 FS = OsFileSystem()
@@ -25,10 +25,10 @@ class Closed(OsFileSystem):
         super().__init__()
         self._path = path
 
-    def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
+    def load(self, path: str, start: int = 0, length: int = -1) -> tuple[Entry, bytes]:
         if os.path.realpath(path) == self._path:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-        return super().read(path, start, length)
+        return super().load(path, start, length)
 
 
 @pytest.fixture

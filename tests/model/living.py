@@ -28,7 +28,7 @@ from tierctl.deploy.switch import Deployment
 from tierctl.doctor import repairs
 from tierctl.errors import TierctlError
 from tierctl.events import Author
-from tierctl.filesystem import FileSystem, Kind, OsFileSystem
+from tierctl.filesystem import FileSystem, Kind, OsFileSystem, read
 from tierctl.layout import Layout, is_private_name
 from tierctl.packages import Packages
 from tierctl.prune import processes
@@ -254,4 +254,4 @@ class InMemory:
                 case Kind.LINK:
                     yield path, self.fs.read_link(path)
                 case _:
-                    yield path, self.fs.read(path)
+                    yield path, read(self.fs, path)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from model.expected import Content, Line, Model, Picture, Shown, Way
 from tierctl import history
 from tierctl.deploy import numbering
-from tierctl.filesystem import FileSystem, Kind, exists
+from tierctl.filesystem import FileSystem, Kind, exists, read
 from tierctl.layout import (
     BLUE,
     CONTROL,
@@ -101,7 +101,7 @@ def model_of(fs: FileSystem, layout: Layout) -> Model:
 def version_of(fs: FileSystem, layout: Layout, number: int) -> int | None:
     """Return what version of the definitions a deployment was built from, if it was."""
     path = f"{layout.deployments}/{number}/bin/version"
-    return int(fs.read(path)) if exists(fs, path) else None
+    return int(read(fs, path)) if exists(fs, path) else None
 
 
 def state(everything: Everything, layout: Layout) -> Everything:

@@ -20,8 +20,7 @@ from targets import listing, make_deployment, make_target
 from thorough import every, times
 from tierctl import control
 from tierctl.cli.main import main
-from tierctl.deploy import tree
-from tierctl.filesystem import OsFileSystem
+from tierctl.deploy import numbering, tree
 from tierctl.layout import Layout
 from tools import require_root
 
@@ -220,7 +219,7 @@ def test_it_is_noticed_when_a_command_waits(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(globals(), "LONGEST_S", 1)
-    monkeypatch.setattr(OsFileSystem, "read", lambda self, path, *_: Path(path).read_bytes())
+    monkeypatch.setattr(numbering, "read", lambda fs, path, *_: Path(path).read_bytes())
     (wrong,) = problems(CHANGING[2:3], template, tmp_path / "place", "fifo", ".tierctl/highest")
     assert "hangs" in wrong
 

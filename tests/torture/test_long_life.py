@@ -19,7 +19,7 @@ from reporters import Heard
 from thorough import THOROUGH, times
 from tierctl import bootstrap, changes
 from tierctl.events import Author
-from tierctl.filesystem import OsFileSystem
+from tierctl.filesystem import Entry, OsFileSystem
 from tierctl.layout import Layout
 from tierctl.request import Promotion
 from tierctl.testing import Fault, FaultyFileSystem
@@ -38,10 +38,10 @@ class Counting(OsFileSystem):
 
     read_bytes = 0
 
-    def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
-        data = super().read(path, start, length)
+    def load(self, path: str, start: int = 0, length: int = -1) -> tuple[Entry, bytes]:
+        entry, data = super().load(path, start, length)
         self.read_bytes += len(data)
-        return data
+        return entry, data
 
 
 class Figures(NamedTuple):
@@ -178,9 +178,9 @@ class Memory(Counting):
 class Rereading(Counting):
     """Reads all of a file, whatever is asked for."""
 
-    def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
-        data = super().read(path)
-        return data[start:] if length < 0 else data[start : start + length]
+    def load(self, path: str, start: int = 0, length: int = -1) -> tuple[Entry, bytes]:
+        entry, data = super().load(path)
+        return entry, data[start:] if length < 0 else data[start : start + length]
 
 
 @pytest.mark.parametrize("leaking", [Descriptors, Files, Memory, Rereading])

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from tierctl import control, history
 from tierctl.deploy import tree
 from tierctl.errors import Locked, LocksUnsupported
-from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, exists
+from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, exists, read
 from tierctl.layout import (
     DEPLOYMENTS,
     REPODATA,
@@ -147,7 +147,7 @@ def _there(fs: FileSystem, layout: Layout) -> list[int]:
 def _remembered(fs: FileSystem, layout: Layout) -> int:
     """Return the number that was noted, 0 where none was."""
     try:
-        text = fs.read(layout.highest).decode().strip()
+        text = read(fs, layout.highest).decode().strip()
     except (FileNotFoundError, ValueError):
         return 0
     return int(text) if is_deployment_number(text) else 0

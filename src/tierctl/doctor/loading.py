@@ -8,7 +8,7 @@ from tierctl import tiers
 from tierctl.doctor import deployments, relink
 from tierctl.doctor.finding import Finding, note, problem
 from tierctl.errors import cause_of
-from tierctl.filesystem import FileSystem, Kind, exists
+from tierctl.filesystem import FileSystem, Kind, exists, read
 from tierctl.layout import BLUE, GREEN, PRODUCTION, PROFILE, STAGING, Layout
 from tierctl.rotation import Content
 from tierctl.text import shown, typed
@@ -71,7 +71,7 @@ def _of_profile(fs: FileSystem, path: str) -> str:
         if kind is not Kind.FILE:
             return f"an {PROFILE} that is a {kind.value}"
         if fs.entry(path).kind is Kind.FILE:  # what a link leads to is not read
-            fs.read(path, 0, 1)
+            read(fs, path, 0, 1)
     except FileNotFoundError:
         return f"no {PROFILE}"
     except OSError as error:

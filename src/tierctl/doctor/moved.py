@@ -9,7 +9,7 @@ from os import path as paths
 from tierctl import tiers
 from tierctl.doctor import deployments
 from tierctl.doctor.finding import Finding, problem
-from tierctl.filesystem import FileSystem, exists
+from tierctl.filesystem import FileSystem, exists, read
 from tierctl.layout import (
     BLUE,
     DEPLOYMENTS,
@@ -78,7 +78,7 @@ def _was_a_color(fs: FileSystem, layout: Layout, written: str) -> bool:
 def _written_directory(fs: FileSystem, profile: str) -> str | None:
     """Return the directory that a profile carries; None if it is not one of tierctl's."""
     try:
-        text = fs.read(profile, 0, _LONGEST_PROFILE_BYTES).decode("utf-8", "surrogateescape")
+        text = read(fs, profile, 0, _LONGEST_PROFILE_BYTES).decode("utf-8", "surrogateescape")
         line = next(line for line in text.splitlines() if line.startswith(_MARK))
         return shlex.split(line.removeprefix(_MARK))[0]
     except (OSError, StopIteration, ValueError, IndexError):

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from enum import Enum
 from typing import NamedTuple, TypeVar
 
-from tierctl.filesystem import Entry, FileSystem
+from tierctl.filesystem import Entry, FileSystem, read
 
 T = TypeVar("T")
 
@@ -78,9 +78,9 @@ class FaultyFileSystem:
         """See ``FileSystem.names``."""
         return self._do("names", path, lambda: self.inner.names(path))
 
-    def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
-        """See ``FileSystem.read``."""
-        return self._do("read", path, lambda: self.inner.read(path, start, length))
+    def load(self, path: str, start: int = 0, length: int = -1) -> tuple[Entry, bytes]:
+        """See ``FileSystem.load``."""
+        return self._do("load", path, lambda: self.inner.load(path, start, length))
 
     def write(
         self,
@@ -99,7 +99,7 @@ class FaultyFileSystem:
         def tear() -> None:
             part = data[: len(data) // 2]
             try:
-                behind = self.inner.read(path, at + len(part))
+                behind = read(self.inner, path, at + len(part))
             except FileNotFoundError:
                 behind = b""
             put(part + behind)

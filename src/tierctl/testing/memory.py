@@ -86,10 +86,10 @@ class MemoryFileSystem:
         """See ``FileSystem.names``."""
         return sorted(self._directory(path).names)
 
-    def read(self, path: str, start: int = 0, length: int = -1) -> bytes:
-        """See ``FileSystem.read``."""
-        data = self._file(path).data
-        return data[start:] if length < 0 else data[start : start + length]
+    def load(self, path: str, start: int = 0, length: int = -1) -> tuple[Entry, bytes]:
+        """See ``FileSystem.load``."""
+        data = self._file(path).data[start:]
+        return self.entry(path), data if length < 0 else data[:length]
 
     def write(
         self,
