@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 from tierctl import control, history, intent, summary
 from tierctl.ending import (
@@ -43,8 +42,8 @@ def carry_out(
     """Change the infrastructure as asked, or raise a ``TierctlError`` with the reason."""
     with ExitStack() as held:
         with _nothing_changed(request.kind):
-            control.require_writable(fs, layout)
-            control.ensure(fs, layout)
+            if not control.require_writable(fs, layout):
+                control.ensure(fs, layout)
             held.enter_context(locked(fs, layout, author, request.kind, lock_timeout))
             interrupted = interrupted_change(fs, layout)
         if interrupted is not None:
@@ -201,10 +200,17 @@ def _go_back(fs: FileSystem, layout: Layout, event: Event, before: State, cause:
         raise unfinished(event.kind, "undone, but still noted", cause)
 
 
-@contextmanager
-def _nothing_changed(kind: EventKind) -> Iterator[None]:
-    """Raise ``ChangeFailed`` for an error of the system, before the change began."""
-    try:
-        yield
-    except OSError as error:
-        raise ChangeFailed(kind, cause_of(error)) from error
+class _nothing_changed:  # noqa: N801 (as other contexts)
+    """Raises ``ChangeFailed`` for an error of the system, before the change began."""
+
+    __slots__ = ("_kind",)
+
+    def __init__(self, kind: EventKind) -> None:
+        self._kind = kind
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise ChangeFailed(self._kind, cause_of(error)) from error

@@ -9,34 +9,43 @@ from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import Layout
 
 
-def require_writable(fs: FileSystem, layout: Layout) -> None:
-    """Raise ``NotWritable`` unless the caller may change the links and the records.
+def require_writable(fs: FileSystem, layout: Layout) -> bool:
+    """Say whether there is a ``.tierctl``, and that the caller may write to it and to the links.
 
-    Raises ``Untrusted`` where the records are kept in something that is not for them.
+    Raises ``NotWritable``, and ``Untrusted`` where the records are kept in
+    something that is not for them.
     """
-    require_directory(fs, layout.control)
+    is_there = require_directory(fs, layout.control)
     for path in (layout.infrastructure, layout.control, layout.lock, layout.history):
         if not fs.is_writable(path) and exists(fs, path):
             if fs.is_writable(path):  # somebody else has just made it
                 continue
             raise NotWritable(path, why_not_writable(fs, path))
+    return is_there
 
 
-def require_directory(fs: FileSystem, path: str) -> None:
-    """Raise ``Untrusted`` if something is no directory, or one that everybody may write to."""
+def require_directory(fs: FileSystem, path: str) -> bool:
+    """Say whether there is a directory.
+
+    Raises ``Untrusted`` if it is something else, or if everybody may write to it.
+    """
     try:
         entry = fs.entry(path)
     except FileNotFoundError:
-        return
+        return False
     if entry.kind is not Kind.DIRECTORY:
         raise Untrusted(path, f"is a {entry.kind.value}, not a directory")
     if entry.others_write:
         raise Untrusted(path, "can be written by everybody")
+    return True
 
 
 def ensure(fs: FileSystem, layout: Layout) -> None:
-    """Make ``.tierctl`` where an infrastructure made by hand has none."""
-    if exists(fs, layout.control):
+    """Make ``.tierctl`` where an infrastructure made by hand has none.
+
+    Raises ``Untrusted`` if what is there is not for records.
+    """
+    if require_directory(fs, layout.control):
         return
     if _make_like(fs, layout.infrastructure, layout.control):
         fs.sync(layout.infrastructure)

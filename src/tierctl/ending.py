@@ -11,7 +11,7 @@ from tierctl.events import Event, EventKind
 from tierctl.filesystem import FileSystem
 from tierctl.history import End
 from tierctl.layout import Layout
-from tierctl.observe import observe_for
+from tierctl.observe import is_as, observe_for
 from tierctl.rotation import Plan, State
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -53,7 +53,9 @@ def make_durable(
     try:
         fs.sync(layout.infrastructure)
         adoption.complete(fs, layout, event)
-        found = observe_for(fs, layout, event.after)
+        found = event.after
+        if not is_as(fs, layout, found):
+            found = observe_for(fs, layout, event.after)
     except OSError as error:
         if no_room is not None:  # without an intent the command, typed again, is a new one
             raise TierctlError(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tierctl.layout import DEPLOYMENTS, is_deployment_number, is_private_name
 from tierctl.past import Past
-from tierctl.rotation import Color, Content, State
+from tierctl.rotation import COLORS, Color, Content, State
 
 SCHEMA = 1
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
@@ -137,7 +137,7 @@ def _event(document: Any) -> Event:  # noqa: ANN401 (whatever a file holds; chec
     if document["schema"] != SCHEMA:
         raise ValueError(f"schema {document['schema']!r}")
     texts = [document[key] for key in ("id", "time", "user", "host", "reason")]
-    if not all(isinstance(text, str) for text in texts):
+    if {*map(type, texts)} != {str}:
         raise ValueError("a field that should be text is not")
     identity, when, user, host, reason = texts
     before = document["before"]
@@ -149,7 +149,7 @@ def _event(document: Any) -> Event:  # noqa: ANN401 (whatever a file holds; chec
         before=None if before is None else state_from_document(before),
         after=state_from_document(document["after"]),
         past=Past(
-            tuple(_content(each, *Color) for each in _list(document["trail"])),
+            tuple(_content(each, *COLORS) for each in _list(document["trail"])),
             tuple(map(_number, _list(document["rolled_back"]))),
         ),
         packages=_counts(document["packages"]),
@@ -177,8 +177,8 @@ def state_from_document(document: Any) -> State:  # noqa: ANN401 (as above)
     """Return the state that JSON values tell of; raises KeyError, TypeError or ValueError."""
     production, adopted = document["production"], document.get("adopted")
     return State(
-        None if production is None else Color(production),
-        Color(document["staging"]),
+        None if production is None else COLORS[production],
+        COLORS[document["staging"]],
         _content(document["blue"], Color.BLUE),
         _content(document["green"], Color.GREEN),
         tuple(map(_private, document.get("private", {}).items())),
@@ -194,7 +194,7 @@ def _private(item: tuple[str, Any]) -> tuple[str, Content | None]:
     return name, None if directory is None else _content(directory)
 
 
-def _content(directory: Any, *colors: Color) -> Content:  # noqa: ANN401 (as above)
+def _content(directory: Any, *colors: str) -> Content:  # noqa: ANN401 (as above)
     """Return a deployment, or one of the colors as a plain directory; all else is no content."""
     if not isinstance(directory, str):
         raise TypeError(f"{directory!r} is no content")

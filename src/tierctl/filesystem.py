@@ -233,6 +233,13 @@ def entry_of(found: os.stat_result) -> Entry:
     )
 
 
+class _Held(NamedTuple):
+    """A directory that is held: its descriptor, and what it was when it was opened."""
+
+    fd: int
+    found: os.stat_result
+
+
 class OsFileSystem:
     """The filesystem of this host.
 
@@ -240,7 +247,7 @@ class OsFileSystem:
     """
 
     def __init__(self) -> None:
-        self._held: dict[str, int] = {}
+        self._held: dict[str, _Held] = {}
         self._holders: dict[str, int] = defaultdict(int)
 
     def entry(self, path: str, *, follow: bool = False) -> Entry:
@@ -361,7 +368,7 @@ class OsFileSystem:
         """See ``FileSystem.sync``."""
         if path in self._held:
             with Naming(path):
-                os.fsync(self._held[path])
+                os.fsync(self._held[path].fd)
         else:
             with Opened(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path) as fd:
                 os.fsync(fd)
@@ -369,16 +376,20 @@ class OsFileSystem:
     @contextmanager
     def lock(self, path: str, *, timeout: float, mode: int | None = None) -> Iterator[None]:
         """See ``FileSystem.lock``."""
-        with self._holding(os.path.dirname(path)):
+        directory = path.rpartition("/")[0]
+        self._hold(directory)
+        try:
             fd, found = self._open_or_make(path, mode, 0)
             try:
                 with Naming(path):
                     _acquire(fd, path, timeout)
-                    if not os.path.samestat(found, os.lstat(path)):
-                        raise OSError(errno.ESTALE, "Replaced by another file meanwhile", path)
+                    _require_same(self._held[directory].found, directory)
+                    _require_same(found, path)
                 yield
             finally:
                 os.close(fd)
+        finally:
+            self._let_go(directory)
 
     def is_locked(self, path: str) -> bool:
         """See ``FileSystem.is_locked``."""
@@ -402,10 +413,10 @@ class OsFileSystem:
     ) -> _Result:
         """Make a call with a path; with a name in the directory that is held, if that is where."""
         head, _, name = path.rpartition("/")
-        directory = self._held.get(head)
+        held = self._held.get(head)
         try:
-            if directory is not None:
-                return call(name, *arguments, dir_fd=directory, **options)
+            if held is not None:
+                return call(name, *arguments, dir_fd=held.fd, **options)
             if IN_CONTROL not in path:
                 return call(path, *arguments, dir_fd=None, **options)
             with places.open_below_control(path) as directory:
@@ -414,22 +425,26 @@ class OsFileSystem:
             places.name(error, path)
             raise
 
-    @contextmanager
-    def _holding(self, directory: str) -> Iterator[None]:
+    def _hold(self, directory: str) -> None:
         """Have what is named in a directory be in this one, whatever takes its place meanwhile."""
         if directory not in self._held:
-            self._held[directory] = os.open(directory, TO_HOLD)
+            fd = os.open(directory, TO_HOLD)
+            self._held[directory] = _Held(fd, os.fstat(fd))
         self._holders[directory] += 1
-        try:
-            yield
-        finally:
-            self._holders[directory] -= 1
-            if not self._holders[directory]:
-                os.close(self._held.pop(directory))
+
+    def _let_go(self, directory: str) -> None:
+        self._holders[directory] -= 1
+        if not self._holders[directory]:
+            os.close(self._held.pop(directory).fd)
 
     def _open(self, path: str, flags: int) -> int:
         """Open a file; one that is made is its owner's alone at first."""
         return self._call(path, os.open, flags, 0o600)
+
+    def _directory_of(self, path: str) -> os.stat_result:
+        head = path.rpartition("/")[0]
+        held = self._held.get(head)
+        return os.stat(head) if held is None else held.found
 
     def _open_or_make(
         self, path: str, mode: int | None, for_others: int
@@ -442,15 +457,14 @@ class OsFileSystem:
         """
         fd = self._open(path, _TO_WRITE)
         try:
-            with Naming(path):
-                found = os.fstat(fd)
-                if _kind(found.st_mode) is not Kind.FILE:
-                    raise OSError(errno.EINVAL, "Not a regular file", path)
-                is_private = not found.st_mode & 0o077 and found.st_uid == os.geteuid()
-                if is_private and found.st_size == 0:
-                    head = os.path.dirname(path)
-                    _open_up(fd, found, os.stat(self._held.get(head, head)), mode, for_others)
-        except OSError:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.EINVAL, "Not a regular file", path)
+            is_private = not found.st_mode & 0o077 and found.st_uid == os.geteuid()
+            if is_private and found.st_size == 0:
+                _open_up(fd, found, self._directory_of(path), mode, for_others)
+        except OSError as error:
+            places.name(error, path)
             os.close(fd)
             raise
         return fd, found
@@ -471,6 +485,12 @@ def _acquire(fd: int, path: str, timeout: float) -> None:
         raise LockUnavailable(error.errno, error.strerror, path) from error
     if not taken:
         raise LockTimeout(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
+
+
+def _require_same(found: os.stat_result, path: str) -> None:
+    """Raise ``OSError`` if something else has taken a path since, as while we waited."""
+    if not os.path.samestat(found, os.lstat(path)):
+        raise OSError(errno.ESTALE, "Replaced by something else meanwhile", path)
 
 
 def _open_up(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import chain
 from typing import NamedTuple
 
 from tierctl import trust
@@ -41,7 +40,7 @@ class _Line(NamedTuple):
     @property
     def event(self) -> Event | None:
         try:
-            return from_document(json.loads(self.text))
+            return from_document(json.loads(self.text.decode()))
         except (MalformedEvent, ValueError, RecursionError):
             return None
 
@@ -59,12 +58,12 @@ class End(NamedTuple):
 
 def end(fs: FileSystem, layout: Layout) -> End:
     """Find the end of history; raises ``Untrusted``."""
-    lines = _lines_from_end(fs, layout)
-    last = next(lines, None)
-    if last is None:
-        return End(0, is_young=True, newest=None)
-    events = (line.event for line in chain([last], lines))
-    return End(last.end, is_young=last.start == 0, newest=next(filter(None, events), None))
+    found = None
+    for line in _lines_from_end(fs, layout):
+        found = found or End(line.end, is_young=line.start == 0, newest=None)
+        if (event := line.event) is not None:
+            return found._replace(newest=event)
+    return found or End(0, is_young=True, newest=None)
 
 
 def append(fs: FileSystem, layout: Layout, event: Event, at: End | None = None) -> None:

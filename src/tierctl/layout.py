@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from os import path as paths
 from typing import NamedTuple
 
@@ -31,72 +32,74 @@ HIGHEST_NUMBER = 999_999
 TIER_DIRECTORIES = ("bin", "conda", "conda/envs", "etc", "etc/profile.d", "logs", "meta")
 
 
-class Layout(NamedTuple):
-    """The paths of one infrastructure, from its directory."""
-
+class _Infrastructure(NamedTuple):
     infrastructure: str
+
+
+class Layout(_Infrastructure):
+    """The paths of one infrastructure, from its directory; each is put together once."""
 
     @classmethod
     def of_target(cls, target: str) -> Layout:
         """Return the layout of the directory that was given to bootstrap."""
         return cls(paths.join(target, INFRASTRUCTURE))
 
-    @property
+    @cached_property
     def target(self) -> str:
         """The directory that was given to bootstrap."""
         return paths.dirname(self.infrastructure)
 
-    @property
+    @cached_property
     def cache(self) -> str:
         """The package cache that all deployments share."""
         return f"{self.target}/{CACHE}"
 
-    @property
+    @cached_property
     def half_built(self) -> str:
         """Where bootstrap builds an infrastructure before it gets its name."""
         return f"{self.target}/.{INFRASTRUCTURE}.bootstrap"
 
-    @property
+    @cached_property
     def deployments(self) -> str:
         """The directory of the numbered builds."""
         return self.within(DEPLOYMENTS)
 
-    @property
+    @cached_property
     def control(self) -> str:
         """The directory of tierctl's own records."""
         return self.within(CONTROL)
 
-    @property
+    @cached_property
     def lock(self) -> str:
         """The file that whoever changes the infrastructure holds a lock on."""
         return f"{self.control}/lock"
 
-    @property
+    @cached_property
     def holder(self) -> str:
         """Who holds the lock, for messages only."""
         return f"{self.control}/holder.json"
 
-    @property
+    @cached_property
     def intent(self) -> str:
         """The change under way."""
         return f"{self.control}/intent.json"
 
-    @property
+    @cached_property
     def history(self) -> str:
         """The events, one a line."""
         return f"{self.control}/history.jsonl"
 
-    @property
+    @cached_property
     def config(self) -> str:
         """The target's policy."""
         return f"{self.control}/config.toml"
 
-    @property
+    @cached_property
     def numbers(self) -> str:
         """The lock of whoever takes the next deployment's number, or removes unfinished ones."""
         return f"{self.control}/numbers"
 
-    @property
+    @cached_property
     def highest(self) -> str:
         """The highest number that a deployment has had which was removed."""
         return f"{self.control}/highest"

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from tierctl import control
 from tierctl.errors import Locked, LocksUnsupported
 from tierctl.events import Author
 from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, read
@@ -42,8 +41,6 @@ def locked(
     """Hold the target's lock; raises ``Locked`` or ``LocksUnsupported``."""
     try:
         with fs.lock(layout.lock, timeout=timeout):
-            # While we waited it may have been replaced.
-            control.require_directory(fs, layout.control)
             _write_holder(fs, layout, author, command)
             yield
     except LockTimeout as error:

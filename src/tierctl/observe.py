@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import BLUE, DEPLOYMENTS, GREEN, PRODUCTION, STAGING, Layout
-from tierctl.rotation import Color, Content, State
+from tierctl.rotation import COLORS, Color, Content, State
 from tierctl.validators import validate_color, validate_symlink_target
 
 
@@ -30,6 +30,24 @@ def observe(
         private=tuple((name, private_tier(fs, layout, name)) for name in private),
         adopted=adopted,
     )
+
+
+def is_as(fs: FileSystem, layout: Layout, state: State) -> bool:
+    """Say whether the links are, word for word, what a state without private tiers makes them.
+
+    Where they are not it takes ``observe`` to say what they mean.
+    """
+    if state.production is None or state.private or state.adopted is not None:
+        return False
+    texts: dict[str, str] = {PRODUCTION: state.production, STAGING: state.staging}
+    texts |= {BLUE: state.blue.directory, GREEN: state.green.directory}
+    try:
+        return all(
+            name == text or text == fs.read_link(layout.within(name))  # or a plain directory
+            for name, text in texts.items()
+        )
+    except OSError:
+        return False
 
 
 def observe_for(fs: FileSystem, layout: Layout, state: State) -> State:
@@ -67,4 +85,4 @@ def _color(fs: FileSystem, path: str) -> Color | None:
             raise
         return validate_symlink_target(path, fs)  # it is no symlink, and is told so
     # What is behind a color's own name is looked at as that color.
-    return Color(target) if target in (BLUE, GREEN) else validate_symlink_target(path, fs)
+    return COLORS.get(target) or validate_symlink_target(path, fs)

@@ -26,6 +26,9 @@ class Color(StrEnum):
         return Color.GREEN if self is Color.BLUE else Color.BLUE
 
 
+COLORS = {color.value: color for color in Color}
+
+
 class Content(NamedTuple):
     """The directory behind a color, relative to the infrastructure.
 
@@ -206,7 +209,7 @@ def plan(before: State, after: State, *, exchange: bool) -> Plan:
 
 
 def _color_steps(before: State, after: State, *, exchange: bool) -> Iterator[Step]:
-    for color in Color:
+    for color in COLORS.values():
         if before.content(color) != after.content(color):
             yield from _steps_of_color(color, before, after, exchange=exchange)
 

@@ -26,6 +26,8 @@ def load(fs: FileSystem, layout: Layout, path: str, start: int = 0) -> tuple[Ent
     """
     try:
         entry, data = fs.load(path, start)
+    except FileNotFoundError:
+        raise
     except OSError:
         require(fs, layout, path)  # what it is may be why
         raise

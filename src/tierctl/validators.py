@@ -55,13 +55,13 @@ def validate_color(path: str, fs: FileSystem | None = None) -> Content:
     it. Raises ``InvalidLink`` for anything else.
     """
     fs = fs or OsFileSystem()
-    infrastructure, color = os.path.dirname(path) or ".", os.path.basename(path)
     try:
         target = fs.read_link(path)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOENT):
             raise
-        return _plain_directory(path, color, fs)
+        return _plain_directory(path, fs)
+    infrastructure = os.path.dirname(path) or "."
     deployments = f"{infrastructure}/{DEPLOYMENTS}"
     head, _, number = target.partition("/")
     if head != DEPLOYMENTS or not is_deployment_number(number):  # not as tierctl writes it
@@ -105,11 +105,11 @@ def validate_target_path(target: str) -> None:
         )
 
 
-def _plain_directory(path: str, color: str, fs: FileSystem) -> Content:
+def _plain_directory(path: str, fs: FileSystem) -> Content:
     kind = _entry(path, fs).kind
     if kind is not Kind.DIRECTORY:
         raise InvalidLink(path, f"is a {kind.value}; a color is a directory or a symlink")
-    return Content(color)
+    return Content(path.rpartition("/")[2])
 
 
 def _require_deployment(path: str, target: str, deployment: str, fs: FileSystem) -> None:
