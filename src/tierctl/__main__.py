@@ -6,6 +6,8 @@ import signal
 import sys
 from typing import NoReturn
 
+_HELP = {"-h", "--help"}
+
 
 def run() -> NoReturn:
     """Run the command line and end the process."""
@@ -15,6 +17,10 @@ def run() -> NoReturn:
     # importing click sets off, and taking the interpreter apart at the end, are a
     # fifth of its life (nox -s bench).
     gc.disable()
+    if sys.argv[1:2] == ["deploy"] and not _HELP & {*sys.argv}:
+        from tierctl.deploy import process
+
+        process.start_early()
     from tierctl.cli.main import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from tierctl.deploy import process
 from tierctl.deploy.failures import EngineFailed, EngineMissing, Incomplete
+from tierctl.deploy.process import Worker
 from tierctl.deploy.progress import Progress, Watch
 from tierctl.errors import TierctlError
 from tierctl.layout import REPODATA
@@ -21,29 +20,7 @@ from tierctl.packages import Package, Packages
 if TYPE_CHECKING:  # the worker is started before all that is imported which reads definitions
     from tierctl.deploy.environments import Environment
 
-# What the engine needs of the caller's environment: how to reach a channel. Its
-# home is not there, so nothing of the caller's settings or passwords is read.
-_PASSED_ON = (
-    "ALL_PROXY",
-    "HTTPS_PROXY",
-    "HTTP_PROXY",
-    "LANG",
-    "NO_PROXY",
-    "PATH",
-    "SSL_CERT_DIR",
-    "SSL_CERT_FILE",
-    "TMPDIR",
-)
-# Without "-m", which takes longer.
-_WORKER = "from tierctl.deploy.worker.serving import main; main()"
-_PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY")
-# Nobody answers there: whatever asks all the same gets an error.
-_NOBODY = "http://127.0.0.1:9"
 _CONSISTS_OF = ("rattler", "uv", "yaml", "packaging")
-_NO_HOME = "/nonexistent"
-# Linking waits for the filesystem more than for a processor: with two of those
-# 20,000 files are linked in three quarters of the time that two threads take.
-_LEAST_THREADS = 8
 # What uname(2) calls a host, and what conda does.
 _SYSTEMS = {"Linux": "linux", "Darwin": "osx"}
 _MACHINES = {"x86_64": "64"}
@@ -75,25 +52,8 @@ def started(cache: str, *, offline: bool = False, shared: bool = False) -> Itera
     may add to the cache. Raises ``EngineMissing``.
     """
     require_installed()
-    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    if offline:
-        environment |= dict.fromkeys(_PROXIES, _NOBODY)
-        environment.pop("NO_PROXY", None)
-    worker = subprocess.Popen(  # noqa: S603 (this interpreter, and a fixed text)
-        [sys.executable, "-I", "-c", _WORKER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # what goes wrong it answers
-        env={**environment, "HOME": _NO_HOME, "RAYON_NUM_THREADS": _threads()},
-        umask=0o002 if shared else 0o022,
-        process_group=0,  # which ends as a whole
-    )
-    with closing(Engine(worker, cache, offline=offline)) as engine:
+    with closing(Engine(process.take(), cache, offline=offline, shared=shared)) as engine:
         yield engine
-
-
-def _threads() -> str:
-    return str(max(_LEAST_THREADS, os.cpu_count() or 1))
 
 
 class Engine:
@@ -102,23 +62,18 @@ class Engine:
     ``watch`` hears how far an install is.
     """
 
-    def __init__(self, worker: subprocess.Popen[bytes], cache: str, *, offline: bool) -> None:
-        assert worker.stdin is not None  # noqa: S101 (pipes, as asked for in started)
-        assert worker.stdout is not None  # noqa: S101 (as above)
+    def __init__(self, worker: Worker, cache: str, *, offline: bool, shared: bool) -> None:
         self._worker = worker
-        self._questions = worker.stdin
-        self._answers = worker.stdout
+        self._settings = {"cache": cache, "offline": offline, "shared": shared}
         self._cache = cache
         self.watch: Watch | None = None
-        self._is_dismissed = False
-        self._offline = offline
         self._subdir = ""
         self._specs: dict[str, Sequence[str]] = {}
         self._channels: dict[str, Sequence[str]] = {}
 
     def close(self) -> None:
         """End the worker, whatever it is at, and wait until it writes nothing any more."""
-        if self._worker.returncode is not None:  # its number may be another process's by now
+        if self._worker.is_over:
             return
         from tierctl.deploy import tree  # not before the worker is started
 
@@ -126,16 +81,10 @@ class Engine:
         self._worker.wait()
         tree.remove_scratch(self._worker.pid)
         tree.open_to_readers(f"{self._cache}/{REPODATA}")
-        self._answers.close()
-        with suppress(BrokenPipeError):  # half a question
-            self._questions.close()
 
     def dismiss(self) -> None:
         """End the worker, and do not wait for that: it has nothing to do any more."""
-        if not self._is_dismissed:
-            self._is_dismissed = True
-            with suppress(ProcessLookupError):  # it has ended
-                os.killpg(self._worker.pid, signal.SIGKILL)
+        self._worker.kill()
 
     def wrong_spec(self, spec: str) -> str:
         """Say what is wrong with a match spec, or nothing."""
@@ -157,7 +106,6 @@ class Engine:
                 for wanted in environments
             ],
             subdir=subdir,
-            offline=self._offline,
         )
         return _packages(answer)
 
@@ -178,7 +126,7 @@ class Engine:
 
         ``cache`` is where packages may be already; nothing is written there.
         """
-        answer = self._ask("open", packages=cache, offline=self._offline)
+        answer = self._ask("open", packages=cache)
         found: dict[str, list[str]] = answer["commands"]
         return found
 
@@ -203,7 +151,6 @@ class Engine:
             channels=self._channels,
             subdir=self._subdir,
             specs=self._specs,
-            offline=self._offline,
             progress=self.watch is not None,
         )
         return ", ".join(answer["tools"])
@@ -248,12 +195,10 @@ class Engine:
         meanwhile: Callable[[], None] = lambda: None,
         **members: Any,  # noqa: ANN401 (JSON values)
     ) -> dict[str, Any]:
-        asked = {"verb": verb, "cache": self._cache, **members}
-        with suppress(BrokenPipeError):  # then there is no answer either
-            self._questions.write(json.dumps(asked).encode() + b"\n")
-            self._questions.flush()
+        asked = {"verb": verb, **self._settings, **members}
+        self._worker.ask(json.dumps(asked).encode() + b"\n")
         meanwhile()
-        for line in self._answers:
+        for line in self._worker.answers():
             answer: dict[str, Any] = json.loads(line)
             if answer.get("failed"):
                 raise EngineFailed(verb, answer["failed"])

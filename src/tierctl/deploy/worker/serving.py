@@ -32,6 +32,11 @@ def main() -> None:
     os.killpg(0, signal.SIGKILL)  # the group is its own
 
 
+# Nobody answers there: whatever asks all the same gets an error.
+_NOBODY = "http://127.0.0.1:9"
+_PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY")
+
+
 class _Server:
     """Answers questions, one after the other; imports what is for one kind when it is asked."""
 
@@ -52,6 +57,7 @@ class _Server:
             _write(answer)
 
     def _answer(self, asked: dict[str, Any]) -> Answer:
+        _set(asked)
         match asked["verb"]:
             case "check":
                 return {"wrong": [solving.wrong(spec) for spec in asked["specs"]]}
@@ -88,6 +94,14 @@ class _Server:
             installing.install_all(asked, self._solved, _write),
             asyncio.to_thread(locks.write, asked, self._solved),
         )
+
+
+def _set(asked: dict[str, Any]) -> None:
+    """Have this process be as a question wants it: whom it may ask, who may share what it makes."""
+    os.umask(0o002 if asked["shared"] else 0o022)
+    if asked["offline"]:
+        os.environ |= dict.fromkeys(_PROXIES, _NOBODY)
+        os.environ.pop("NO_PROXY", None)
 
 
 def _write(answer: Answer) -> None:

@@ -1,0 +1,117 @@
+"""The engine's process: when it is started, and when it ends."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab import wait_until_ended
+from program import installed
+from tierctl.deploy import process
+from tierctl.deploy.process import Worker
+
+CHECK = {
+    "verb": "check",
+    "cache": "/nonexistent",
+    "offline": False,
+    "shared": False,
+    "specs": [">"],
+}
+# Calls a program with one of the standard streams closed.
+WITHOUT = 'exec "$0" "$@" {}>&-'
+TALK = """
+import json, os, sys
+from tierctl.deploy.process import Worker
+worker = Worker()
+worker.ask(json.dumps({asked!r}).encode() + b"\\n")
+answer = next(worker.answers())
+worker.kill()
+worker.wait()
+with open(sys.argv[1], "wb") as file:
+    file.write(answer)
+"""
+
+
+def ask(worker: Worker) -> bool:
+    """Ask a worker for something; say whether the answer makes sense, and end it."""
+    worker.ask(json.dumps(CHECK).encode() + b"\n")
+    answer = json.loads(next(worker.answers()))
+    worker.kill()
+    worker.wait()
+    return bool(answer["wrong"][0])
+
+
+def test_one_that_was_started_early_is_the_one_that_is_asked() -> None:
+    process.start_early()
+    (early,) = process._waiting
+    taken, other = process.take(), process.take()
+    assert early is taken
+    assert early is not other
+    assert [True, True] == [ask(taken), ask(other)]
+
+
+@pytest.mark.parametrize(
+    ("words", "is_early"),
+    [
+        (["deploy", "-t", "/nonexistent", "dev1"], True),
+        (["deploy", "--help"], False),
+        (["status", "-t", "/nonexistent"], False),
+        (["promote-staging", "-t", "/nonexistent"], False),
+    ],
+)
+def test_a_deploy_starts_it_before_it_knows_what_for(
+    words: list[str], is_early: bool, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    strace = ["strace", "-f", "-qq", "-s", "999", "-e", "trace=execve", "-o", str(trace)]
+    subprocess.run([*strace, installed(), *words], capture_output=True, check=False)
+    started = [line for line in trace.read_text().splitlines() if "worker.serving" in line]
+    assert is_early == (len(started) == 1)
+
+
+def test_it_ends_with_a_process_that_never_asks_it_anything() -> None:
+    """It is in its group's place, not the caller's: nothing else would end it."""
+    script = "from tierctl.deploy.process import Worker\nprint(Worker().pid)"
+    told = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, text=True, timeout=30
+    )
+    wait_until_ended(int(told.stdout))
+
+
+@pytest.mark.parametrize("stream", ["0", "1", "2", "0<&- 1"])
+def test_a_standard_stream_that_is_closed_is_not_taken_for_its_pipe(
+    stream: str, tmp_path: Path
+) -> None:
+    place = tmp_path / "answer"
+    talk = [sys.executable, "-c", TALK.format(asked=CHECK), str(place)]
+    subprocess.run(["sh", "-c", WITHOUT.format(stream), *talk], check=True, timeout=30)
+    assert json.loads(place.read_bytes())["wrong"][0]
+
+
+def test_it_is_told_of_the_caller_s_environment_what_it_needs_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RATTLER_AUTH_FILE", "/secret")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example")
+    worker = Worker()
+    try:
+        environment = Path(f"/proc/{worker.pid}/environ").read_bytes().split(b"\0")
+    finally:
+        worker.kill()
+        worker.wait()
+    assert b"HTTPS_PROXY=http://proxy.example" in environment
+    assert b"HOME=/nonexistent" in environment
+    assert not [entry for entry in environment if entry.startswith(b"RATTLER")]
+
+
+def test_nobody_need_wait_for_it() -> None:
+    """As where the caller's caller ignores SIGCHLD."""
+    script = (
+        "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "from tierctl.deploy.process import Worker\n"
+        "worker = Worker(); worker.kill(); worker.wait(); worker.kill()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=30)
+    assert (0, b"") == (done.returncode, done.stderr)
