@@ -428,8 +428,7 @@ class OsFileSystem:
     def _hold(self, directory: str) -> None:
         """Have what is named in a directory be in this one, whatever takes its place meanwhile."""
         if directory not in self._held:
-            fd = os.open(directory, TO_HOLD)
-            self._held[directory] = _Held(fd, os.fstat(fd))
+            self._held[directory] = _open_to_hold(directory)
         self._holders[directory] += 1
 
     def _let_go(self, directory: str) -> None:
@@ -491,6 +490,16 @@ def _require_same(found: os.stat_result, path: str) -> None:
     """Raise ``OSError`` if something else has taken a path since, as while we waited."""
     if not os.path.samestat(found, os.lstat(path)):
         raise OSError(errno.ESTALE, "Replaced by something else meanwhile", path)
+
+
+def _open_to_hold(directory: str) -> _Held:
+    fd = os.open(directory, TO_HOLD)
+    try:
+        return _Held(fd, os.fstat(fd))
+    except OSError as error:
+        places.name(error, directory)
+        os.close(fd)
+        raise
 
 
 def _open_up(
