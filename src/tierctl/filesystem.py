@@ -20,7 +20,7 @@ from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
 from tierctl import places
-from tierctl.places import IN_CONTROL, TO_HOLD, Naming, Opened
+from tierctl.places import IN_CONTROL, OF_DEPLOYMENTS, TO_HOLD, Naming, Opened
 
 # rename(2) with a flag says one of these where the kernel or the filesystem does not know it.
 _CANNOT_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
@@ -316,7 +316,7 @@ class OsFileSystem:
                     os.rmdir(name, dir_fd=dir_fd)
                 raise
 
-        self._call(path, make)
+        self._change(path, make)
 
     def set_mode(self, path: str, mode: int, *, group: int | None = None) -> None:
         """See ``FileSystem.set_mode``."""
@@ -328,41 +328,42 @@ class OsFileSystem:
     def make_link(self, path: str, target: str) -> None:
         """See ``FileSystem.make_link``."""
         with Naming(path, always=True):  # else the text is named
-            self._call(path, partial(os.symlink, target))
+            self._change(path, partial(os.symlink, target))
 
     def rename(self, path: str, new: str) -> None:
         """See ``FileSystem.rename``."""
 
-        def rename(name: str, dir_fd: int | None) -> None:
-            self._call(new, partial(rename_to, name, dir_fd))
-
-        def rename_to(name: str, directory: int | None, new_name: str, dir_fd: int | None) -> None:
+        def rename(name: str, of: int | None, new_name: str, dir_fd: int | None) -> None:
             try:
-                os.rename(name, new_name, src_dir_fd=directory, dst_dir_fd=dir_fd)
+                os.rename(name, new_name, src_dir_fd=of, dst_dir_fd=dir_fd)
             except OSError as error:
                 error.filename, error.filename2 = path, new
                 raise
 
-        self._call(path, rename)
+        self._change_both(path, new, rename)
 
     def exchange(self, first: str, second: str) -> None:
         """See ``FileSystem.exchange``."""
-        from tierctl.renameat2 import exchange
+        from tierctl import renameat2
 
-        number = exchange(os.fsencode(first), os.fsencode(second))
-        if number in _CANNOT_EXCHANGE:
-            raise ExchangeUnsupported(number, os.strerror(number), first, None, second)
-        if number:
-            raise OSError(number, os.strerror(number), first, None, second)
+        def exchange(name: str, of: int | None, other: str, dir_fd: int | None) -> None:
+            names = os.fsencode(name), os.fsencode(other)
+            number = renameat2.exchange(*names, of=of, of_second=dir_fd)
+            if number in _CANNOT_EXCHANGE:
+                raise ExchangeUnsupported(number, os.strerror(number), first, None, second)
+            if number:
+                raise OSError(number, os.strerror(number), first, None, second)
+
+        self._change_both(first, second, exchange)
 
     def remove(self, path: str) -> None:
         """See ``FileSystem.remove``."""
         try:
-            self._call(path, os.unlink)
+            self._change(path, os.unlink)
         except (IsADirectoryError, PermissionError):  # the latter on macOS
             if self.entry(path).kind is not Kind.DIRECTORY:
                 raise
-            self._call(path, os.rmdir)
+            self._change(path, os.rmdir)
 
     def sync(self, path: str) -> None:
         """See ``FileSystem.sync``."""
@@ -424,6 +425,22 @@ class OsFileSystem:
         except OSError as error:
             places.name(error, path)
             raise
+
+    def _change(self, path: str, call: Callable[..., _Result]) -> _Result:
+        """Make a call that makes, moves or removes a name; as ``_call``.
+
+        One of a deployment is in the directory of deployments, and not behind a
+        link in the place of that.
+        """
+        head, _, name = path.rpartition("/")
+        if not head.endswith(OF_DEPLOYMENTS):
+            return self._call(path, call)
+        with Naming(path), Opened(os.open(head, TO_HOLD), head) as directory:
+            return call(name, dir_fd=directory)
+
+    def _change_both(self, path: str, other: str, call: Callable[..., None]) -> None:
+        """Make a call that changes two names: with each, and then the directory that it is in."""
+        self._change(path, lambda name, dir_fd: self._change(other, partial(call, name, dir_fd)))
 
     def _hold(self, directory: str) -> None:
         """Have what is named in a directory be in this one, whatever takes its place meanwhile."""

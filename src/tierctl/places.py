@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tierctl.layout import CONTROL, INFRASTRUCTURE
+from tierctl.layout import CONTROL, DEPLOYMENTS, INFRASTRUCTURE
 
 TO_HOLD = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 IN_CONTROL = f"/{INFRASTRUCTURE}/{CONTROL}/"
+OF_DEPLOYMENTS = f"/{INFRASTRUCTURE}/{DEPLOYMENTS}"
 
 
 def name(error: OSError, path: str) -> None:

@@ -368,15 +368,24 @@ class TestInterrupted:
             assert Path(lab.layout.deployment_record(f"deployments/{name}")).exists()
 
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-    def test_its_engine_ends_with_it(self, lab: Lab, number: signal.Signals) -> None:
+    def test_its_engine_ends_with_it(
+        self, lab: Lab, tmp_path: Path, number: signal.Signals
+    ) -> None:
+        temporary = tmp_path / "temporary"
+        temporary.mkdir()
         with Hanging(lab.channel) as server:
             lab.want_from(server.url, "hello=1.0")
-            running = subprocess.Popen(lab.command("staging"), stderr=subprocess.DEVNULL)
+            running = subprocess.Popen(
+                lab.command("staging"),
+                env=os.environ | {"TMPDIR": str(temporary)},
+                stderr=subprocess.DEVNULL,
+            )
             server.wait_for_an_archive()
             worker, *_ = children(running.pid)  # and git, for a moment
             running.send_signal(number)
             running.wait()
             wait_until_ended(worker)
+        assert [] == os.listdir(temporary)
         lab.want("hello=1.0")
         assert 0 == lab.deploy("staging").code
 

@@ -1,4 +1,4 @@
-"""A link in the place of the directory of the records, put there at any moment."""
+"""A link in the place of the directory of records, or of deployments, put there at any moment."""
 
 import os
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 
 from targets import listing
 from tierctl.filesystem import OsFileSystem
-from tierctl.layout import CONTROL, INFRASTRUCTURE
+from tierctl.layout import CONTROL, DEPLOYMENTS, INFRASTRUCTURE
 
 FS = OsFileSystem()
 
@@ -54,4 +54,43 @@ def test_no_verb_follows_it(tmp_path: Path, verb: str) -> None:
     with pytest.raises(NotADirectoryError) as caught:
         VERBS[verb](path)
     assert caught.value.filename.startswith(os.path.dirname(path))
+    assert before == listing(elsewhere)
+
+
+CHANGES: dict[str, Callable[[str], object]] = {
+    "rename": lambda path: FS.rename(path, f"{path}0"),
+    "rename to": lambda path: FS.rename(f"{path}/../../blue", f"{path}0"),
+    "exchange": lambda path: FS.exchange(f"{path}/../../blue", path),
+    "exchange with": lambda path: FS.exchange(path, f"{path}/../../blue"),
+    "remove": FS.remove,
+    "make_directory": lambda path: FS.make_directory(f"{path}0", 0o700),
+    "make_link": lambda path: FS.make_link(f"{path}0", "x"),
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """The directory of deployments, with one; beside it a color."""
+    place = tmp_path / INFRASTRUCTURE / DEPLOYMENTS
+    (place / "1").mkdir(parents=True)
+    (place.parent / "blue").mkdir()
+    return place
+
+
+@pytest.mark.parametrize("verb", CHANGES)
+def test_names_of_deployments_are_changed_where_they_are(place: Path, verb: str) -> None:
+    before = listing(place)
+    CHANGES[verb](f"{place}/1")
+    assert before != listing(place)
+
+
+@pytest.mark.parametrize("verb", CHANGES)
+def test_and_not_behind_a_link(place: Path, verb: str) -> None:
+    elsewhere = place.parent / "elsewhere"
+    place.rename(elsewhere)
+    place.symlink_to("elsewhere")
+    before = listing(elsewhere)
+    with pytest.raises(NotADirectoryError) as caught:
+        CHANGES[verb](f"{place}/1")
+    assert caught.value.filename.startswith(str(place))
     assert before == listing(elsewhere)

@@ -36,6 +36,7 @@ SEAM = {
     "tierctl.demo",  # all that it writes is its own, and thrown away
     "tierctl.deploy.rights",
     "tierctl.deploy.tree",
+    "tierctl.deploy.worker.confining",
     "tierctl.filelock",
     "tierctl.filesystem",
     "tierctl.renameat2",

@@ -143,6 +143,26 @@ def test_nothing_of_the_caller_s_home_is_used(
     assert [] == os.listdir(home)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="by what Linux has for it")
+def test_it_writes_nothing_outside_whatever_its_paths_lead_to(
+    channel: Path, tmp_path: Path
+) -> None:
+    """As where somebody puts a link in the place of the directory of deployments."""
+    within, elsewhere = tmp_path / "within", tmp_path / "elsewhere"
+    within.mkdir()
+    elsewhere.mkdir()
+    (tmp_path / "cache").mkdir()
+    (within / "deployments").symlink_to(elsewhere)
+    with engine.started(str(tmp_path / "cache"), within=str(within)) as running:
+        running.solve([environment(channel, "hello")], SUBDIR)
+        running.install({"tools": f"{within}/1"}, {"tools": f"{within}/lock"})
+        assert (within / "1" / "bin" / "hello").exists()
+        for prefix, lock in ((f"{within}/deployments/2", f"{within}/2"), (f"{within}/2", "x")):
+            with pytest.raises(EngineFailed):
+                running.install({"tools": prefix}, {"tools": lock.replace("x", f"{elsewhere}/x")})
+    assert [] == os.listdir(elsewhere)
+
+
 def test_one_that_dies_is_an_error_and_not_a_hang(
     channel: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from tierctl.deploy.process import Worker
 CHECK = {
     "verb": "check",
     "cache": "/nonexistent",
+    "within": "",
     "offline": False,
     "shared": False,
     "specs": [">"],

@@ -197,6 +197,29 @@ def test_a_tree_is_not_reached_by_a_link_in_the_place_of_its_directory(
     assert before == listing(tmp_path / "elsewhere")
 
 
+def test_a_held_tree_is_written_whatever_takes_its_place(tmp_path: Path) -> None:
+    top = tmp_path / "deployments" / "3"
+    top.mkdir(parents=True)
+    with tree.held(str(top)) as place:
+        (tmp_path / "deployments").rename(tmp_path / "moved")
+        (tmp_path / "elsewhere" / "3").mkdir(parents=True)
+        (tmp_path / "deployments").symlink_to("elsewhere")
+        tree.write_new(f"{place}/file", b"text")
+    assert b"text" == (tmp_path / "moved" / "3" / "file").read_bytes()
+    assert [] == os.listdir(tmp_path / "elsewhere" / "3")
+    with pytest.raises(NotADirectoryError), tree.held(str(top)):
+        pytest.fail("held through a link")
+
+
+def test_what_fails_in_a_held_tree_is_told_of_its_own_path(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FileNotFoundError) as caught,
+        tree.held(str(tmp_path)) as place,
+    ):
+        tree.write_new(f"{place}/missing/file", b"text")
+    assert f"{tmp_path}/missing/file" == caught.value.filename
+
+
 def test_files_behind_a_link_are_not_opened_to_readers(tmp_path: Path) -> None:
     key = tmp_path / "home" / "key"
     key.parent.mkdir()

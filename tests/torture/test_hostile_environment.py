@@ -129,9 +129,13 @@ def test_no_variable_makes_completion_execute_anything(lab: Lab, shell: str) -> 
         require_told(done, words, cword)
 
 
-def canaries(directory: Path) -> Path:
-    """Have a program of each name that writes down that it was started; return where."""
-    started = directory / "started"
+def canaries(directory: Path, place: Path) -> Path:
+    """Have a program of each name that writes down that it was started; return where, in a place.
+
+    What the engine starts can write below the target's cache, for one.
+    """
+    place.mkdir(exist_ok=True)
+    started = place / "started"
     (directory / "bin").mkdir()
     for name in PROGRAMS:
         program = directory / "bin" / name
@@ -147,7 +151,7 @@ def read_started(started: Path) -> set[str]:
 
 
 def test_only_what_security_names_is_started(lab: Lab, tmp_path: Path) -> None:
-    started = canaries(tmp_path)
+    started = canaries(tmp_path, Path(lab.layout.cache))
     real = (["deploy", "dev2"], ["promote-staging"], ["rollback"], ["doctor", "--fix"], ["prune"])
     for words in (*COMMANDS, *real):
         done = call(lab, words, PATH=str(tmp_path / "bin"), SHELL="sh", PAGER="less")
@@ -158,7 +162,7 @@ def test_only_what_security_names_is_started(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_a_program_that_is_started_is_noticed(lab: Lab, tmp_path: Path) -> None:
-    started = canaries(tmp_path)
+    started = canaries(tmp_path, Path(lab.layout.cache))
     code = "import subprocess; subprocess.run(['ls']); from tierctl.__main__ import run; run()"
     subprocess.run(
         [sys.executable, "-c", code, "status", "-t", lab.layout.target],

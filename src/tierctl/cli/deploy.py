@@ -63,7 +63,7 @@ def command(
     with (
         _ended_like_by_ctrl_c(),
         _cache(layout, dry_run=dry_run) as cache,
-        engine.started(cache, offline=offline, shared=shared) as run,
+        engine.started(cache, within=layout.infrastructure, offline=offline, shared=shared) as run,
     ):
         # Importing them takes as long as the engine's start.
         from tierctl import author

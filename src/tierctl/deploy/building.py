@@ -36,46 +36,63 @@ def build(
     ``EngineFailed``, ``Incomplete`` or ``OSError``: then it is good for nothing.
     Built with it, the engine has ended.
     """
+    with tree.held(layout.within(f"{DEPLOYMENTS}/{number}")) as place:
+        _build(fs, layout, number, place, wanted, engine, begun)
+
+
+def _build(
+    fs: FileSystem,
+    layout: Layout,
+    number: int,
+    place: str,
+    wanted: Build,
+    engine: Engine,
+    begun: Callable[[Step, str], None],
+) -> None:
+    """Build it; ``place`` leads there even if somebody puts something else in its place.
+
+    The engine and shells, which need the path that the deployment will have, are
+    kept to the target by the kernel, or only read.
+    """
     directory = f"{DEPLOYMENTS}/{number}"
     top = layout.within(directory)
     begun(Step.BUILD, f"deployment {number}")
-    tree.make_directories(top, (*TIER_DIRECTORIES, "meta/locks"))
+    tree.make_directories(place, (*TIER_DIRECTORIES, "meta/locks"))
     prefixes = {name: f"{top}/conda/envs/{name}" for name in wanted.packages}
     locks = {name: layout.lock_record(directory, name) for name in wanted.packages}
     known: dict[str, Any] = {}
 
     def meanwhile() -> None:
         known["git"] = git.state(wanted.definitions.directory)
-        _write_the_rest(layout, directory, wanted)
+        _write_the_rest(layout, directory, place, wanted)
 
     known["engine"] = engine.install(prefixes, locks, meanwhile)
     begun(Step.CHECK, f"deployment {number}")
-    engine.verify(prefixes, wanted.packages, partial(_close, top, prefixes.values()))
+    engine.verify(prefixes, wanted.packages, partial(_close, top, place, prefixes.values()))
     engine.dismiss()
-    tree.flush(top)
-    _finish(fs, layout, directory, _record(number, wanted, **known))
+    tree.flush(place)
+    _finish(fs, top, place, _record(number, wanted, **known))
 
 
-def _close(top: str, prefixes: Collection[str]) -> None:
+def _close(top: str, place: str, prefixes: Collection[str]) -> None:
     """Close a tree to changes and have shells load it, while its environments are verified."""
     tree.seal(top, open_below="meta", opened=prefixes)
     loading.profiles_load(top)
-    tree.flush(top)  # so that there is little left to flush at the end
+    tree.flush(place)  # so that there is little left to flush at the end
 
 
-def _write_the_rest(layout: Layout, directory: str, wanted: Build) -> None:
+def _write_the_rest(layout: Layout, directory: str, place: str, wanted: Build) -> None:
     """Write what is not the engine's: the overlay, what shells read, logs, the packages."""
-    top = layout.within(directory)
-    tree.copy(wanted.definitions.overlay, top)
-    _write_logs(top, wanted)
+    tree.copy(wanted.definitions.overlay, place)
+    _write_logs(place, wanted)
     listed = packages.to_document(wanted.packages)
-    tree.write_new(layout.packages_record(directory), _encoded(listed))
+    tree.write_new(f"{place}/meta/packages.json", _encoded(listed))
     names = [environment.name for environment in wanted.definitions.environments]
     for name, text in profiles.files(layout, directory, names).items():
-        tree.write_new(paths.join(top, "etc", name), text.encode("utf-8", "surrogateescape"))
+        tree.write_new(f"{place}/etc/{name}", text.encode("utf-8", "surrogateescape"))
 
 
-def _write_logs(top: str, wanted: Build) -> None:
+def _write_logs(place: str, wanted: Build) -> None:
     """Say for each environment what was asked for, and what is installed."""
     for environment in wanted.definitions.environments:
         lines = [
@@ -86,7 +103,7 @@ def _write_logs(top: str, wanted: Build) -> None:
             *(f"install {_described(each)}" for each in sorted(wanted.packages[environment.name])),
         ]
         text = "".join(f"{shown(line)}\n" for line in lines)
-        tree.write_new(f"{top}/logs/{environment.name}.log", text.encode())
+        tree.write_new(f"{place}/logs/{environment.name}.log", text.encode())
 
 
 def _described(package: Package) -> str:
@@ -95,13 +112,13 @@ def _described(package: Package) -> str:
     return f"{' '.join(words)} from {source}, sha256 {package.sha256}"
 
 
-def _finish(fs: FileSystem, layout: Layout, directory: str, record: Mapping[str, Any]) -> None:
+def _finish(fs: FileSystem, top: str, place: str, record: Mapping[str, Any]) -> None:
     """Write the record whole: where it is, a deployment is finished."""
-    path = layout.deployment_record(directory)
+    path = f"{place}/meta/deployment.json"
     fs.write(temporary(path), _encoded(record), mode=0o644)
     fs.rename(temporary(path), path)
     fs.sync(paths.dirname(path))
-    tree.seal(paths.dirname(path))
+    tree.seal(f"{top}/meta")
 
 
 def _record(number: int, wanted: Build, git: dict[str, Any] | None, engine: str) -> dict[str, Any]:

@@ -45,14 +45,19 @@ def platform() -> str:
 
 
 @contextmanager
-def started(cache: str, *, offline: bool = False, shared: bool = False) -> Iterator[Engine]:
+def started(
+    cache: str, *, within: str = "", offline: bool = False, shared: bool = False
+) -> Iterator[Engine]:
     """Have an engine that keeps what it fetches in the directory ``cache``.
 
-    ``offline``: it asks nobody, and takes what is there. ``shared``: the group
-    may add to the cache. Raises ``EngineMissing``.
+    ``within``: but there and for temporary files it writes in this directory
+    alone, where the kernel knows how to keep it there. ``offline``: it asks
+    nobody, and takes what is there. ``shared``: the group may add to the cache.
+    Raises ``EngineMissing``.
     """
     require_installed()
-    with closing(Engine(process.take(), cache, offline=offline, shared=shared)) as engine:
+    settings = {"cache": cache, "within": within, "offline": offline, "shared": shared}
+    with closing(Engine(process.take(), settings)) as engine:
         yield engine
 
 
@@ -62,10 +67,9 @@ class Engine:
     ``watch`` hears how far an install is.
     """
 
-    def __init__(self, worker: Worker, cache: str, *, offline: bool, shared: bool) -> None:
+    def __init__(self, worker: Worker, settings: Mapping[str, Any]) -> None:
         self._worker = worker
-        self._settings = {"cache": cache, "offline": offline, "shared": shared}
-        self._cache = cache
+        self._settings = settings
         self.watch: Watch | None = None
         self._subdir = ""
         self._specs: dict[str, Sequence[str]] = {}
@@ -80,7 +84,7 @@ class Engine:
         self.dismiss()
         self._worker.wait()
         tree.remove_scratch(self._worker.pid)
-        tree.open_to_readers(f"{self._cache}/{REPODATA}")
+        tree.open_to_readers(f"{self._settings['cache']}/{REPODATA}")
 
     def dismiss(self) -> None:
         """End the worker, and do not wait for that: it has nothing to do any more."""

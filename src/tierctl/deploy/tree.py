@@ -50,6 +50,26 @@ def make_directories(top: str, names: Iterable[str]) -> None:
         os.makedirs(paths.join(top, name), 0o755, exist_ok=True)
 
 
+@contextmanager
+def held(top: str) -> Iterator[str]:
+    """Have a path that leads to a tree of now, whatever takes its place or that of its directory.
+
+    Linux; elsewhere it is the tree's own path. Raises ``OSError`` where a link
+    is in the place; errors tell of the tree's own path.
+    """
+    with _directory_of(top) as (name, directory):
+        descriptor = os.open(name, TO_HOLD, dir_fd=directory)
+        place = f"/proc/self/fd/{descriptor}" if sys.platform == "linux" else top
+        try:
+            yield place
+        except OSError as error:
+            if isinstance(error.filename, str):
+                error.filename = error.filename.replace(place, top, 1)
+            raise
+        finally:
+            os.close(descriptor)
+
+
 def make_shared(path: str) -> None:
     """Make a directory, and what is missing above it, with the rights that the umask gives."""
     os.makedirs(path, exist_ok=True)
@@ -234,7 +254,7 @@ def scratch(holding: Iterable[str] = (), linked: str = "") -> Iterator[str]:
     It holds copies of the directories ``holding`` that are there; of those in
     them whose names match the pattern ``linked`` only links to what they hold.
     """
-    directory = tempfile.mkdtemp(prefix=f"tierctl-{os.getpid()}-", dir=_temporary_directory())
+    directory = _make_scratch()
     try:
         for held in filter(_is_directory, holding):
             _copy_with_links(held, paths.join(directory, paths.basename(held)), linked)
@@ -262,6 +282,19 @@ def _temporary_directory() -> str:
 def unnamed_file() -> IO[bytes]:
     """Return a file that nobody else can open, and that is gone when it is closed."""
     return tempfile.TemporaryFile()
+
+
+def _make_scratch() -> str:
+    return tempfile.mkdtemp(prefix=f"tierctl-{os.getpid()}-", dir=_temporary_directory())
+
+
+def move_scratch() -> str:
+    """Have this process, and what it starts, make temporary files in a directory of its own.
+
+    Returns that; ``remove_scratch`` removes it.
+    """
+    os.environ["TMPDIR"] = tempfile.tempdir = _make_scratch()
+    return tempfile.tempdir
 
 
 def remove_scratch(pid: int) -> None:

@@ -8,15 +8,23 @@ import os
 import signal
 import sys
 import threading
+from os import path as paths
 from queue import SimpleQueue
 from typing import Any, NoReturn
 
-from tierctl.deploy.worker import solving
+from tierctl.deploy import tree
+from tierctl.deploy.worker import confining, solving
 from tierctl.deploy.worker.failures import Failed, text_of
 from tierctl.deploy.worker.records import Records
 from tierctl.deploy.worker.solving import Environments
 
 Answer = dict[str, Any]
+
+# Nobody answers there: whatever asks all the same gets an error.
+_NOBODY = "http://127.0.0.1:9"
+# Where processes that compile side by side have theirs.
+_SEMAPHORES = "/dev/shm"  # noqa: S108 (nothing is made there by name)
+_PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY")
 
 
 def main() -> None:
@@ -26,21 +34,21 @@ def main() -> None:
     for it: what is being built is about to be removed.
     """
     questions: SimpleQueue[bytes] = SimpleQueue()
-    threading.Thread(target=_Server().serve, args=[questions], daemon=True).start()
+    server = _Server()
+    threading.Thread(target=server.serve, args=[questions], daemon=True).start()
     for line in sys.stdin.buffer:
         questions.put(line)
+    if server.scratch:
+        tree.remove(server.scratch)
     os.killpg(0, signal.SIGKILL)  # the group is its own
-
-
-# Nobody answers there: whatever asks all the same gets an error.
-_NOBODY = "http://127.0.0.1:9"
-_PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY")
 
 
 class _Server:
     """Answers questions, one after the other; imports what is for one kind when it is asked."""
 
     def __init__(self) -> None:
+        self._is_set = False
+        self.scratch = ""  # where its temporary files are, if it has an own place for them
         self._solved: Environments = {}
         self._records = Records()
 
@@ -57,7 +65,9 @@ class _Server:
             _write(answer)
 
     def _answer(self, asked: dict[str, Any]) -> Answer:
-        _set(asked)
+        if not self._is_set:
+            self._set(asked)
+            self._is_set = True
         match asked["verb"]:
             case "check":
                 return {"wrong": [solving.wrong(spec) for spec in asked["specs"]]}
@@ -86,6 +96,20 @@ class _Server:
             case verb:
                 raise ValueError(verb)
 
+    def _set(self, asked: dict[str, Any]) -> None:
+        """Have this thread, which starts all others, be as the first question wants it.
+
+        That is: where it writes, who may share what it makes, whom it may ask.
+        """
+        if asked["within"]:
+            self.scratch = tree.move_scratch()
+            also = filter(paths.isdir, [_SEMAPHORES])
+            confining.confine((asked["within"], asked["cache"], self.scratch, *also))
+        os.umask(0o002 if asked["shared"] else 0o022)
+        if asked["offline"]:
+            os.environ |= dict.fromkeys(_PROXIES, _NOBODY)
+            os.environ.pop("NO_PROXY", None)
+
     async def _install(self, asked: dict[str, Any]) -> None:
         """Install, and write the lock files meanwhile."""
         from tierctl.deploy.worker import installing, locks
@@ -94,14 +118,6 @@ class _Server:
             installing.install_all(asked, self._solved, _write),
             asyncio.to_thread(locks.write, asked, self._solved),
         )
-
-
-def _set(asked: dict[str, Any]) -> None:
-    """Have this process be as a question wants it: whom it may ask, who may share what it makes."""
-    os.umask(0o002 if asked["shared"] else 0o022)
-    if asked["offline"]:
-        os.environ |= dict.fromkeys(_PROXIES, _NOBODY)
-        os.environ.pop("NO_PROXY", None)
 
 
 def _write(answer: Answer) -> None:
