@@ -55,12 +55,12 @@ def validate_color(path: str, fs: FileSystem | None = None) -> Content:
     it. Raises ``InvalidLink`` for anything else.
     """
     fs = fs or OsFileSystem()
-    try:
-        target = fs.read_link(path)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOENT):
-            raise
-        return _plain_directory(path, fs)
+    kind = _entry(path, fs).kind
+    if kind is Kind.DIRECTORY:
+        return Content(path.rpartition("/")[2])
+    if kind is not Kind.LINK:
+        raise InvalidLink(path, f"is a {kind.value}; a color is a directory or a symlink")
+    target = fs.read_link(path)
     infrastructure = os.path.dirname(path) or "."
     deployments = f"{infrastructure}/{DEPLOYMENTS}"
     head, _, number = target.partition("/")
@@ -103,13 +103,6 @@ def validate_target_path(target: str) -> None:
             f"conda environments below it would be beyond the {LONGEST_PREFIX} bytes that their "
             "programs have room for: choose a shorter path.",
         )
-
-
-def _plain_directory(path: str, fs: FileSystem) -> Content:
-    kind = _entry(path, fs).kind
-    if kind is not Kind.DIRECTORY:
-        raise InvalidLink(path, f"is a {kind.value}; a color is a directory or a symlink")
-    return Content(path.rpartition("/")[2])
 
 
 def _require_deployment(path: str, target: str, deployment: str, fs: FileSystem) -> None:
