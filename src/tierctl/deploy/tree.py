@@ -171,7 +171,7 @@ def remove(top: str) -> None:
 
 def retire(top: str) -> None:
     """Take a tree its name, in one step."""
-    with suppress(FileNotFoundError), _directory_of(top) as (name, directory):
+    with Naming(top), suppress(FileNotFoundError), _directory_of(top) as (name, directory):
         going = paths.basename(_going(top))
         os.rename(name, going, src_dir_fd=directory, dst_dir_fd=directory)
 
