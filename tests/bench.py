@@ -22,8 +22,8 @@ from reporters import Heard
 from targets import make_target
 from tierctl import changes, mounts, packages, renameat2
 from tierctl.events import Author, EventKind, new_event, to_document
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout, temporary
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.packages import Package
 from tierctl.past import Past
 from tierctl.request import Promotion

@@ -17,15 +17,10 @@ from tierctl import bootstrap, history, intent
 from tierctl.doctor import Finding, Severity, diagnose
 from tierctl.doctor.repairs import Repair, repair
 from tierctl.events import Author, Event
-from tierctl.filesystem import (
-    Entry,
-    ExchangeUnsupported,
-    FileSystem,
-    OsFileSystem,
-    exists,
-)
+from tierctl.filesystem import Entry, ExchangeUnsupported, FileSystem, exists
 from tierctl.groups import Group
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.testing import Fault, FaultyFileSystem
 from tools import require_root
 

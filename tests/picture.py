@@ -14,8 +14,8 @@ from targets import make_target, with_profiles
 from tierctl import changes, status
 from tierctl.cli import screen
 from tierctl.events import Author
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.request import Promotion
 
 SHOWN_AS = "/software/lab"

@@ -7,7 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from tierctl.filesystem import FileSystem, OsFileSystem
+from tierctl.filesystem import FileSystem
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.testing import MemoryFileSystem
 
 FILESYSTEMS = ("real", "memory")

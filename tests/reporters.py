@@ -3,8 +3,9 @@
 from tierctl import changes
 from tierctl.ending import Outcome
 from tierctl.events import Author, Event
-from tierctl.filesystem import FileSystem, OsFileSystem
+from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.request import Request
 
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from tierctl.filesystem import FileSystem, OsFileSystem
+from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 
 
 def make_target(

@@ -12,8 +12,8 @@ from pytest_mock import MockerFixture
 from program import Program
 from targets import make_deployment, make_target
 from tierctl.deploy import numbering
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.prune import processes
 from tierctl.prune.retention import DAY_S, Needs, Policy, Verdict, judge
 

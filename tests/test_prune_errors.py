@@ -10,7 +10,8 @@ from pytest_mock import MockerFixture
 
 from program import Program
 from targets import make_target
-from tierctl.filesystem import Entry, OsFileSystem
+from tierctl.filesystem import Entry
+from tierctl.osfilesystem import OsFileSystem
 
 SHOWN = ["deployments/2/meta/deployment.json", "production", "dev1"]
 

@@ -1,41 +1,19 @@
-"""The seam to the operating system: the only code that touches links, renames, locks and fsync.
+"""The seam to the operating system, as a protocol: links, renames, locks and fsync.
 
 ``FileSystem`` says what is true after each verb succeeds and what may be true
-after it fails. ``OsFileSystem`` does it for real; ``tierctl.testing`` has one
-in memory and one that fails where it is told to. One suite of contract tests
-(``tests/core/test_filesystem.py``) runs on all of them.
+after it fails. ``OsFileSystem`` (``osfilesystem.py``) does it for real;
+``tierctl.testing`` has one in memory and one that fails where it is told to.
+One suite of contract tests (``tests/core/test_filesystem.py``) runs on all of
+them.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
-import sys
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager
 from enum import Enum
-from functools import partial
-from typing import NamedTuple, Protocol, TypeVar
-
-from tierctl import places
-from tierctl.places import IN_CONTROL, OF_DEPLOYMENTS, TO_HOLD, Naming, Opened
-
-# rename(2) with a flag says one of these where the kernel or the filesystem does not know it.
-_CANNOT_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
-
-# Locking says one of these where the filesystem, or its server, has no locks.
-_CANNOT_LOCK = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
-# Neither through a link nor waiting for the other end of a FIFO, if somebody left one here.
-_SAFELY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_TO_READ = os.O_RDONLY | _SAFELY
-_TO_WRITE = os.O_RDWR | os.O_CREAT | _SAFELY
-_EVERYONE_READS = 0o044
-_AS_EFFECTIVE_USER = os.access in os.supports_effective_ids
-# So many bytes are read at a time, and no more of a file that is wanted whole.
-_PART = 1 << 20
-_LARGEST = 1 << 28
+from typing import NamedTuple, Protocol
 
 
 class ExchangeUnsupported(OSError):
@@ -60,7 +38,6 @@ class Kind(Enum):
 
 
 _KINDS = {stat.S_IFLNK: Kind.LINK, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFREG: Kind.FILE}
-_Result = TypeVar("_Result")
 
 
 class Entry(NamedTuple):
@@ -219,10 +196,15 @@ def read(fs: FileSystem, path: str, start: int = 0, length: int = -1) -> bytes:
     return fs.load(path, start, length)[1]
 
 
+def kind_of(mode: int) -> Kind:
+    """Return what a mode is of."""
+    return _KINDS.get(stat.S_IFMT(mode), Kind.OTHER)
+
+
 def entry_of(found: os.stat_result) -> Entry:
     """Return the entry that a status tells of."""
     return Entry(
-        _kind(found.st_mode),
+        kind_of(found.st_mode),
         stat.S_IMODE(found.st_mode),
         found.st_uid,
         found.st_gid,
@@ -231,319 +213,3 @@ def entry_of(found: os.stat_result) -> Entry:
         found.st_ino,
         found.st_mtime,
     )
-
-
-class _Held(NamedTuple):
-    """A directory that is held: its descriptor, and what it was when it was opened."""
-
-    fd: int
-    found: os.stat_result
-
-
-class OsFileSystem:
-    """The filesystem of this host.
-
-    While a lock is held, the directory that it is in is held too.
-    """
-
-    def __init__(self) -> None:
-        self._held: dict[str, _Held] = {}
-        self._holders: dict[str, int] = defaultdict(int)
-
-    def entry(self, path: str, *, follow: bool = False) -> Entry:
-        """See ``FileSystem.entry``."""
-        return entry_of(self._call(path, os.stat, follow_symlinks=follow))
-
-    def read_link(self, path: str) -> str:
-        """See ``FileSystem.read_link``."""
-        return os.readlink(path)
-
-    def names(self, path: str) -> list[str]:
-        """See ``FileSystem.names``."""
-        return sorted(os.listdir(path))
-
-    def load(self, path: str, start: int = 0, length: int = -1) -> tuple[Entry, bytes]:
-        """See ``FileSystem.load``."""
-        with Opened(self._open(path, _TO_READ), path) as fd:
-            entry = entry_of(os.fstat(fd))
-            if entry.kind is Kind.OTHER:  # a device may never end
-                raise OSError(errno.EINVAL, "Not a regular file", path)
-            if start < 0:
-                start = max(0, entry.size + start)
-                rest = entry.size - start  # what is added meanwhile is behind that end
-                length = rest if length < 0 else min(length, rest)
-            if length < 0 and entry.size - start > _LARGEST:
-                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
-            return entry, b"".join(_parts(fd, start, length))
-
-    def write(
-        self,
-        path: str,
-        data: bytes,
-        *,
-        mode: int | None = None,
-        at: int = 0,
-        durable: bool = True,
-    ) -> None:
-        """See ``FileSystem.write``."""
-        fd, found = self._open_or_make(path, mode, _EVERYONE_READS)
-        with Opened(fd, path):
-            rest = memoryview(data)
-            while rest:
-                written = os.pwrite(fd, rest, at)
-                at += written
-                rest = rest[written:]
-            if found.st_size > at:  # cutting is slow, also where there is nothing to cut
-                os.ftruncate(fd, at)
-            if durable:
-                os.fsync(fd)
-
-    def make_directory(
-        self, path: str, mode: int, *, group: int | None = None, owner: int | None = None
-    ) -> None:
-        """See ``FileSystem.make_directory``."""
-
-        def make(name: str, dir_fd: int | None) -> None:
-            os.mkdir(name, 0o700, dir_fd=dir_fd)
-            try:
-                # Somebody may have put something else in its place.
-                with Opened(os.open(name, TO_HOLD, dir_fd=dir_fd), path) as fd:
-                    if (group, owner) != (None, None):
-                        os.fchown(fd, _same_if_none(owner), _same_if_none(group))
-                    os.fchmod(fd, mode)
-            except OSError:
-                with suppress(OSError):
-                    os.rmdir(name, dir_fd=dir_fd)
-                raise
-
-        self._change(path, make)
-
-    def set_mode(self, path: str, mode: int, *, group: int | None = None) -> None:
-        """See ``FileSystem.set_mode``."""
-        with Opened(self._open(path, _TO_READ), path) as fd:
-            if group is not None:
-                os.fchown(fd, -1, group)
-            os.fchmod(fd, mode)
-
-    def make_link(self, path: str, target: str) -> None:
-        """See ``FileSystem.make_link``."""
-        with Naming(path, always=True):  # else the text is named
-            self._change(path, partial(os.symlink, target))
-
-    def rename(self, path: str, new: str) -> None:
-        """See ``FileSystem.rename``."""
-
-        def rename(name: str, of: int | None, new_name: str, dir_fd: int | None) -> None:
-            try:
-                os.rename(name, new_name, src_dir_fd=of, dst_dir_fd=dir_fd)
-            except OSError as error:
-                error.filename, error.filename2 = path, new
-                raise
-
-        self._change_both(path, new, rename)
-
-    def exchange(self, first: str, second: str) -> None:
-        """See ``FileSystem.exchange``."""
-        from tierctl import renameat2
-
-        def exchange(name: str, of: int | None, other: str, dir_fd: int | None) -> None:
-            names = os.fsencode(name), os.fsencode(other)
-            number = renameat2.exchange(*names, of=of, of_second=dir_fd)
-            if number in _CANNOT_EXCHANGE:
-                raise ExchangeUnsupported(number, os.strerror(number), first, None, second)
-            if number:
-                raise OSError(number, os.strerror(number), first, None, second)
-
-        self._change_both(first, second, exchange)
-
-    def remove(self, path: str) -> None:
-        """See ``FileSystem.remove``."""
-        try:
-            self._change(path, os.unlink)
-        except (IsADirectoryError, PermissionError):  # the latter on macOS
-            if self.entry(path).kind is not Kind.DIRECTORY:
-                raise
-            self._change(path, os.rmdir)
-
-    def sync(self, path: str) -> None:
-        """See ``FileSystem.sync``."""
-        if path in self._held:
-            with Naming(path):
-                os.fsync(self._held[path].fd)
-        else:
-            with Opened(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path) as fd:
-                os.fsync(fd)
-
-    @contextmanager
-    def lock(self, path: str, *, timeout: float, mode: int | None = None) -> Iterator[None]:
-        """See ``FileSystem.lock``."""
-        directory = path.rpartition("/")[0]
-        self._hold(directory)
-        try:
-            fd, found = self._open_or_make(path, mode, 0)
-            try:
-                with Naming(path):
-                    _acquire(fd, path, timeout)
-                    _require_same(self._held[directory].found, directory)
-                    _require_same(found, path)
-                yield
-            finally:
-                os.close(fd)
-        finally:
-            self._let_go(directory)
-
-    def is_locked(self, path: str) -> bool:
-        """See ``FileSystem.is_locked``."""
-        from tierctl import filelock
-
-        with Opened(self._open(path, os.O_RDWR | _SAFELY), path) as fd:
-            return not filelock.is_free(fd)
-
-    def is_writable(self, path: str) -> bool:
-        """See ``FileSystem.is_writable``."""
-        return os.access(path, os.W_OK, effective_ids=_AS_EFFECTIVE_USER)
-
-    def can_exchange(self, path: str) -> bool:
-        """See ``FileSystem.can_exchange``."""
-        from tierctl import mounts
-
-        return mounts.can_exchange(path)
-
-    def _call(
-        self, path: str, call: Callable[..., _Result], *arguments: object, **options: object
-    ) -> _Result:
-        """Make a call with a path; with a name in the directory that is held, if that is where."""
-        head, _, name = path.rpartition("/")
-        held = self._held.get(head)
-        try:
-            if held is not None:
-                return call(name, *arguments, dir_fd=held.fd, **options)
-            if IN_CONTROL not in path:
-                return call(path, *arguments, dir_fd=None, **options)
-            with places.open_below_control(path) as directory:
-                return call(name, *arguments, dir_fd=directory, **options)
-        except OSError as error:
-            places.name(error, path)
-            raise
-
-    def _change(self, path: str, call: Callable[..., _Result]) -> _Result:
-        """Make a call that makes, moves or removes a name; as ``_call``.
-
-        One of a deployment is in the directory of deployments, and not behind a
-        link in the place of that.
-        """
-        head, _, name = path.rpartition("/")
-        if not head.endswith(OF_DEPLOYMENTS):
-            return self._call(path, call)
-        with Naming(path), Opened(os.open(head, TO_HOLD), head) as directory:
-            return call(name, dir_fd=directory)
-
-    def _change_both(self, path: str, other: str, call: Callable[..., None]) -> None:
-        """Make a call that changes two names: with each, and then the directory that it is in."""
-        self._change(path, lambda name, dir_fd: self._change(other, partial(call, name, dir_fd)))
-
-    def _hold(self, directory: str) -> None:
-        """Have what is named in a directory be in this one, whatever takes its place meanwhile."""
-        if directory not in self._held:
-            self._held[directory] = _open_to_hold(directory)
-        self._holders[directory] += 1
-
-    def _let_go(self, directory: str) -> None:
-        self._holders[directory] -= 1
-        if not self._holders[directory]:
-            os.close(self._held.pop(directory).fd)
-
-    def _open(self, path: str, flags: int) -> int:
-        """Open a file; one that is made is its owner's alone at first."""
-        return self._call(path, os.open, flags, 0o600)
-
-    def _directory_of(self, path: str) -> os.stat_result:
-        head = path.rpartition("/")[0]
-        held = self._held.get(head)
-        return os.stat(head) if held is None else held.found
-
-    def _open_or_make(
-        self, path: str, mode: int | None, for_others: int
-    ) -> tuple[int, os.stat_result]:
-        """Open a file for writing, and return what it was as well.
-
-        One that we make gets its mode before it gets content, and so does one that we
-        had just made when we were killed: it would shut others out. By default whoever
-        may write to its directory writes it, and others have the rights ``for_others``.
-        """
-        fd = self._open(path, _TO_WRITE)
-        try:
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode):
-                raise OSError(errno.EINVAL, "Not a regular file", path)
-            is_private = not found.st_mode & 0o077 and found.st_uid == os.geteuid()
-            if is_private and found.st_size == 0:
-                _open_up(fd, found, self._directory_of(path), mode, for_others)
-        except OSError as error:
-            places.name(error, path)
-            os.close(fd)
-            raise
-        return fd, found
-
-
-def _kind(mode: int) -> Kind:
-    return _KINDS.get(stat.S_IFMT(mode), Kind.OTHER)
-
-
-def _acquire(fd: int, path: str, timeout: float) -> None:
-    from tierctl import filelock
-
-    try:
-        taken = filelock.acquire(fd, timeout)
-    except OSError as error:
-        if error.errno not in _CANNOT_LOCK:
-            raise
-        raise LockUnavailable(error.errno, error.strerror, path) from error
-    if not taken:
-        raise LockTimeout(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
-
-
-def _require_same(found: os.stat_result, path: str) -> None:
-    """Raise ``OSError`` if something else has taken a path since, as while we waited."""
-    if not os.path.samestat(found, os.lstat(path)):
-        raise OSError(errno.ESTALE, "Replaced by something else meanwhile", path)
-
-
-def _open_to_hold(directory: str) -> _Held:
-    fd = os.open(directory, TO_HOLD)
-    try:
-        return _Held(fd, os.fstat(fd))
-    except OSError as error:
-        places.name(error, directory)
-        os.close(fd)
-        raise
-
-
-def _open_up(
-    fd: int,
-    found: os.stat_result,
-    directory: os.stat_result,
-    mode: int | None,
-    for_others: int,
-) -> None:
-    # Who owns the directory is to go on with what is in it.
-    if os.geteuid() == 0 and found.st_uid != directory.st_uid:
-        os.fchown(fd, directory.st_uid, -1)
-    if mode is None:
-        mode = 0o600 | (0o060 if directory.st_mode & stat.S_IWGRP else 0) | for_others
-    if stat.S_IMODE(found.st_mode) != mode:
-        os.fchmod(fd, mode)
-
-
-def _same_if_none(number: int | None) -> int:
-    """Return what chown(2) takes for an owner or group that stays."""
-    return -1 if number is None else number
-
-
-def _parts(fd: int, start: int, length: int) -> Iterator[bytes]:
-    """Yield a file's bytes from ``start``, all of them or at most ``length``."""
-    left = sys.maxsize if length < 0 else length
-    while left > 0 and (part := os.pread(fd, min(left, _PART), start)):
-        yield part
-        start += len(part)
-        left -= len(part)

@@ -6,7 +6,7 @@ import errno
 import os
 
 from tierctl.errors import InvalidLink, InvalidTargetPath, SameColor
-from tierctl.filesystem import Entry, FileSystem, Kind, OsFileSystem
+from tierctl.filesystem import Entry, FileSystem, Kind
 from tierctl.layout import (
     DEPLOYMENTS,
     HIGHEST_NUMBER,
@@ -14,6 +14,7 @@ from tierctl.layout import (
     LONGEST_NAME,
     is_deployment_number,
 )
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.rotation import Color, Content, State
 from tierctl.text import shown
 

@@ -13,9 +13,9 @@ from targets import links, listing
 from tierctl import bootstrap
 from tierctl.errors import Exists, TierctlError
 from tierctl.events import Author
-from tierctl.filesystem import OsFileSystem
 from tierctl.groups import Group
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.testing import Fault, FaultyFileSystem, Killed
 from tierctl.validators import LONGEST_PREFIX
 from tools import as_user, require_root, require_tool

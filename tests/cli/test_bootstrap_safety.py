@@ -15,8 +15,8 @@ from targets import links, listing, make_target
 from tierctl import bootstrap
 from tierctl.errors import ChangeUnfinished
 from tierctl.events import Author
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.testing import Fault, FaultyFileSystem, Killed
 from tools import as_user, require_root
 

@@ -17,7 +17,7 @@ from targets import links, listing
 from terminal import Terminal
 from tierctl.demo.channel import NOARCH, write_package
 from tierctl.deploy import engine
-from tierctl.filesystem import OsFileSystem
+from tierctl.osfilesystem import OsFileSystem
 from tools import require_root
 
 pytest.importorskip("rattler")

@@ -14,7 +14,7 @@ from program import installed, run_installed
 from targets import listing
 from tierctl import packages
 from tierctl.demo.channel import NOARCH
-from tierctl.filesystem import OsFileSystem
+from tierctl.osfilesystem import OsFileSystem
 
 pytest.importorskip("rattler")
 pytest.importorskip("uv")

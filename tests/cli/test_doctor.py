@@ -12,8 +12,8 @@ from samples import event
 from targets import links, listing, make_target
 from tierctl import bootstrap, intent
 from tierctl.events import Author
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout, temporary
+from tierctl.osfilesystem import OsFileSystem
 from tools import as_user
 
 MEMBERS = {

@@ -7,8 +7,8 @@ import pytest
 
 from program import Program, run_installed
 from targets import links, listing, make_target
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 
 
 @pytest.fixture

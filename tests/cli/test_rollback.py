@@ -11,8 +11,8 @@ from reporters import Heard
 from targets import links, listing, make_deployment, make_target
 from tierctl import changes
 from tierctl.events import Author
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.request import Rollback
 from tierctl.testing import Fault, FaultyFileSystem, Killed
 

@@ -18,8 +18,8 @@ from terminal import Terminal
 from tierctl import changes, status
 from tierctl.cli import screen
 from tierctl.events import Author
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.request import Promotion
 
 

@@ -24,9 +24,10 @@ from tierctl.errors import (
     Untrusted,
 )
 from tierctl.events import Author
-from tierctl.filesystem import FileSystem, OsFileSystem
+from tierctl.filesystem import FileSystem
 from tierctl.groups import Group
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.testing import Fault, FaultyFileSystem, Killed, Operation
 from tools import require_root
 

@@ -11,8 +11,9 @@ from places import FILESYSTEMS, place_on
 from tierctl import config
 from tierctl.config import Config
 from tierctl.errors import BadFile, Untrusted
-from tierctl.filesystem import FileSystem, OsFileSystem
+from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.testing import MemoryFileSystem
 from tools import require_root
 

@@ -12,8 +12,9 @@ from pytest_mock import MockerFixture
 from targets import make_target
 from tierctl import control
 from tierctl.errors import NotWritable, Untrusted
-from tierctl.filesystem import Kind, OsFileSystem, exists
+from tierctl.filesystem import Kind, exists
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.testing import MemoryFileSystem
 from tools import require_root
 

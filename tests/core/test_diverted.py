@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from targets import listing
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import CONTROL, DEPLOYMENTS, INFRASTRUCTURE
+from tierctl.osfilesystem import OsFileSystem
 
 FS = OsFileSystem()
 

@@ -15,20 +15,15 @@ import pytest
 from pytest_mock import MockerFixture
 
 from tierctl import renameat2
-from tierctl.filesystem import (
-    ExchangeUnsupported,
-    LockTimeout,
-    LockUnavailable,
-    OsFileSystem,
-    read,
-)
+from tierctl.filesystem import ExchangeUnsupported, LockTimeout, LockUnavailable, read
+from tierctl.osfilesystem import OsFileSystem
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="this is how Linux does it")
 FS = OsFileSystem()
 
 HOLD = """
 import sys, time
-from tierctl.filesystem import OsFileSystem
+from tierctl.osfilesystem import OsFileSystem
 with OsFileSystem().lock(sys.argv[1], mode=0o600, timeout=0):
     print("held", flush=True)
     sys.stdin.read()

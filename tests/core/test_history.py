@@ -14,8 +14,9 @@ from targets import make_target
 from tierctl import history
 from tierctl.errors import BadFile, NoSuchEvent, Untrusted
 from tierctl.events import Event
-from tierctl.filesystem import Entry, FileSystem, OsFileSystem, read
+from tierctl.filesystem import Entry, FileSystem, read
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.testing import Effect, Fault, FaultyFileSystem, MemoryFileSystem
 from tools import require_root
 

@@ -14,8 +14,9 @@ from samples import EVENTS, event
 from tierctl import intent
 from tierctl.errors import BadFile, Untrusted
 from tierctl.events import Event, EventKind, to_document
-from tierctl.filesystem import FileSystem, OsFileSystem, exists
+from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.testing import Effect, Fault, FaultyFileSystem, Killed, MemoryFileSystem
 from tools import require_root
 

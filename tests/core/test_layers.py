@@ -38,7 +38,7 @@ SEAM = {
     "tierctl.deploy.tree",
     "tierctl.deploy.worker.confining",
     "tierctl.filelock",
-    "tierctl.filesystem",
+    "tierctl.osfilesystem",
     "tierctl.renameat2",
     "tierctl.testing",
 }

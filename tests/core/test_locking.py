@@ -14,9 +14,10 @@ from places import FILESYSTEMS, place_on
 from tierctl import locking
 from tierctl.errors import Locked, LocksUnsupported
 from tierctl.events import Author
-from tierctl.filesystem import FileSystem, LockUnavailable, OsFileSystem
+from tierctl.filesystem import FileSystem, LockUnavailable
 from tierctl.layout import Layout
 from tierctl.locking import Holder, locked, read_holder
+from tierctl.osfilesystem import OsFileSystem
 
 ADA = Author("ada", "lab7", "why")
 

@@ -11,7 +11,7 @@ from targets import make_target
 from tierctl import packages
 from tierctl.difference import Change, Kind, between
 from tierctl.errors import BadFile, Untrusted
-from tierctl.filesystem import OsFileSystem
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.packages import Package
 
 NUMPY = Package("numpy", "2.0", "py311_0", "linux-64", "https://x/conda-forge", "a" * 64, 10)

@@ -9,9 +9,9 @@ from harness.volumes import EXCHANGING, KINDS, Volume, each_of
 from reporters import carry_out
 from targets import make_deployment
 from tierctl import history
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
 from tierctl.observe import observe
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.request import Promotion, Request, Rollback
 from tierctl.rotation import Exchange
 

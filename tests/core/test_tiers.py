@@ -7,8 +7,8 @@ import pytest
 from targets import make_deployment, make_target
 from tierctl import tiers
 from tierctl.errors import NoSuchTier
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 
 FS = OsFileSystem()
 

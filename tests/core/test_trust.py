@@ -9,8 +9,8 @@ import pytest
 from targets import make_target
 from tierctl import trust
 from tierctl.errors import Untrusted
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tools import require_root
 
 FS = OsFileSystem()

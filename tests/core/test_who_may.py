@@ -18,8 +18,8 @@ from targets import links, listing, make_target
 from tierctl import changes, mounts
 from tierctl.errors import NotWritable, Untrusted
 from tierctl.events import Author
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.request import Promotion
 from tools import as_user, require_root
 

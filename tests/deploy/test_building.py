@@ -25,8 +25,9 @@ from tierctl.deploy.wanted import Build
 from tierctl.deploy.worker import records
 from tierctl.errors import Locked
 from tierctl.events import Author, EventKind, new_event
-from tierctl.filesystem import OsFileSystem, exists, read
+from tierctl.filesystem import exists, read
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.packages import Package
 from tierctl.past import Past
 from tierctl.rotation import Color, Content, State
@@ -154,7 +155,7 @@ class TestFailing:
         script = (
             "import os, signal, sys\n"
             "from tierctl.deploy import numbering, tree\n"
-            "from tierctl.filesystem import OsFileSystem\n"
+            "from tierctl.osfilesystem import OsFileSystem\n"
             "from tierctl.layout import Layout\n"
             "layout = Layout(sys.argv[1])\n"
             "with numbering.reserved(OsFileSystem(), layout, lock_timeout=5) as (number, _):\n"
@@ -312,7 +313,7 @@ class TestNumbers:
             script = (
                 "import sys\n"
                 "from tierctl.deploy import numbering\n"
-                "from tierctl.filesystem import OsFileSystem\n"
+                "from tierctl.osfilesystem import OsFileSystem\n"
                 "from tierctl.layout import Layout\n"
                 "fs, layout = OsFileSystem(), Layout(sys.argv[1])\n"
                 "with numbering.reserved(fs, layout, lock_timeout=5) as (number, _):\n"

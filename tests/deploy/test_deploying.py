@@ -12,7 +12,7 @@ from tierctl.deploy import building, deploying
 from tierctl.deploy.engine import Engine
 from tierctl.deploy.failures import NotBuilt
 from tierctl.events import Author
-from tierctl.filesystem import OsFileSystem
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.rotation import Color, Content, State
 
 

@@ -8,8 +8,8 @@ import pytest
 from targets import make_target
 from tierctl.deploy import definitions, ownership
 from tierctl.errors import Refused, Untrusted
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tools import require_root
 
 FS = OsFileSystem()

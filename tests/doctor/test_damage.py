@@ -27,10 +27,8 @@ from damage import (
 )
 from targets import make_deployment
 from tierctl.doctor import Remedy, Severity, diagnose
-from tierctl.filesystem import (
-    OsFileSystem,
-)
 from tierctl.layout import Layout, temporary
+from tierctl.osfilesystem import OsFileSystem
 from tools import require_root
 
 PROBLEMS: dict[str, tuple[Damage, str, str]] = {

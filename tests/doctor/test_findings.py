@@ -9,8 +9,8 @@ import pytest
 
 from damage import append, bootstrapped, found, problems
 from tierctl.doctor import diagnose
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 
 
 class Full(OsFileSystem):

@@ -23,15 +23,10 @@ from damage import (
 from targets import listing
 from tierctl import mounts
 from tierctl.doctor import Severity, diagnose
-from tierctl.filesystem import (
-    Entry,
-    FileSystem,
-    LockUnavailable,
-    OsFileSystem,
-    exists,
-)
+from tierctl.filesystem import Entry, FileSystem, LockUnavailable, exists
 from tierctl.layout import Layout
 from tierctl.mounts import Mount
+from tierctl.osfilesystem import OsFileSystem
 from tools import missing, require_root, require_tool
 
 

@@ -5,11 +5,9 @@ from pathlib import Path
 from damage import NotMine, by_hand, found, problems, shared, untimed
 from targets import listing
 from tierctl.doctor import Severity, diagnose
-from tierctl.filesystem import (
-    OsFileSystem,
-    exists,
-)
+from tierctl.filesystem import exists
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tools import require_root
 
 

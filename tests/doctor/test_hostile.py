@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 from damage import Unreadable, faults, note_interrupted, problems
 from targets import make_target
 from tierctl.doctor import diagnose
-from tierctl.filesystem import (
-    OsFileSystem,
-)
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.testing import MemoryFileSystem
 
 

@@ -11,8 +11,8 @@ from targets import links, make_deployment, make_target
 from tierctl import bootstrap, changes
 from tierctl.doctor import Finding, Severity, diagnose
 from tierctl.events import Author
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.request import Promotion
 
 FS = OsFileSystem()

@@ -12,8 +12,9 @@ from damage import bootstrapped, by_hand, found, problems
 from targets import make_target
 from tierctl import profiles
 from tierctl.doctor import Severity, diagnose
-from tierctl.filesystem import Entry, OsFileSystem
+from tierctl.filesystem import Entry
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 
 FS = OsFileSystem()
 

@@ -15,9 +15,9 @@ from tierctl.doctor import Finding, Remedy, Severity, diagnose
 from tierctl.doctor.repairs import Repair, repair
 from tierctl.errors import Untrusted
 from tierctl.events import Author
-from tierctl.filesystem import OsFileSystem
 from tierctl.groups import Group
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tools import require_root
 
 AUTHOR = Author("ada", "lab")

@@ -22,11 +22,11 @@ from tierctl.filesystem import (
     FileSystem,
     LockTimeout,
     LockUnavailable,
-    OsFileSystem,
     exists,
 )
 from tierctl.layout import Layout
 from tierctl.mounts import Mount
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.testing import MemoryFileSystem
 from tools import as_user, require_root
 
@@ -107,7 +107,7 @@ class TestSeveralAtOnce:
         script = (
             "import sys\n"
             "from tierctl.doctor import diagnose\n"
-            "from tierctl.filesystem import OsFileSystem\n"
+            "from tierctl.osfilesystem import OsFileSystem\n"
             "from tierctl.layout import Layout\n"
             "for f in diagnose(OsFileSystem(), Layout(sys.argv[1])):\n"
             "    print(f.subject, f.text)\n"

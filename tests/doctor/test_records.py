@@ -14,8 +14,8 @@ from tierctl import bootstrap, intent
 from tierctl.doctor import Finding, Remedy, Severity, diagnose
 from tierctl.doctor.repairs import repair
 from tierctl.events import Author, Event, to_document
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tools import as_user
 
 AUTHOR = Author("ada", "lab")
@@ -121,7 +121,7 @@ def test_who_may_not_ask_for_the_lock_is_told_that_a_change_may_be_under_way(
     script = (
         "import sys\n"
         "from tierctl.doctor import diagnose\n"
-        "from tierctl.filesystem import OsFileSystem\n"
+        "from tierctl.osfilesystem import OsFileSystem\n"
         "from tierctl.layout import Layout\n"
         "for f in diagnose(OsFileSystem(), Layout(sys.argv[1])):\n"
         "    print(f.text, '|', f.meaning)\n"

@@ -30,11 +30,9 @@ from tierctl import history, intent
 from tierctl.doctor import Remedy
 from tierctl.doctor.repairs import Repair
 from tierctl.errors import Locked
-from tierctl.filesystem import (
-    OsFileSystem,
-    exists,
-)
+from tierctl.filesystem import exists
 from tierctl.layout import Layout, temporary
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.testing import Fault, FaultyFileSystem, Killed
 from tools import require_root
 

@@ -12,8 +12,9 @@ from pytest_mock import MockerFixture
 
 from damage import bootstrapped, close_record, fix, problems, replace, shared, some_group
 from program import installed
-from tierctl.filesystem import FileSystem, OsFileSystem
+from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tools import as_user, require_root
 
 RECORDS = ["lock", "history", "intent"]

@@ -12,8 +12,8 @@ from typing import Any
 
 from tierctl import changes, ending, history, intent
 from tierctl.__main__ import run
-from tierctl.filesystem import OsFileSystem
 from tierctl.history import End
+from tierctl.osfilesystem import OsFileSystem
 
 
 def program(variant: Callable[[], None]) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from program import Ended
 from tierctl import history, intent, profiles, tiers
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import Layout
 from tierctl.observe import observe
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.rotation import State
 
 FS = OsFileSystem()

@@ -28,8 +28,9 @@ from tierctl.deploy.switch import Deployment
 from tierctl.doctor import repairs
 from tierctl.errors import TierctlError
 from tierctl.events import Author
-from tierctl.filesystem import FileSystem, Kind, OsFileSystem, read
+from tierctl.filesystem import FileSystem, Kind, read
 from tierctl.layout import Layout, is_private_name
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.packages import Packages
 from tierctl.prune import processes
 from tierctl.request import Promotion, Request, Rollback

@@ -19,8 +19,9 @@ from reporters import Heard
 from thorough import THOROUGH, times
 from tierctl import bootstrap, changes
 from tierctl.events import Author
-from tierctl.filesystem import Entry, OsFileSystem
+from tierctl.filesystem import Entry
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.request import Promotion
 from tierctl.testing import Fault, FaultyFileSystem
 

@@ -17,8 +17,9 @@ from model.wounds import Closed
 from thorough import THOROUGH, times
 from tierctl import changes
 from tierctl.errors import TierctlError
-from tierctl.filesystem import FileSystem, OsFileSystem
+from tierctl.filesystem import FileSystem
 from tierctl.layout import PRIVATE, Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.past import Past
 from tierctl.prune import pruning
 from tierctl.request import Rollback

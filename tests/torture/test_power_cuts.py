@@ -22,9 +22,10 @@ from thorough import every, times
 from tierctl import history
 from tierctl.deploy import tree
 from tierctl.ending import Outcome
-from tierctl.filesystem import FileSystem, OsFileSystem, exists
+from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import Layout
 from tierctl.observe import observe
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.request import Promotion
 from tierctl.rotation import Content, promoted
 from tierctl.testing import Fault, FaultyFileSystem, Killed

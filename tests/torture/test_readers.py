@@ -12,8 +12,9 @@ from harness.volumes import EXCHANGING, KINDS, Volume, WithoutExchange, each_of
 from program import run_installed
 from reporters import carry_out
 from thorough import every, times
-from tierctl.filesystem import FileSystem, OsFileSystem
+from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.request import Promotion
 
 BY_PROGRAM, IN_PROCESS = times(1, 300), times(20, 20_000)

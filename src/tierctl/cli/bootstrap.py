@@ -11,8 +11,8 @@ from tierctl.cli import options, values
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import Call, result, say
 from tierctl.events import to_document
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import PRODUCTION, Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.text import shown, typed
 
 

@@ -10,7 +10,7 @@ from tierctl import author, changes, ending
 from tierctl.cli import wording
 from tierctl.cli.output import Call, NobodyReads, result, say
 from tierctl.cli.values import find_target
-from tierctl.filesystem import OsFileSystem
+from tierctl.osfilesystem import OsFileSystem
 
 if TYPE_CHECKING:
     from tierctl.events import Event

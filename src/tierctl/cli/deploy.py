@@ -12,8 +12,8 @@ import click
 from tierctl.cli import options, values
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import Call
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import REPODATA, WHEELS, Layout
+from tierctl.osfilesystem import OsFileSystem
 
 
 @click.command("deploy", short_help=COMMANDS["deploy"])

@@ -10,8 +10,8 @@ import click
 from tierctl.cli import differences, options, values
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import EXIT_DIFFERENT, Call, result, say
-from tierctl.filesystem import OsFileSystem
 from tierctl.layout import PRODUCTION, STAGING
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.text import shown
 
 if TYPE_CHECKING:

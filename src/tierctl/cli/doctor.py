@@ -15,7 +15,8 @@ from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import EXIT_FAILED, Call, NobodyReads, result, say
 from tierctl.doctor import Finding, Severity, repairs
 from tierctl.errors import TierctlError
-from tierctl.filesystem import FileSystem, OsFileSystem
+from tierctl.filesystem import FileSystem
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.text import shown
 
 if TYPE_CHECKING:

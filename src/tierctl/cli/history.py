@@ -11,7 +11,7 @@ from tierctl.cli import options, values, wording
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import Call, is_terminal, result, say
 from tierctl.events import Event, to_document
-from tierctl.filesystem import OsFileSystem
+from tierctl.osfilesystem import OsFileSystem
 
 
 @click.command("history", short_help=COMMANDS["history"])

@@ -12,7 +12,7 @@ from tierctl.cli import options, values
 from tierctl.cli.changing import Teller
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import Call, result, say
-from tierctl.filesystem import OsFileSystem
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.text import shown, size
 
 if TYPE_CHECKING:

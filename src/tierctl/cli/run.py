@@ -7,7 +7,7 @@ import click
 from tierctl import running
 from tierctl.cli import options, values
 from tierctl.cli.commands import COMMANDS
-from tierctl.filesystem import OsFileSystem
+from tierctl.osfilesystem import OsFileSystem
 
 
 @click.command(

@@ -12,7 +12,7 @@ from tierctl import status
 from tierctl.cli import options, values
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import EXIT_INTERRUPTED, Call, is_terminal
-from tierctl.filesystem import OsFileSystem
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.text import shown
 
 if TYPE_CHECKING:

@@ -93,7 +93,7 @@ class TierName(Completed, StringParamType):
     def values(self, layout: Layout, incomplete: str) -> list[tuple[str, str]]:
         """Return the tiers that exist."""
         from tierctl import tiers
-        from tierctl.filesystem import OsFileSystem
+        from tierctl.osfilesystem import OsFileSystem
 
         return [(name, "") for name in tiers.names(OsFileSystem(), layout)]
 
@@ -106,7 +106,7 @@ class TierOrDeployment(TierName):
     def values(self, layout: Layout, incomplete: str) -> list[tuple[str, str]]:
         """Return the tiers that exist, and the deployments that were finished."""
         from tierctl import tiers
-        from tierctl.filesystem import OsFileSystem
+        from tierctl.osfilesystem import OsFileSystem
 
         numbers = tiers.deployments(OsFileSystem(), layout, finished=True)
         return super().values(layout, incomplete) + [(str(number), "") for number in numbers]
@@ -139,7 +139,7 @@ class DeploymentNumber(Completed, WholeNumber):
     def values(self, layout: Layout, incomplete: str) -> list[tuple[str, str]]:
         """Return the deployments that were finished, newest first."""
         from tierctl import tiers
-        from tierctl.filesystem import OsFileSystem
+        from tierctl.osfilesystem import OsFileSystem
 
         return [
             (str(number), "") for number in tiers.deployments(OsFileSystem(), layout, finished=True)
@@ -156,7 +156,7 @@ class EventId(Completed, StringParamType):
         from itertools import islice
 
         from tierctl import history
-        from tierctl.filesystem import OsFileSystem
+        from tierctl.osfilesystem import OsFileSystem
 
         newest = islice(history.newest_first(OsFileSystem(), layout), 1000)
         fitting = (event for event in newest if event.id.startswith(incomplete))
