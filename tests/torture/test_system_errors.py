@@ -36,6 +36,8 @@ DOING |= {"fchmodat", "fchownat", "mkdirat", "renameat", "symlinkat"}
 # is gone in the end all the same, to remove a build's lock, to ask who holds one, or to try out
 # what a filesystem can do, which a doctor does anew after its repairs.
 DISPENSABLE = ("holder.json", ".going", "building-", "F_OFD_GETLK", '"scratch"')
+# What it takes to note an intent: the file, and its name.
+NOTE = ("intent.json", ".tierctl>)")
 # Whoever asks whether they may write, or for a lock, hears yes or no, and no reason.
 OWN_WORDS = (
     *("you may not write to", "you cannot write it", "the target is locked by"),
@@ -107,7 +109,7 @@ def may_be_silent(call: Call, error: str) -> bool:
     """
     is_made_again = error == "EINTR" or (call.name, error) == ("fcntl", "EACCES")
     is_dispensable = any(name in call.text for name in DISPENSABLE)
-    is_note = error in ("ENOSPC", "EDQUOT") and "intent.json" in call.text
+    is_note = error in ("ENOSPC", "EDQUOT") and any(name in call.text for name in NOTE)
     return is_made_again or is_note or is_dispensable or call.name not in DOING
 
 
