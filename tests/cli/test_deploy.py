@@ -86,6 +86,15 @@ class TestBuilding:
         newest = run_installed("history", "-t", target, "--json").document["events"][0]
         assert {"downgraded": 1} == newest["packages"]
 
+    def test_the_infrastructure_may_be_elsewhere_behind_a_link(
+        self, lab: Lab, tmp_path: Path
+    ) -> None:
+        os.rename(lab.layout.infrastructure, tmp_path / "elsewhere")
+        os.symlink("../elsewhere", lab.layout.infrastructure)
+        done = lab.deploy("staging")
+        assert 0 == done.code, done.err
+        assert "hello 1.0\n" == lab.runs("staging")
+
     def test_a_private_tier_is_made_and_moved(self, lab: Lab) -> None:
         for version, number in (("1.0", 1), ("2.0", 2)):
             lab.want(f"hello={version}")

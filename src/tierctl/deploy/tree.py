@@ -28,6 +28,7 @@ _EVERYONE_ENTERS = 0o555
 _OWNER_WRITES = 0o755
 _OWNER_CHANGES = 0o700
 _GOING = ".going"
+_DESCRIPTORS = "/proc/self/fd"
 # The unit of st_blocks, whatever the filesystem's own.
 _BLOCK_BYTES = 512
 
@@ -54,12 +55,12 @@ def make_directories(top: str, names: Iterable[str]) -> None:
 def held(top: str) -> Iterator[str]:
     """Have a path that leads to a tree of now, whatever takes its place or that of its directory.
 
-    Linux; elsewhere it is the tree's own path. Raises ``OSError`` where a link
+    By what ``/proc`` has; without that it is the tree's own path. Raises ``OSError`` where a link
     is in the place; errors tell of the tree's own path.
     """
     with _directory_of(top) as (name, directory):
         descriptor = os.open(name, TO_HOLD, dir_fd=directory)
-        place = f"/proc/self/fd/{descriptor}" if sys.platform == "linux" else top
+        place = f"{_DESCRIPTORS}/{descriptor}" if paths.isdir(_DESCRIPTORS) else top
         try:
             yield place
         except OSError as error:

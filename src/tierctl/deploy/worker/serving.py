@@ -104,7 +104,8 @@ class _Server:
         if asked["within"]:
             self.scratch = tree.move_scratch()
             also = filter(paths.isdir, [_SEMAPHORES])
-            confining.confine((asked["within"], asked["cache"], self.scratch, *also))
+            within = paths.realpath(asked["within"])  # which an admin may have moved
+            confining.confine((within, asked["cache"], self.scratch, *also))
         os.umask(0o002 if asked["shared"] else 0o022)
         if asked["offline"]:
             os.environ |= dict.fromkeys(_PROXIES, _NOBODY)
