@@ -59,7 +59,8 @@ def held(top: str) -> Iterator[str]:
     is in the place; errors tell of the tree's own path.
     """
     with _directory_of(top) as (name, directory):
-        descriptor = os.open(name, TO_HOLD, dir_fd=directory)
+        with Naming(top):
+            descriptor = os.open(name, TO_HOLD, dir_fd=directory)
         place = f"{_DESCRIPTORS}/{descriptor}" if paths.isdir(_DESCRIPTORS) else top
         try:
             yield place
