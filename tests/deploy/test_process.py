@@ -98,6 +98,8 @@ def test_it_is_told_of_the_caller_s_environment_what_it_needs_and_no_more(
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example")
     worker = Worker()
     try:
+        worker.ask(json.dumps(CHECK).encode() + b"\n")
+        next(worker.answers())  # by now it is the program that was to be started
         environment = Path(f"/proc/{worker.pid}/environ").read_bytes().split(b"\0")
     finally:
         worker.kill()
