@@ -11,6 +11,7 @@ from lab import wait_until_ended
 from program import installed
 from tierctl.deploy import process
 from tierctl.deploy.process import Worker
+from tools import require_tool
 
 CHECK = {
     "verb": "check",
@@ -66,7 +67,17 @@ def test_a_deploy_starts_it_before_it_knows_what_for(
     words: list[str], is_early: bool, tmp_path: Path
 ) -> None:
     trace = tmp_path / "trace"
-    strace = ["strace", "-f", "-qq", "-s", "999", "-e", "trace=execve", "-o", str(trace)]
+    strace = [
+        require_tool("strace"),
+        "-f",
+        "-qq",
+        "-s",
+        "999",
+        "-e",
+        "trace=execve",
+        "-o",
+        str(trace),
+    ]
     subprocess.run([*strace, installed(), *words], capture_output=True, check=False)
     started = [line for line in trace.read_text().splitlines() if "worker.serving" in line]
     assert is_early == (len(started) == 1)
