@@ -144,8 +144,8 @@ def test_nothing_is_followed_while_it_is_swapped(shared: Shared, name: str, user
 
 FOLLOWING = """
 import os
-from tierctl import filesystem
-filesystem.TO_HOLD ^= os.O_NOFOLLOW
+from tierctl import osfilesystem
+osfilesystem.TO_HOLD ^= os.O_NOFOLLOW
 from tierctl.__main__ import run
 run()
 """
