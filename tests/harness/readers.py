@@ -23,21 +23,33 @@ _LONGEST_WAIT_S = 1.0
 
 
 class Clock:
-    """How many changes there were, twice; odd while one is under way. Processes share it."""
+    """How many changes there were, twice; odd while one is under way. Processes share it.
+
+    And whether a reader has noticed something wrong so far.
+    """
+
+    SIZE = 16
 
     def __init__(self, path: str) -> None:
         with open(path, "r+b") as file:
-            self._count = memoryview(mmap.mmap(file.fileno(), 8)).cast("Q")
+            self._words = memoryview(mmap.mmap(file.fileno(), self.SIZE)).cast("Q")
 
     @property
     def now(self) -> int:
-        return self._count[0]
+        return self._words[0]
 
     @contextmanager
     def change(self) -> Iterator[None]:
-        self._count[0] += 1
+        self._words[0] += 1
         yield
-        self._count[0] += 1
+        self._words[0] += 1
+
+    @property
+    def noticed(self) -> bool:
+        return bool(self._words[1])
+
+    def notice(self) -> None:
+        self._words[1] = 1
 
 
 class Sight(NamedTuple):
@@ -119,7 +131,7 @@ def _content(path: str) -> str:
 @contextmanager
 def reading(infrastructure: str, clock: Path, judge: Judge, found: list[Sight]) -> Iterator[Clock]:
     """Have readers look at the links, and add what they saw; yields the clock for the changes."""
-    clock.write_bytes(bytes(8))
+    clock.write_bytes(bytes(Clock.SIZE))
     command = [sys.executable, "-S", __file__, infrastructure, clock, judge.__name__]
     with ExitStack() as processes:
         started = [
@@ -139,12 +151,15 @@ def reading(infrastructure: str, clock: Path, judge: Judge, found: list[Sight]) 
 
 
 def _main(infrastructure: str, clock: str, judge: str) -> None:
-    reader, seen = Reader(Clock(clock)), Sight()
+    ticking, seen = Clock(clock), Sight()
+    reader = Reader(ticking)
     os.chdir(infrastructure)
     print("ready", flush=True)
     os.set_blocking(0, False)
     while sys.stdin.buffer.read(1) is None:
         seen += reader.look(_JUDGES[judge])
+        if seen.missing or seen.wrong:
+            ticking.notice()
     print(json.dumps(seen))
 
 

@@ -80,6 +80,18 @@ def renaming(layout: Layout, clock: Clock) -> None:
         colors.reverse()
 
 
+def until_noticed(change: Changing) -> Changing:
+    """Repeat changes until a reader has noticed something wrong, a hundred times at most."""
+
+    def repeat(layout: Layout, clock: Clock) -> None:
+        for _ in range(100):
+            change(layout, clock)
+            if clock.noticed:
+                break
+
+    return repeat
+
+
 def deploying(place: Path) -> Changing:
     file = place / "definitions" / "tier" / FILE
     file.parent.mkdir(parents=True)
@@ -109,7 +121,7 @@ class Flushing(WithoutExchange):
     def rename(self, path: str, new: str) -> None:
         super().rename(path, new)
         self.sync(os.path.dirname(new))
-        time.sleep(0.005)  # what a disk takes: the images are in memory
+        time.sleep(0.02)  # what a disk takes: the images are in memory
 
 
 class Unlinking(OsFileSystem):
@@ -150,7 +162,7 @@ def test_on_bindfs_a_link_is_missed_whoever_renames_another_over_it(
     volume: Volume, tmp_path: Path
 ) -> None:
     """What is seen there during promotions is not their doing."""
-    seen = seen_during(volume, tmp_path / "clock", renaming)
+    seen = seen_during(volume, tmp_path / "clock", until_noticed(renaming))
     assert seen.missing > 0
     assert 0 == seen.lost
 
@@ -160,7 +172,8 @@ def test_no_reader_misses_a_link_where_they_are_replaced_one_by_one(
     volume: Volume, tmp_path: Path
 ) -> None:
     """Slowly, so that they see both on one version: they can, on each filesystem."""
-    seen = seen_during(volume, tmp_path / "clock", promoting(Flushing(), times(20, 2_000)))
+    flushing = until_noticed(promoting(Flushing(), times(20, 2_000)))
+    seen = seen_during(volume, tmp_path / "clock", flushing)
     assert 0 == seen.missing
     assert seen.wrong > 0
 
@@ -185,7 +198,7 @@ def test_through_staging_readers_get_the_old_or_the_new_version(
 def test_readers_miss_a_link_that_is_unlinked_before_it_is_made(
     volume: Volume, tmp_path: Path
 ) -> None:
-    seen = seen_during(volume, tmp_path / "clock", promoting(Unlinking(), 100))
+    seen = seen_during(volume, tmp_path / "clock", until_noticed(promoting(Unlinking(), 20)))
     assert seen.missing > 0
 
 
@@ -203,5 +216,6 @@ def test_readers_see_both_on_one_version_for_longer_if_there_is_flushing_in_betw
 
 @pytest.mark.parametrize("volume", ["tmpfs"], indirect=True)
 def test_readers_see_what_is_deployed_too_late(volume: Volume, tmp_path: Path) -> None:
-    seen = seen_during(volume, tmp_path / "clock", forgetting, old_or_new, blue="0", green="0")
+    late = until_noticed(forgetting)
+    seen = seen_during(volume, tmp_path / "clock", late, old_or_new, blue="0", green="0")
     assert seen.wrong > 0
