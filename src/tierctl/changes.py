@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 from tierctl import control, history, intent, summary
 from tierctl.ending import (
     FULL,
@@ -40,11 +38,11 @@ def carry_out(
     lock_timeout: float,
 ) -> None:
     """Change the infrastructure as asked, or raise a ``TierctlError`` with the reason."""
-    with ExitStack() as held:
+    with _nothing_changed(request.kind):
+        if not control.require_writable(fs, layout):
+            control.ensure(fs, layout)
+    with locked(fs, layout, author, request.kind, lock_timeout):
         with _nothing_changed(request.kind):
-            if not control.require_writable(fs, layout):
-                control.ensure(fs, layout)
-            held.enter_context(locked(fs, layout, author, request.kind, lock_timeout))
             interrupted = interrupted_change(fs, layout)
         if interrupted is not None:
             finish(fs, layout, interrupted, reporter, request)
@@ -71,12 +69,12 @@ def finish_interrupted(
     lock_timeout: float,
 ) -> None:
     """Finish an interrupted change, if there is one, before work of a kind begins."""
-    with ExitStack() as held:
+    with _nothing_changed(kind):
+        control.require_writable(fs, layout)
+        if not exists(fs, layout.intent):
+            return
+    with locked(fs, layout, author, kind, lock_timeout):
         with _nothing_changed(kind):
-            control.require_writable(fs, layout)
-            if not exists(fs, layout.intent):
-                return
-            held.enter_context(locked(fs, layout, author, kind, lock_timeout))
             interrupted = interrupted_change(fs, layout)
         if interrupted is not None:
             finish(fs, layout, interrupted, reporter)

@@ -26,6 +26,9 @@ class EventKind(StrEnum):
     DEPLOY = "deploy"
 
 
+_KINDS = {kind.value: kind for kind in EventKind}
+
+
 class Author(NamedTuple):
     """Who makes a change, where, and why."""
 
@@ -144,7 +147,7 @@ def _event(document: Any) -> Event:  # noqa: ANN401 (whatever a file holds; chec
     return Event(
         id=identity,
         time=when,
-        kind=EventKind(document["kind"]),
+        kind=_KINDS[document["kind"]],
         author=Author(user, host, reason),
         before=None if before is None else state_from_document(before),
         after=state_from_document(document["after"]),

@@ -155,14 +155,14 @@ class FileSystem(Protocol):
 
     def lock(
         self, path: str, *, timeout: float, mode: int | None = None
-    ) -> AbstractContextManager[None]:
-        """Hold the lock on a file, waiting at most ``timeout`` seconds.
+    ) -> AbstractContextManager[object]:
+        """Take the lock on a file, waiting at most ``timeout`` seconds; return what holds it.
 
         It is made if missing, with ``mode``; by default whoever may write to
         its directory may open it, and nobody else. Raises ``LockTimeout`` or
         ``LockUnavailable``, and ``OSError`` if the file has lost its name
-        meanwhile. The lock is free again as soon as its holder leaves, however
-        it dies.
+        meanwhile. The lock is free again when the context that is returned
+        ends, or its holder, however it dies.
         """
         ...
 

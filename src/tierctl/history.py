@@ -58,12 +58,14 @@ class End(NamedTuple):
 
 def end(fs: FileSystem, layout: Layout) -> End:
     """Find the end of history; raises ``Untrusted``."""
-    found = None
+    last = newest = None
     for line in _lines_from_end(fs, layout):
-        found = found or End(line.end, is_young=line.start == 0, newest=None)
-        if (event := line.event) is not None:
-            return found._replace(newest=event)
-    return found or End(0, is_young=True, newest=None)
+        last = last or line
+        if (newest := line.event) is not None:
+            break
+    if last is None:
+        return End(0, is_young=True, newest=None)
+    return End(last.end, is_young=last.start == 0, newest=newest)
 
 
 def append(fs: FileSystem, layout: Layout, event: Event, at: End | None = None) -> None:

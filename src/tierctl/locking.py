@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from tierctl.errors import Locked, LocksUnsupported
+from tierctl.errors import ChangeFailed, Locked, LocksUnsupported, cause_of
 from tierctl.events import Author
 from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, read
 from tierctl.layout import Layout
@@ -38,15 +38,21 @@ class Holder(NamedTuple):
 def locked(
     fs: FileSystem, layout: Layout, author: Author, command: str, timeout: float
 ) -> Iterator[None]:
-    """Hold the target's lock; raises ``Locked`` or ``LocksUnsupported``."""
+    """Hold the target's lock.
+
+    Raises ``Locked`` or ``LocksUnsupported``, and ``ChangeFailed`` if that fails otherwise.
+    """
     try:
-        with fs.lock(layout.lock, timeout=timeout):
-            _write_holder(fs, layout, author, command)
-            yield
+        lock = fs.lock(layout.lock, timeout=timeout)
     except LockTimeout as error:
         raise _locked_by(read_holder(fs, layout), author.host, timeout) from error
     except LockUnavailable as error:
         raise LocksUnsupported(layout.lock, error.strerror or str(error)) from error
+    except OSError as error:
+        raise ChangeFailed(command, cause_of(error)) from error
+    with lock:
+        _write_holder(fs, layout, author, command)
+        yield
 
 
 def read_holder(fs: FileSystem, layout: Layout) -> Holder | None:

@@ -8,7 +8,7 @@ import stat
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -45,6 +45,21 @@ class _Held(NamedTuple):
 
     fd: int
     found: os.stat_result
+
+
+class _Lock:
+    """A lock that is held, until its context ends."""
+
+    __slots__ = ("_release",)
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        self._release = release
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._release()
 
 
 class OsFileSystem:
@@ -181,8 +196,7 @@ class OsFileSystem:
             with Opened(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path) as fd:
                 os.fsync(fd)
 
-    @contextmanager
-    def lock(self, path: str, *, timeout: float, mode: int | None = None) -> Iterator[None]:
+    def lock(self, path: str, *, timeout: float, mode: int | None = None) -> _Lock:
         """See ``FileSystem.lock``."""
         directory = path.rpartition("/")[0]
         self._hold(directory)
@@ -193,11 +207,13 @@ class OsFileSystem:
                     _acquire(fd, path, timeout)
                     _require_same(self._held[directory].found, directory)
                     _require_same(found, path)
-                yield
-            finally:
+            except BaseException:
                 os.close(fd)
-        finally:
+                raise
+        except BaseException:
             self._let_go(directory)
+            raise
+        return _Lock(partial(self._unlock, fd, directory))
 
     def is_locked(self, path: str) -> bool:
         """See ``FileSystem.is_locked``."""
@@ -254,6 +270,10 @@ class OsFileSystem:
         if directory not in self._held:
             self._held[directory] = _open_to_hold(directory)
         self._holders[directory] += 1
+
+    def _unlock(self, fd: int, directory: str) -> None:
+        os.close(fd)
+        self._let_go(directory)
 
     def _let_go(self, directory: str) -> None:
         self._holders[directory] -= 1

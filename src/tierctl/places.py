@@ -16,7 +16,7 @@ OF_DEPLOYMENTS = f"/{INFRASTRUCTURE}/{DEPLOYMENTS}"
 def name(error: OSError, path: str) -> None:
     """Have an error tell of a path that knows a descriptor only, or a name below one."""
     known = error.filename
-    if not isinstance(known, (str, bytes)) or not os.path.isabs(known):
+    if not isinstance(known, (str, bytes)) or known[:1] not in ("/", b"/"):
         error.filename = path
 
 

@@ -115,7 +115,7 @@ class State(NamedTuple):
 
 def promoted(state: State) -> State:
     """Return the state in which staging's color is production."""
-    return state._replace(production=state.staging, staging=state.staging.opposite)
+    return State(state.staging, state.staging.opposite, *state[2:])
 
 
 def rolled_back(state: State, content: Content) -> State:

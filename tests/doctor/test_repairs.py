@@ -29,7 +29,7 @@ from targets import links, listing, make_deployment
 from tierctl import history, intent
 from tierctl.doctor import Remedy
 from tierctl.doctor.repairs import Repair
-from tierctl.errors import Locked
+from tierctl.errors import ChangeFailed, Locked
 from tierctl.filesystem import exists
 from tierctl.layout import Layout, temporary
 from tierctl.osfilesystem import OsFileSystem
@@ -241,7 +241,7 @@ def stopped(fs: FaultyFileSystem, layout: Layout) -> None:
 
     try:
         fix(layout, fs, Deaf())
-    except (Killed, OSError):
+    except (Killed, ChangeFailed, OSError):
         assert fs.fired
 
 

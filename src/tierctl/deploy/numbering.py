@@ -183,11 +183,11 @@ def held(fs: FileSystem, layout: Layout, timeout: float) -> Iterator[None]:
     """Have nobody else take a number, or remove what was built."""
     require_writable(fs, layout)
     control.ensure(fs, layout)
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(fs.lock(layout.numbers, timeout=timeout))
-        except LockTimeout as error:
-            raise Locked("somebody who removes deployments", timeout) from error
-        except LockUnavailable as error:
-            raise LocksUnsupported(layout.numbers, error.strerror or str(error)) from error
+    try:
+        lock = fs.lock(layout.numbers, timeout=timeout)
+    except LockTimeout as error:
+        raise Locked("somebody who removes deployments", timeout) from error
+    except LockUnavailable as error:
+        raise LocksUnsupported(layout.numbers, error.strerror or str(error)) from error
+    with lock:
         yield

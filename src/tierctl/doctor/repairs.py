@@ -37,8 +37,8 @@ def repair(
 ) -> list[Repair]:
     """Repair what is safe to repair, and say of each what was done or why not.
 
-    Raises ``Locked``, ``NotWritable``, ``Untrusted`` or ``LocksUnsupported``, or
-    ``OSError`` where the lock cannot be taken: then nothing is repaired.
+    Raises ``NotWritable``, ``Untrusted``, or as ``locked`` does, or ``OSError`` where
+    the records cannot be looked at: then nothing is repaired.
     """
     control.require_writable(fs, layout)
     control.ensure(fs, layout)

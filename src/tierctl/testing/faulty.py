@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from enum import Enum
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from tierctl.filesystem import Entry, FileSystem, read
@@ -141,13 +142,14 @@ class FaultyFileSystem:
         """See ``FileSystem.sync``."""
         self._do("sync", path, lambda: self.inner.sync(path))
 
-    @contextmanager
-    def lock(self, path: str, *, timeout: float, mode: int | None = None) -> Iterator[None]:
+    def lock(
+        self, path: str, *, timeout: float, mode: int | None = None
+    ) -> AbstractContextManager[object]:
         """See ``FileSystem.lock``: taking it is the operation, leaving it is none."""
         with ExitStack() as held:
-            lock = self.inner.lock(path, mode=mode, timeout=timeout)
-            self._do("lock", path, lambda: held.enter_context(lock))
-            yield
+            lock = partial(self.inner.lock, path, mode=mode, timeout=timeout)
+            self._do("lock", path, lambda: held.enter_context(lock()))
+            return held.pop_all()
 
     def is_locked(self, path: str) -> bool:
         """See ``FileSystem.is_locked``."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 
 from tierctl.filesystem import Entry, ExchangeUnsupported, Kind, LockTimeout
@@ -185,17 +184,17 @@ class MemoryFileSystem:
             self._apply_durably(renaming)
         self._journal = waiting[::-1]
 
-    @contextmanager
-    def lock(self, path: str, *, timeout: float, mode: int | None = None) -> Iterator[None]:
+    def lock(
+        self, path: str, *, timeout: float, mode: int | None = None
+    ) -> AbstractContextManager[object]:
         """See ``FileSystem.lock``: waiting would be for ever, so it does not."""
         node = self._file_or_new(path, mode, 0)
         if node in self._locked:
             raise LockTimeout(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
         self._locked.add(node)
-        try:
-            yield
-        finally:
-            self._locked.discard(node)
+        held = ExitStack()
+        held.callback(self._locked.discard, node)
+        return held
 
     def is_locked(self, path: str) -> bool:
         """See ``FileSystem.is_locked``."""
