@@ -196,15 +196,10 @@ def read(fs: FileSystem, path: str, start: int = 0, length: int = -1) -> bytes:
     return fs.load(path, start, length)[1]
 
 
-def kind_of(mode: int) -> Kind:
-    """Return what a mode is of."""
-    return _KINDS.get(stat.S_IFMT(mode), Kind.OTHER)
-
-
 def entry_of(found: os.stat_result) -> Entry:
     """Return the entry that a status tells of."""
     return Entry(
-        kind_of(found.st_mode),
+        _KINDS.get(stat.S_IFMT(found.st_mode), Kind.OTHER),
         stat.S_IMODE(found.st_mode),
         found.st_uid,
         found.st_gid,

@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -96,7 +96,7 @@ class OsFileSystem:
                 length = rest if length < 0 else min(length, rest)
             if length < 0 and entry.size - start > _LARGEST:
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
-            return entry, b"".join(_parts(fd, start, length))
+            return entry, _content(fd, start, length)
 
     def write(
         self,
@@ -363,10 +363,12 @@ def _same_if_none(number: int | None) -> int:
     return -1 if number is None else number
 
 
-def _parts(fd: int, start: int, length: int) -> Iterator[bytes]:
-    """Yield a file's bytes from ``start``, all of them or at most ``length``."""
+def _content(fd: int, start: int, length: int) -> bytes:
+    """Return a file's bytes from ``start``, all of them or at most ``length``."""
+    parts = []
     left = sys.maxsize if length < 0 else length
     while left > 0 and (part := os.pread(fd, min(left, _PART), start)):
-        yield part
+        parts.append(part)
         start += len(part)
         left -= len(part)
+    return b"".join(parts)
