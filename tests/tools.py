@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -18,6 +20,14 @@ def require_root() -> None:
     """Skip, or fail where nothing may be missing, unless the tests run as root."""
     if os.geteuid() != 0:
         missing("only root can do this")
+
+
+def require_landlock() -> None:
+    """Skip, or fail where nothing may be missing, without a kernel that keeps processes in."""
+    asking = "from tierctl.deploy.worker.confining import confine; print(confine(['/tmp']))"
+    done = subprocess.run([sys.executable, "-c", asking], capture_output=True, text=True)
+    if done.stdout != "True\n":
+        missing("the kernel has no Landlock, or an old one")
 
 
 def missing(what: str) -> None:

@@ -13,6 +13,8 @@ def run() -> NoReturn:
     """Run the command line and end the process."""
     # Nothing is under way yet: Ctrl-C just ends the process, without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Where the caller has it ignored, nobody hears how a process has ended.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # A process of some milliseconds ends before it needs a collection. Those that
     # importing click sets off, and taking the interpreter apart at the end, are a
     # fifth of its life (nox -s bench).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from tierctl.errors import NotWritable, Untrusted
 from tierctl.filesystem import FileSystem, Kind, exists
@@ -56,14 +57,19 @@ def make_shared_directory(fs: FileSystem, layout: Layout, path: str) -> None:
     _make_like(fs, layout.control, path)
 
 
-def _make_like(fs: FileSystem, model: str, path: str) -> bool:
+def make_own_directory(fs: FileSystem, layout: Layout, path: str) -> None:
+    """Make a directory that hands on the group of ``.tierctl``, but that its owner alone writes."""
+    _make_like(fs, layout.control, path, is_own=True)
+
+
+def _make_like(fs: FileSystem, model: str, path: str, *, is_own: bool = False) -> bool:
     """Make a directory that is shared as another one is; False if it is there already."""
     other = fs.entry(model, follow=True)
     shared = other.group_writes
     try:
         fs.make_directory(
             path,
-            directory_mode(shared=shared),
+            directory_mode(shared=shared) & ~(stat.S_IWGRP if is_own else 0),
             # The group that may write to the other need not be the caller's first one;
             # and what root makes for somebody else is theirs to go on with.
             group=other.gid if shared else None,

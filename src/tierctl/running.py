@@ -9,12 +9,13 @@ from contextlib import suppress
 from os import path as paths
 from typing import NoReturn
 
-from tierctl import tiers, trust
+from tierctl import loadable, tiers, trust
 from tierctl.errors import CannotRun, InvalidLink
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import PRODUCTION, PROFILE, STAGING, Layout
+from tierctl.rotation import Content
 from tierctl.target import TIER_DIR
-from tierctl.text import typed
+from tierctl.text import shown, typed
 from tierctl.validators import validate_color, validate_symlink_target
 
 # The words of the command are parameters: no shell ever reads them as text. "-p" keeps
@@ -23,7 +24,11 @@ _SOURCE_AND_BECOME = (
     "-p",
     "-c",
     "trap 'echo \"tierctl: the tier was not loaded, nothing is run\" >&2; exit 126' EXIT; "
-    '. "$0" && trap - EXIT && exec -- "$@"',
+    '. "$0" && trap - EXIT || exit; '
+    'if [[ $1 != */* ]] && ! type -P -- "$1" >/dev/null; then '
+    'printf "tierctl: no command %q in the tier, nor on PATH\\n" "$1" >&2; '
+    '[[ $1 != -* ]] || echo "Options of tierctl stand before TIER." >&2; exit 127; fi; '
+    'exec -- "$@"',
 )
 
 
@@ -66,8 +71,10 @@ def _profile(fs: FileSystem, layout: Layout, tier: str) -> str:
     tiers.require(fs, layout, tier)
     if tier in (PRODUCTION, STAGING):
         path = layout.within(validate_symlink_target(path, fs).value)
-    directory = layout.within(validate_color(path, fs).directory)
+    content = validate_color(path, fs)
+    directory = layout.within(content.directory)
     _require_trusted(fs, layout, f"{directory}/{PROFILE}")
+    _require_own(fs, layout, content)
     if os.geteuid() == 0:
         _require_roots(fs, layout, directory)
     return f"{layout.within(tier)}/{PROFILE}"
@@ -78,6 +85,16 @@ def _require_trusted(fs: FileSystem, layout: Layout, profile: str) -> None:
         trust.require(fs, layout, profile)
     except FileNotFoundError as error:
         raise InvalidLink(profile, "is missing: the tier cannot be loaded") from error
+
+
+def _require_own(fs: FileSystem, layout: Layout, content: Content) -> None:
+    """Raise ``InvalidLink`` where the profile loads another directory than its own."""
+    elsewhere = loadable.leads_to(fs, layout, content.directory)
+    if elsewhere is not None:
+        raise InvalidLink(
+            f"{layout.within(content.directory)}/{PROFILE}",
+            f"leads to {shown(elsewhere)}: the target was moved or copied, and is not loaded",
+        )
 
 
 def _require_roots(fs: FileSystem, layout: Layout, directory: str) -> None:

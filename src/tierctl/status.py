@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tierctl import history, intent, tiers
+from tierctl import history, intent, loadable, tiers
 from tierctl.errors import TierctlError, cause_of
 from tierctl.events import Event
 from tierctl.filesystem import FileSystem, exists
-from tierctl.layout import PRODUCTION, PROFILE, STAGING, Layout
+from tierctl.layout import PRODUCTION, STAGING, Layout
 from tierctl.locking import Holder, read_holder
 from tierctl.rotation import Color, Content
 from tierctl.text import shown
@@ -92,7 +92,7 @@ def _problems(fs: FileSystem, layout: Layout, found: Sequence[TierStatus]) -> li
 
 
 def _lacking(fs: FileSystem, layout: Layout, content: Content | None) -> list[str]:
-    """Return what a tier is without: the record of a finished build, or its profile."""
+    """Return what a tier is without: the record of a finished build, or a profile of its own."""
     if content is None:
         return []
     lacking = []
@@ -100,8 +100,9 @@ def _lacking(fs: FileSystem, layout: Layout, content: Content | None) -> list[st
         record = layout.deployment_record(content.directory)
         if content.deployment is not None and not exists(fs, record):
             lacking.append(f"{content} was never finished")
-        if not exists(fs, f"{layout.within(content.directory)}/{PROFILE}"):
-            lacking.append(f"{content} has no {PROFILE}")
+        hindrance = loadable.hindrance(fs, layout, content.directory)
+        if hindrance:
+            lacking.append(f"{content} has {hindrance}")
     except OSError as error:  # a directory that the caller may not look into
         lacking.append(cause_of(error))
     return lacking

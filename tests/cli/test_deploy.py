@@ -36,6 +36,12 @@ class TestBuilding:
         assert expected == links(lab.layout)
         assert ["1", "2"] == lab.deployments
 
+    def test_whoever_calls_it_need_not_hear_of_processes_that_end(self, lab: Lab) -> None:
+        """As below a service manager that ignores SIGCHLD: what is ignored is inherited."""
+        ignoring = ["bash", "-c", "trap '' CHLD; exec \"$@\"", "bash"]
+        done = subprocess.run([*ignoring, *lab.command("dev1")], capture_output=True, check=False)
+        assert (0, b"") == (done.returncode, done.stderr)
+
     def test_a_promotion_and_a_rollback_after_it_serve_what_they_should(self, lab: Lab) -> None:
         target = lab.layout.target
         for version in ("1.0", "2.0"):

@@ -57,6 +57,19 @@ def test_tiers_made_by_hand_go_back_and_forth(tierctl: Program, target: Layout) 
         assert color == links(target)["production"]
 
 
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_that_nobody_can_load_it_is_said(
+    tierctl: Program, tmp_path: Path, options: list[str]
+) -> None:
+    assert 0 == tierctl("bootstrap", tmp_path).code
+    layout = Layout.of_target(str(tmp_path))
+    os.unlink(layout.within("blue/etc/profile.sh"))
+    done = tierctl("promote-staging", "-t", tmp_path, *options, "--json")
+    warning = "nobody can load production: plain directory blue has no etc/profile.sh"
+    assert (0, [warning]) == (done.code, done.document["warnings"])
+    assert f"Warning: {warning}" in done.err
+
+
 def test_deployments_are_named(tierctl: Program, tmp_path: Path) -> None:
     make_target(tmp_path, blue=42, green=41)
     done = tierctl("promote-staging", "-t", tmp_path)

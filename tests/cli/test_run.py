@@ -1,6 +1,7 @@
 """``tierctl run``: a command inside a tier."""
 
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -96,8 +97,17 @@ def test_a_command_whose_reader_is_gone_ends(layout: Layout) -> None:
 
 def test_an_unknown_command_is_127(layout: Layout) -> None:
     done = run_installed("run", "-t", layout.target, "blue", "no-such-command")
-    assert 127 == done.code
-    assert "no-such-command" in done.err
+    assert (127, "") == (done.code, done.out)
+    assert "tierctl: no command no-such-command in the tier, nor on PATH\n" == done.err
+
+
+def test_in_a_target_that_was_moved_or_copied_nothing_is_run(
+    layout: Layout, tmp_path: Path
+) -> None:
+    shutil.copytree(layout.target, tmp_path / "copy", symlinks=True)
+    done = run_installed("run", "-t", tmp_path / "copy", "staging", "echo", "it ran")
+    assert (1, "") == (done.code, done.out)
+    assert f"etc/profile.sh leads to {layout.within('blue')}" in done.err
 
 
 @pytest.mark.parametrize("tier", ["nix", "../blue", "dev1", ""])

@@ -311,17 +311,18 @@ class TestNumbers:
             os.chmod(path, 0o2775)
         for uid in (10051, 10052):
             script = (
-                "import sys\n"
+                "import os, sys\n"
                 "from tierctl.deploy import numbering\n"
                 "from tierctl.osfilesystem import OsFileSystem\n"
                 "from tierctl.layout import Layout\n"
                 "fs, layout = OsFileSystem(), Layout(sys.argv[1])\n"
                 "with numbering.reserved(fs, layout, lock_timeout=5) as (number, _):\n"
-                "    print(number)\n"
+                "    print(number, oct(os.stat(layout.within('deployments/1')).st_mode))\n"
             )
             command = [*as_user(uid, 10053), sys.executable, "-c", script, layout.infrastructure]
             done = subprocess.run(command, capture_output=True, text=True)
-            assert (0, "1\n", "") == (done.returncode, done.stdout, done.stderr)
+            # Nobody else puts a link there that the build would go through.
+            assert (0, "1 0o42755\n", "") == (done.returncode, done.stdout, done.stderr)
         assert 0o2775 == os.stat(layout.deployments).st_mode & 0o7777
 
 

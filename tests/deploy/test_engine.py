@@ -14,6 +14,7 @@ from tierctl.deploy.engine import Engine
 from tierctl.deploy.environments import Environment
 from tierctl.deploy.failures import EngineFailed, EngineMissing
 from tierctl.deploy.problems import Place
+from tools import require_landlock
 
 pytest.importorskip("rattler")
 
@@ -143,11 +144,11 @@ def test_nothing_of_the_caller_s_home_is_used(
     assert [] == os.listdir(home)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="by what Linux has for it")
 def test_it_writes_nothing_outside_whatever_its_paths_lead_to(
     channel: Path, tmp_path: Path
 ) -> None:
     """As where somebody puts a link in the place of the directory of deployments."""
+    require_landlock()
     within, elsewhere = tmp_path / "within", tmp_path / "elsewhere"
     within.mkdir()
     elsewhere.mkdir()
@@ -157,10 +158,35 @@ def test_it_writes_nothing_outside_whatever_its_paths_lead_to(
         running.solve([environment(channel, "hello")], SUBDIR)
         running.install({"tools": f"{within}/1"}, {"tools": f"{within}/lock"})
         assert (within / "1" / "bin" / "hello").exists()
-        for prefix, lock in ((f"{within}/deployments/2", f"{within}/2"), (f"{within}/2", "x")):
-            with pytest.raises(EngineFailed):
-                running.install({"tools": prefix}, {"tools": lock.replace("x", f"{elsewhere}/x")})
+        for prefix, lock in (
+            (f"{within}/deployments/2", f"{within}/2"),
+            (f"{within}/2", f"{elsewhere}/x"),
+        ):
+            with pytest.raises(EngineFailed, match="Permission denied"):
+                running.install({"tools": prefix}, {"tools": lock})
     assert [] == os.listdir(elsewhere)
+
+
+def test_a_device_can_be_asked_what_it_is(tmp_path: Path) -> None:
+    """It is opened for writing then: else no package for it could be solved."""
+    require_landlock()
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    inside.mkdir()
+    outside.mkdir()
+    script = "; ".join(
+        (
+            "import sys",
+            "from tierctl.deploy.worker.confining import confine",
+            "assert confine(sys.argv[1:2])",
+            "open(sys.argv[1] + '/x', 'w').close()",
+            "open('/dev/zero', 'r+b').close()",
+            "open(sys.argv[2] + '/x', 'w')",
+        )
+    )
+    command = [sys.executable, "-c", script, inside, outside]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert f"PermissionError: [Errno 13] Permission denied: '{outside}/x'" in done.stderr
+    assert ["x"] == os.listdir(inside)
 
 
 def test_one_that_dies_is_an_error_and_not_a_hang(

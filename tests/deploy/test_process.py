@@ -1,6 +1,7 @@
 """The engine's process: when it is started, and when it ends."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from program import installed
 from tierctl.deploy import process
 from tierctl.deploy.process import Worker
 from tools import require_tool
+
+pytest.importorskip("rattler")
 
 CHECK = {
     "verb": "check",
@@ -118,6 +121,46 @@ def test_it_is_told_of_the_caller_s_environment_what_it_needs_and_no_more(
     assert b"HTTPS_PROXY=http://proxy.example" in environment
     assert b"HOME=/nonexistent" in environment
     assert not [entry for entry in environment if entry.startswith(b"RATTLER")]
+
+
+def test_it_imports_from_where_the_caller_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As from PYTHONPATH, which it is not told of; a directory that is relative is left out."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.syspath_prepend("relative")
+    says = process._PROGRAM.replace("main()", "import json; print(json.dumps(sys.path))")
+    monkeypatch.setattr(process, "_PROGRAM", says)
+    worker = Worker()
+    places = json.loads(next(worker.answers()))
+    worker.wait()
+    assert str(tmp_path) in places
+    assert places.index(str(tmp_path)) > places.index(os.path.dirname(json.__path__[0]))
+    assert "relative" not in places
+
+
+def test_one_that_lacks_something_says_what(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = process._PROGRAM.replace("worker.serving", "worker.nothing")
+    monkeypatch.setattr(process, "_PROGRAM", broken)
+    worker = Worker()
+    (said,) = json.loads(next(worker.answers()))["failed"].values()
+    worker.wait()
+    assert "it cannot be started: No module named 'tierctl.deploy.worker.nothing'" == said
+
+
+def test_what_the_caller_has_open_is_not_the_engine_s(tmp_path: Path) -> None:
+    """A lock that a job holds on a file is not to outlive it, nor the file to be written."""
+    with (tmp_path / "job.lock").open("w") as file:
+        os.set_inheritable(file.fileno(), True)
+        worker = Worker()
+        try:
+            worker.ask(json.dumps(CHECK).encode() + b"\n")
+            next(worker.answers())
+            opened = Path(f"/proc/{worker.pid}/fd").iterdir()
+            assert str(tmp_path / "job.lock") not in map(os.readlink, opened)
+        finally:
+            worker.kill()
+            worker.wait()
 
 
 def test_nobody_need_wait_for_it() -> None:

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tierctl import author, changes, ending
+from tierctl import author, changes, ending, loadable
 from tierctl.cli import wording
 from tierctl.cli.output import Call, NobodyReads, result, say
 from tierctl.cli.values import find_target
@@ -14,6 +14,8 @@ from tierctl.osfilesystem import OsFileSystem
 
 if TYPE_CHECKING:
     from tierctl.events import Event
+    from tierctl.filesystem import FileSystem
+    from tierctl.layout import Layout
     from tierctl.request import Request
 
 
@@ -29,7 +31,7 @@ def change(
     """Make a change, or show it, and tell of it; raises a ``TierctlError``."""
     layout = find_target(target)
     fs, who = OsFileSystem(), author.current(os.environ, message)
-    teller = Teller(call, dry_run=dry_run)
+    teller = _TellerOfProduction(call, fs, layout, dry_run=dry_run)
     if dry_run:
         changes.preview(fs, layout, request, who, teller)
     else:
@@ -84,3 +86,21 @@ class Teller:
             "steps": [str(step) for step in outcome.steps],
             "event": event,
         }
+
+
+class _TellerOfProduction(Teller):
+    """Says as well if nobody can load what production serves now, or would."""
+
+    def __init__(self, call: Call, fs: FileSystem, layout: Layout, *, dry_run: bool) -> None:
+        super().__init__(call, dry_run=dry_run)
+        self._fs = fs
+        self._layout = layout
+
+    def done(self, outcome: ending.Outcome) -> None:
+        """See ``Teller.done``."""
+        served = outcome.after.served
+        if served is not None and loadable.is_meant_to_be(self._fs, self._layout, served):
+            hindrance = loadable.hindrance(self._fs, self._layout, served.directory)
+            if hindrance:
+                self.warn(f"nobody can load production: {served} has {hindrance}")
+        super().done(outcome)

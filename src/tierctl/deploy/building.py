@@ -51,8 +51,9 @@ def _build(
 ) -> None:
     """Build it; ``place`` leads there even if somebody puts something else in its place.
 
-    The engine and shells, which need the path that the deployment will have, are
-    kept to the target by the kernel, or only read.
+    The engine needs the path that the deployment will have, and is kept to the
+    target by the kernel. Shells need it too, and run what they find there: that it
+    is still the deployment is looked at right before (SECURITY.md).
     """
     directory = f"{DEPLOYMENTS}/{number}"
     top = layout.within(directory)
@@ -77,6 +78,7 @@ def _build(
 def _close(top: str, place: str, prefixes: Collection[str]) -> None:
     """Close a tree to changes and have shells load it, while its environments are verified."""
     tree.seal(top, open_below="meta", opened=prefixes)
+    tree.require_in_place(top, place)
     loading.profiles_load(top)
     tree.flush(place)  # so that there is little left to flush at the end
 

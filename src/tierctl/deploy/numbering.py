@@ -50,7 +50,7 @@ def reserved(
             kept = number if spare and _any_plain_color(fs, layout) else None
             number += kept is not None
             stack.enter_context(fs.lock(layout.building(number), timeout=0))
-            control.make_shared_directory(fs, layout, layout.within(f"{DEPLOYMENTS}/{number}"))
+            control.make_own_directory(fs, layout, layout.within(f"{DEPLOYMENTS}/{number}"))
         try:
             yield Reserved(number, kept)
         finally:

@@ -6,6 +6,7 @@ Nothing here follows a symlink that it finds in a tree.
 from __future__ import annotations
 
 import ctypes
+import errno
 import fnmatch
 import hashlib
 import os
@@ -65,11 +66,19 @@ def held(top: str) -> Iterator[str]:
         try:
             yield place
         except OSError as error:
-            if isinstance(error.filename, str):
-                error.filename = error.filename.replace(place, top, 1)
+            for name in ("filename", "filename2"):
+                path = getattr(error, name)
+                if isinstance(path, str):
+                    setattr(error, name, path.replace(place, top, 1))
             raise
         finally:
             os.close(descriptor)
+
+
+def require_in_place(top: str, place: str) -> None:
+    """Raise ``OSError`` if the tree that ``place`` leads to has lost its own path, see ``held``."""
+    if not paths.samestat(os.stat(place), os.lstat(top)):
+        raise OSError(errno.ESTALE, "Replaced by something else meanwhile", top)
 
 
 def make_shared(path: str) -> None:
@@ -303,7 +312,8 @@ def remove_scratch(pid: int) -> None:
     """Remove the scratch directories of a process that was killed."""
     top = _temporary_directory()
     for name in fnmatch.filter(os.listdir(top), f"tierctl-{pid}-*"):
-        remove(paths.join(top, name))
+        with suppress(OSError):  # another's, of a process that had the number before
+            remove(paths.join(top, name))
 
 
 def flush(path: str) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 
-from tierctl import tiers
+from tierctl import loadable, tiers
 from tierctl.doctor import deployments, relink
 from tierctl.doctor.finding import Finding, note, problem
 from tierctl.errors import cause_of
-from tierctl.filesystem import FileSystem, Kind, exists, read
-from tierctl.layout import BLUE, GREEN, PRODUCTION, PROFILE, STAGING, Layout
+from tierctl.filesystem import FileSystem, exists
+from tierctl.layout import BLUE, GREEN, PRODUCTION, STAGING, Layout
 from tierctl.rotation import Content
 from tierctl.text import shown, typed
 from tierctl.validators import validate_color
@@ -45,7 +45,7 @@ def _of_content(
     if content.deployment is not None and not exists(fs, record):
         yield _unfinished(content, names, record)
         return
-    trouble = _of_profile(fs, f"{layout.within(content.directory)}/{PROFILE}")
+    trouble = loadable.no_profile(fs, layout, content.directory)
     if trouble:
         text = f"{_joined(names)} {'have' if names[1:] else 'has'} {trouble}"
         yield _unloadable(fs, layout, content, names, text)
@@ -64,40 +64,15 @@ def _unfinished(content: Content, names: list[str], record: str) -> Finding:
     )
 
 
-def _of_profile(fs: FileSystem, path: str) -> str:
-    """Return what a tier has in the place of a profile that can be read."""
-    try:
-        kind = fs.entry(path, follow=True).kind
-        if kind is not Kind.FILE:
-            return f"an {PROFILE} that is a {kind.value}"
-        if fs.entry(path).kind is Kind.FILE:  # what a link leads to is not read
-            read(fs, path, 0, 1)
-    except FileNotFoundError:
-        return f"no {PROFILE}"
-    except OSError as error:
-        return f"an {PROFILE} that cannot be read: {cause_of(error)}"
-    return ""
-
-
 def _unloadable(
     fs: FileSystem, layout: Layout, content: Content, names: list[str], text: str
 ) -> Finding:
     color = relink.color_of(fs, layout, PRODUCTION)
     of_production = color in names
-    if of_production and _is_to_be_loaded(fs, layout, content):
+    if of_production and loadable.is_meant_to_be(fs, layout, content):
         advice = "Put its profile back from a backup, or roll back:"
         return problem(SUBJECT, text, "Nobody can load production.", advice, "rollback")
     return note(SUBJECT, text, "It cannot be loaded.")
-
-
-def _is_to_be_loaded(fs: FileSystem, layout: Layout, content: Content) -> bool:
-    """Say whether a content was made to be loaded; a directory made by hand need not be."""
-    try:
-        return content.deployment is not None or exists(
-            fs, f"{layout.within(content.directory)}/etc"
-        )
-    except OSError:
-        return True
 
 
 def _joined(names: list[str]) -> str:

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from os import path as paths
 
-from tierctl import tiers
+from tierctl import loadable, tiers
 from tierctl.doctor import deployments
 from tierctl.doctor.finding import Finding, problem
-from tierctl.filesystem import FileSystem, exists, read
+from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import (
     BLUE,
     DEPLOYMENTS,
     GREEN,
     INFRASTRUCTURE,
     PRODUCTION,
-    PROFILE,
     STAGING,
     Layout,
 )
+from tierctl.loadable import is_same
 from tierctl.text import shown, typed
 
 SUBJECT = deployments.SUBJECT
-_MARK = "export IAC_TIER_DIR="
-# The line is near the beginning; who wrote more than that wrote another profile.
-_LONGEST_PROFILE_BYTES = 1 << 16
 
 
 def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
@@ -40,8 +36,8 @@ def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
 
 def _led_away(fs: FileSystem, layout: Layout, names: list[str]) -> Iterator[Finding]:
     for name in names:
-        written = _written_directory(fs, f"{layout.within(name)}/{PROFILE}")
-        if written is None or _is_same(fs, written, layout.within(name)):
+        written = loadable.leads_to(fs, layout, name)
+        if written is None:
             continue
         if name.startswith(f"{DEPLOYMENTS}/") and _was_a_color(fs, layout, written):
             continue
@@ -72,21 +68,4 @@ def _target_of(directory: str) -> str | None:
 def _was_a_color(fs: FileSystem, layout: Layout, written: str) -> bool:
     """Say whether a directory has been a color here, before it became a deployment."""
     head, name = paths.split(written)
-    return name in (BLUE, GREEN) and _is_same(fs, head, layout.infrastructure)
-
-
-def _written_directory(fs: FileSystem, profile: str) -> str | None:
-    """Return the directory that a profile carries; None if it is not one of tierctl's."""
-    try:
-        text = read(fs, profile, 0, _LONGEST_PROFILE_BYTES).decode("utf-8", "surrogateescape")
-        line = next(line for line in text.splitlines() if line.startswith(_MARK))
-        return shlex.split(line.removeprefix(_MARK))[0]
-    except (OSError, StopIteration, ValueError, IndexError):
-        return None
-
-
-def _is_same(fs: FileSystem, one: str, other: str) -> bool:
-    try:
-        return fs.entry(one, follow=True).is_same(fs.entry(other, follow=True))
-    except OSError:
-        return False
+    return name in (BLUE, GREEN) and is_same(fs, head, layout.infrastructure)

@@ -14,7 +14,8 @@ import struct
 import sys
 from collections.abc import Iterable
 
-# include/uapi/linux/landlock.h; the numbers of the calls are the same on all machines.
+# include/uapi/linux/landlock.h; the numbers of the calls are the same on all machines that
+# Python has wheels for.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _ASK_VERSION = 1
 _PATH_BENEATH = 1
@@ -24,12 +25,15 @@ _MAKE = sum(1 << kind for kind in range(6, 13))
 _REFER, _TRUNCATE = 1 << 13, 1 << 14
 _OF_A_FILE = _WRITE_FILE | _TRUNCATE
 _PR_SET_NO_NEW_PRIVS = 38
+# Whoever asks a device what it is, as for a virtual package of conda, opens it for writing.
+_DEVICES = "/dev"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def confine(directories: Iterable[str]) -> bool:
     """Have this thread, and all that it starts, write in these directories and nowhere else.
 
+    But to devices: those that its user may open.
     Rights, owners and times of files elsewhere can still be changed, and what
     is open already is written to. Says whether that is so; raises ``OSError``
     where one of them cannot be opened, as if it is a link.
@@ -54,7 +58,7 @@ def _confine(directories: Iterable[str]) -> bool:
     try:
         for directory in directories:
             _allow(libc, rules, os.open(directory, _DIRECTORY), rights)
-        _allow(libc, rules, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), rights & _OF_A_FILE)
+        _allow(libc, rules, os.open(_DEVICES, _DIRECTORY), rights & _OF_A_FILE)
         is_bound = libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
         return is_bound and bool(libc.syscall(_RESTRICT_SELF, rules, 0) == 0)
     finally:

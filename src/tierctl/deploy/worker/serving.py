@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from typing import Any, NoReturn
 
 from tierctl.deploy import tree
+from tierctl.deploy.process import NO_PROXIES, PROXIES
 from tierctl.deploy.worker import confining, solving
 from tierctl.deploy.worker.failures import Failed, text_of
 from tierctl.deploy.worker.records import Records
@@ -24,7 +25,6 @@ Answer = dict[str, Any]
 _NOBODY = "http://127.0.0.1:9"
 # Where processes that compile side by side have theirs.
 _SEMAPHORES = "/dev/shm"  # noqa: S108 (nothing is made there by name)
-_PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY")
 
 
 def main() -> None:
@@ -38,9 +38,11 @@ def main() -> None:
     threading.Thread(target=server.serve, args=[questions], daemon=True).start()
     for line in sys.stdin.buffer:
         questions.put(line)
-    if server.scratch:
-        tree.remove(server.scratch)
-    os.killpg(0, signal.SIGKILL)  # the group is its own
+    try:
+        if server.scratch:
+            tree.remove(server.scratch)
+    finally:
+        os.killpg(0, signal.SIGKILL)  # the group is its own
 
 
 class _Server:
@@ -103,13 +105,15 @@ class _Server:
         """
         if asked["within"]:
             self.scratch = tree.move_scratch()
-            also = filter(paths.isdir, [_SEMAPHORES])
-            within = paths.realpath(asked["within"])  # which an admin may have moved
+            # Which an admin may have moved.
+            within, semaphores = map(paths.realpath, (asked["within"], _SEMAPHORES))
+            also = filter(paths.isdir, [semaphores])
             confining.confine((within, asked["cache"], self.scratch, *also))
         os.umask(0o002 if asked["shared"] else 0o022)
         if asked["offline"]:
-            os.environ |= dict.fromkeys(_PROXIES, _NOBODY)
-            os.environ.pop("NO_PROXY", None)
+            os.environ |= dict.fromkeys(PROXIES, _NOBODY)
+            for name in NO_PROXIES:
+                os.environ.pop(name, None)
 
     async def _install(self, asked: dict[str, Any]) -> None:
         """Install, and write the lock files meanwhile."""

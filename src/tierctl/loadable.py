@@ -1,0 +1,80 @@
+"""Whether sourcing a tier's profile loads that tier."""
+
+from __future__ import annotations
+
+from tierctl.errors import cause_of
+from tierctl.filesystem import FileSystem, Kind, exists, read
+from tierctl.layout import PROFILE, Layout
+from tierctl.rotation import Content
+from tierctl.text import shown
+
+_MARK = "export IAC_TIER_DIR="
+# The line is near the beginning; who wrote more than that wrote another profile.
+_LONGEST_PROFILE_BYTES = 1 << 16
+
+
+def hindrance(fs: FileSystem, layout: Layout, directory: str) -> str:
+    """Return what a directory has instead of a profile that loads it; empty if it has one.
+
+    The words follow "has". ``directory`` is relative to the infrastructure.
+    """
+    trouble = no_profile(fs, layout, directory)
+    if trouble:
+        return trouble
+    elsewhere = leads_to(fs, layout, directory)
+    return "" if elsewhere is None else f"an {PROFILE} that leads to {shown(elsewhere)}"
+
+
+def no_profile(fs: FileSystem, layout: Layout, directory: str) -> str:
+    """Return what a directory has in the place of a profile that can be read; as ``hindrance``."""
+    path = f"{layout.within(directory)}/{PROFILE}"
+    try:
+        kind = fs.entry(path, follow=True).kind
+        if kind is not Kind.FILE:
+            return f"an {PROFILE} that is a {kind.value}"
+        if fs.entry(path).kind is Kind.FILE:  # what a link leads to is not read
+            read(fs, path, 0, 1)
+    except FileNotFoundError:
+        return f"no {PROFILE}"
+    except OSError as error:
+        return f"an {PROFILE} that cannot be read: {cause_of(error)}"
+    return ""
+
+
+def is_meant_to_be(fs: FileSystem, layout: Layout, content: Content) -> bool:
+    """Say whether a content was made to be loaded; a directory made by hand need not be."""
+    try:
+        return content.deployment is not None or exists(
+            fs, f"{layout.within(content.directory)}/etc"
+        )
+    except OSError:
+        return True
+
+
+def leads_to(fs: FileSystem, layout: Layout, directory: str) -> str | None:
+    """Return the other directory that a profile loads, as in a target that was moved or copied.
+
+    None if it loads its own, or is not one that tierctl has written.
+    """
+    own = layout.within(directory)
+    written = _written_directory(fs, f"{own}/{PROFILE}")
+    return None if written is None or is_same(fs, written, own) else written
+
+
+def _written_directory(fs: FileSystem, profile: str) -> str | None:
+    import shlex
+
+    try:
+        text = read(fs, profile, 0, _LONGEST_PROFILE_BYTES).decode("utf-8", "surrogateescape")
+        line = next(line for line in text.splitlines() if line.startswith(_MARK))
+        return shlex.split(line.removeprefix(_MARK))[0]
+    except (OSError, StopIteration, ValueError, IndexError):
+        return None
+
+
+def is_same(fs: FileSystem, one: str, other: str) -> bool:
+    """Say whether two paths lead to one object, and are there."""
+    try:
+        return fs.entry(one, follow=True).is_same(fs.entry(other, follow=True))
+    except OSError:
+        return False
