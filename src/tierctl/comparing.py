@@ -56,6 +56,14 @@ class Comparison(NamedTuple):
         return bool(self.changes or self.appearing or self.vanishing or self.files_differ)
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all of both was compared: they are one, or both say all that they hold."""
+        sides = self.before, self.after
+        return self.before.content == self.after.content or all(
+            None not in (side.packages, side.files) for side in sides
+        )
+
+    @property
     def files_differ(self) -> bool:
         """Whether the definitions had other files in ``tier/``, as far as that is known."""
         before, after = self.before.files, self.after.files

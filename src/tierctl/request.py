@@ -107,8 +107,8 @@ class Rollback(NamedTuple):
             return Content.of_deployment(self.to)
         if past.way_back is None:
             raise NothingToRollBackTo(
-                "history does not say what production served before",
-                "Name a deployment that is still there:",
+                "history does not say what production served before that",
+                "To go to a deployment that is still there:",
                 "rollback --to NUMBER",
             )
         return past.way_back

@@ -74,9 +74,9 @@ def _profile(fs: FileSystem, layout: Layout, tier: str) -> str:
     content = validate_color(path, fs)
     directory = layout.within(content.directory)
     _require_trusted(fs, layout, f"{directory}/{PROFILE}")
-    _require_own(fs, layout, content)
     if os.geteuid() == 0:
         _require_roots(fs, layout, directory)
+    _require_own(fs, layout, content)
     return f"{layout.within(tier)}/{PROFILE}"
 
 

@@ -162,7 +162,10 @@ def _read_trusted(file: str) -> bytes:
     The owner of the target that it names is not trusted here: whoever lays a
     trap owns both.
     """
-    hint = "It has to belong to root or to you. To go on without it: --target DIR"
+    hint = (
+        "It has to belong to root or to you, and not be writable by everybody. "
+        "To go on without it: --target DIR"
+    )
     link = os.lstat(file)
     if stat.S_ISLNK(link.st_mode) and link.st_uid not in (0, os.geteuid()):
         raise Untrusted(file, f"is a symlink of user {link.st_uid}", hint)

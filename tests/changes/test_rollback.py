@@ -136,8 +136,8 @@ def plain_directory_in_the_way(make: Make) -> tuple[Target, Request]:
 
 REFUSED_ROLLBACKS = {
     no_production: "production does not exist yet",
-    only_the_first_promotion: "history does not say what production served before",
-    records_missing: "history does not say what production served before",
+    only_the_first_promotion: "history does not say what production served before that",
+    records_missing: "history does not say what production served before that",
     content_gone: "deployment 41 is not there",
     content_unfinished: "deployment 9 was never finished",
     never_there: "deployment 9 is not there",

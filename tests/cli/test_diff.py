@@ -84,6 +84,18 @@ def test_the_same_is_no_difference(tierctl: Program, layout: Layout) -> None:
     assert "no difference" == done.out.splitlines()[-1]
 
 
+def test_what_cannot_be_compared_is_not_said_to_be_the_same(
+    tierctl: Program, tmp_path: Path
+) -> None:
+    layout = make_target(tmp_path / "by hand")
+    Path(layout.within("blue/lib")).mkdir()
+    words = ["diff", "-t", layout.target, "--exit-code"]
+    done, document = tierctl(*words), tierctl(*words, "--json").document
+    assert (3, "no difference in what can be compared") == (done.code, done.out.splitlines()[-1])
+    assert document["differ"] is None
+    assert 0 == tierctl(*words, "blue", "blue").code
+
+
 def test_the_document_holds_all_of_it(tierctl: Program, layout: Layout) -> None:
     document = tierctl("diff", "-t", layout.target, "--json").document
     assert (True, True) == (document["ok"], document["differ"])

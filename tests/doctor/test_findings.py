@@ -46,9 +46,9 @@ def test_a_full_disk_is_told_of_once_and_not_as_the_clock(layout: Layout) -> Non
 @pytest.mark.parametrize(
     ("lines", "text"),
     [
-        (b"{}\n", "1 line of {} is no event: 2"),
-        (b"{}\n[1]\n", "2 lines of {} are no events: 2, 3"),
-        (b"{}\n" * 7, "7 lines of {} are no events: 2, 3, 4, 5, 6, ..."),
+        (b"{}\n", "1 line of {} is no event: line 2"),
+        (b"{}\n[1]\n", "2 lines of {} are no events: lines 2, 3"),
+        (b"{}\n" * 7, "7 lines of {} are no events: lines 2, 3, 4, 5, 6, ..."),
     ],
 )
 def test_lines_that_are_no_events_are_told_by_number(
@@ -59,10 +59,14 @@ def test_lines_that_are_no_events_are_told_by_number(
     assert text.format(layout.history) == finding.text
 
 
-def test_the_first_of_them_is_shown_by_what_is_typed(layout: Layout) -> None:
+def test_the_first_of_them_is_shown_and_removed_by_what_is_typed(layout: Layout) -> None:
     append(layout, b"{}\nrubbish\n")
-    command = found(layout, "are no events").advice.rpartition(": ")[2]
-    assert "{}\n" == subprocess.run(["sh", "-c", command], capture_output=True, text=True).stdout
+    advice = found(layout, "are no events").advice
+    show, _, remove = advice.removeprefix("To see the first: ").partition(". Update tierctl; ")
+    assert "{}\n" == subprocess.run(["sh", "-c", show], capture_output=True, text=True).stdout
+    subprocess.run(["sh", "-c", remove.rpartition(": ")[2]], check=True)
+    assert "is no event: line 2" in found(layout, "is no event").text
+    assert b"{}\n" not in Path(layout.history).read_bytes()
 
 
 def test_what_an_interrupted_bootstrap_left_is_removed_by_what_is_typed(layout: Layout) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reporters import Heard
+from reporters import Heard, carry_out
 from targets import links, make_deployment, make_target
 from tierctl import bootstrap, changes
 from tierctl.doctor import Finding, Severity, diagnose
@@ -125,7 +125,22 @@ def test_production_without_profile_is_a_problem_where_it_is_a_deployment(layout
     assert [] == problems(layout)
     os.unlink(f"{layout.within('green')}/etc/profile.sh")
     (finding,) = problems(layout)
-    assert ("green has no etc/profile.sh", "rollback") == (finding.text, finding.command)
+    assert ("green has no etc/profile.sh", "") == (finding.text, finding.command)
+    assert finding.advice.endswith("or promote another.")  # history knows of nothing before it
+    carry_out(layout, Promotion(force=True))
+    (finding,) = problems(layout)
+    assert ("blue has no etc/profile.sh", "rollback") == (finding.text, finding.command)
+
+
+def test_a_color_is_pointed_back_to_what_history_says_it_showed(layout: Layout) -> None:
+    carry_out(layout, Promotion(force=True))
+    make_deployment(layout, 50)
+    shown = os.readlink(layout.within("blue"))
+    relink(layout, "blue", "deployments/gone")
+    finding = next(each for each in problems(layout) if "blue" in each.text)
+    assert f"To point it to what it showed (or 50, 41, 40): ln -sfn {shown} " in finding.advice
+    do_what_it_says(finding)
+    assert shown == os.readlink(layout.within("blue"))
 
 
 def test_a_target_that_was_moved_is_a_problem_and_moved_back_it_is_none(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("before", default=PRODUCTION, type=values.TierOrDeployment(), metavar="[A]")
 @click.argument("after", default=STAGING, type=values.TierOrDeployment(), metavar="[B]")
 @options.target
-@click.option("--exit-code", is_flag=True, help="Exit with 3 if they differ.")
+@click.option("--exit-code", is_flag=True, help="Exit with 3 if they differ, or may differ.")
 @options.json
 @options.show_help
 @click.pass_obj
@@ -39,7 +39,7 @@ def command(call: Call, before: str, after: str, target: str | None, exit_code: 
         call.document(ok=True, **_members(found))
     else:
         _tell(found)
-    return EXIT_DIFFERENT if exit_code and found.differ else 0
+    return EXIT_DIFFERENT if exit_code and (found.differ or not found.is_whole) else 0
 
 
 def _tell(found: Comparison) -> None:
@@ -61,14 +61,14 @@ def _lines(found: Comparison) -> Iterator[str]:
     if found.files_differ:
         yield "files of tier/ differ"
     if not found.differ:
-        yield "no difference"
+        yield "no difference" if found.is_whole else "no difference in what can be compared"
 
 
 def _members(found: Comparison) -> dict[str, Any]:
     return {
         "before": _side(found.before),
         "after": _side(found.after),
-        "differ": found.differ,
+        "differ": found.differ if found.differ or found.is_whole else None,
         "packages": differences.members(found.changes),
         "files_differ": found.files_differ,
         "commands": {"appear": found.appearing, "vanish": found.vanishing},

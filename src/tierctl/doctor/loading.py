@@ -70,8 +70,11 @@ def _unloadable(
     color = relink.color_of(fs, layout, PRODUCTION)
     of_production = color in names
     if of_production and loadable.is_meant_to_be(fs, layout, content):
-        advice = "Put its profile back from a backup, or roll back:"
-        return problem(SUBJECT, text, "Nobody can load production.", advice, "rollback")
+        meaning, advice = "Nobody can load production.", "Put its profile back from a backup"
+        event = relink.newest(fs, layout)
+        if event is None or event.past.way_back is None:
+            return problem(SUBJECT, text, meaning, f"{advice}, or promote another.")
+        return problem(SUBJECT, text, meaning, f"{advice}, or roll back:", "rollback")
     return note(SUBJECT, text, "It cannot be loaded.")
 
 

@@ -177,13 +177,15 @@ def _unreadable(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
         return
     lines = trust.read(fs, layout, layout.history).split(b"\n")[:-1]
     numbers = [number for number, line in enumerate(lines, 1) if not _is_event(line)]
-    are = "lines of {} are no events" if numbers[1:] else "line of {} is no event"
+    are = "lines of {} are no events: lines" if numbers[1:] else "line of {} is no event: line"
     few = ", ".join(map(str, numbers[:_MOST_NUMBERS])) + (", ..." * bool(numbers[_MOST_NUMBERS:]))
     yield problem(
         SUBJECT,
-        f"{len(numbers)} {are.format(shown(layout.history))}: {few}",
+        f"{len(numbers)} {are.format(shown(layout.history))} {few}",
         "Passed over: damaged, or written by a newer tierctl.",
-        f"Update tierctl. To see the first: sed -n {numbers[0]}p {typed(layout.history)}",
+        f"To see the first: sed -n {numbers[0]}p {typed(layout.history)}. Update tierctl; or, if "
+        f"it is damage, remove it while nobody makes a change: "
+        f"sed -i {numbers[0]}d {typed(layout.history)}",
     )
 
 

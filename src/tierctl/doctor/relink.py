@@ -23,10 +23,27 @@ def advice(fs: FileSystem, layout: Layout, name: str) -> str:
     finished = deployments.look(fs, layout).finished
     if not finished:
         return _without_deployments(fs, layout, name)
-    others = f" (or {', '.join(map(str, finished[1:]))})" if finished[1:] else ""
-    command = f"{clear}ln -sfn {DEPLOYMENTS}/{finished[0]} {typed(path)}"
+    shown_last = _shown_last(fs, layout, name)
+    is_known = shown_last in finished
+    number = shown_last if is_known else finished[0]
+    which = "what it showed" if is_known else "the newest finished deployment"
+    rest = [str(other) for other in finished if other != number]
+    others = f" (or {', '.join(rest)})" if rest else ""
+    command = f"{clear}ln -sfn {DEPLOYMENTS}/{number} {typed(path)}"
     rid = "" if name in LINKS else f"If nobody needs it any more, remove it (rm {typed(path)}). "
-    return f"{rid}To point it to the newest finished deployment{others}: {command}"
+    return f"{rid}To point it to {which}{others}: {command}"
+
+
+def _shown_last(fs: FileSystem, layout: Layout, name: str) -> int | None:
+    """Return the deployment that a color or private tier showed, as history has it."""
+    try:
+        for event in history.newest_first(fs, layout):
+            content = event.after.behind(name)
+            if content is not None:
+                return content.deployment
+    except (TierctlError, OSError):  # which has its finding
+        pass
+    return None
 
 
 def color_of(fs: FileSystem, layout: Layout, tier: str) -> Color | None:
