@@ -8,7 +8,8 @@ from tierctl.layout import PROFILE, Layout
 from tierctl.rotation import Content
 from tierctl.text import shown
 
-_MARK = "export IAC_TIER_DIR="
+# As tierctl writes it, and not a profile of somebody's own that looks where it is.
+_MARK = "export IAC_TIER_DIR='/"
 # The line is near the beginning; who wrote more than that wrote another profile.
 _LONGEST_PROFILE_BYTES = 1 << 16
 
@@ -67,7 +68,7 @@ def _written_directory(fs: FileSystem, profile: str) -> str | None:
     try:
         text = read(fs, profile, 0, _LONGEST_PROFILE_BYTES).decode("utf-8", "surrogateescape")
         line = next(line for line in text.splitlines() if line.startswith(_MARK))
-        return shlex.split(line.removeprefix(_MARK))[0]
+        return shlex.split(line)[1].partition("=")[2]
     except (OSError, StopIteration, ValueError, IndexError):
         return None
 

@@ -125,6 +125,15 @@ def test_a_tier_without_profile_is_refused(tmp_path: Path) -> None:
     assert f"{layout.within('blue')}/etc/profile.sh is missing" in done.err
 
 
+def test_a_profile_of_one_s_own_may_find_out_where_it_is(layout: Layout) -> None:
+    here = '"$(cd "${BASH_SOURCE[0]%/*}/.." && pwd -P)"'
+    profile = Path(layout.within("blue"), "etc", "profile.sh")
+    profile.write_text(f"export IAC_TIER_DIR={here}\n")
+    done = run_installed("run", "-t", layout.target, "staging", "printenv", "IAC_TIER_DIR")
+    assert (0, f"{layout.within('blue')}\n", "") == done
+    assert "problem" not in run_installed("doctor", "-t", layout.target).out
+
+
 def test_root_runs_only_what_root_wrote(layout: Layout) -> None:
     require_root()
     profile = f"{layout.within('blue')}/etc/profile.sh"

@@ -122,6 +122,7 @@ def test_offline_what_is_cached_is_enough(channel: Path, tmp_path: Path) -> None
     [
         ("python >=3.11", False),
         ("python=3.11=h_0", False),
+        ("a 1 b c", True),
         ("a >>1", True),
         ("", True),
         ("==", True),
@@ -129,6 +130,14 @@ def test_offline_what_is_cached_is_enough(channel: Path, tmp_path: Path) -> None
 )
 def test_a_match_spec_is_judged(started: Engine, spec: str, wrong: bool) -> None:
     assert wrong is bool(started.wrong_spec(spec))
+
+
+def test_a_match_spec_is_solved_as_conda_writes_it_down(started: Engine, channel: Path) -> None:
+    spelled = "hello=1.0=0"
+    assert "" == started.wrong_spec(spelled)
+    solved = started.solve([environment(channel, spelled)], SUBDIR)["tools"]
+    found = [(package.name, package.version, package.build) for package in solved]
+    assert ("hello", "1.0", "0") in found
 
 
 def test_nothing_of_the_caller_s_home_is_used(

@@ -9,11 +9,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
-from rattler import InstallerReporter, MatchSpec, __version__, install
+from rattler import InstallerReporter, __version__, install
 
 from tierctl.deploy.worker import archives, bytecode
 from tierctl.deploy.worker.failures import all_or_failed
-from tierctl.deploy.worker.solving import Environments, Solved
+from tierctl.deploy.worker.solving import Environments, Solved, read_spec
 
 # How often it is told how far an install is, in seconds.
 _INTERVAL_S = 0.1
@@ -66,7 +66,7 @@ async def _install_one(
         cache_dir=Path(asked["cache"]),
         show_progress=False,
         reporter=cast(InstallerReporter | None, counted),  # which may leave out what it ignores
-        requested_specs=[MatchSpec(spec)._match_spec for spec in specs],
+        requested_specs=[read_spec(spec)._match_spec for spec in specs],
     )
     if wanted.wheels:
         from tierctl.deploy.worker import uv  # which most environments do not need

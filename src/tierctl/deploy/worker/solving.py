@@ -42,10 +42,15 @@ Environments = dict[str, Solved]
 def wrong(spec: str) -> str:
     """Say what is wrong with a match spec, or nothing."""
     try:
-        MatchSpec(spec, strict=False)  # as conda's own files spell them
+        build = read_spec(spec).build
     except InvalidMatchSpecError as error:
         return str(error)
-    return ""
+    return f"the build {build!r} has a blank" if build and " " in build else ""
+
+
+def read_spec(spec: str) -> MatchSpec:
+    """Read a match spec as conda's own files spell them: name=version=build."""
+    return MatchSpec(spec, strict=False)
 
 
 async def solve(asked: dict[str, Any]) -> Environments:
@@ -67,7 +72,7 @@ async def solve(asked: dict[str, Any]) -> Environments:
 async def _solve_one(gateway: Gateway, wanted: dict[str, Any], asked: dict[str, Any]) -> Solved:
     records = await solve_environment(
         sources=wanted["channels"],
-        specs=wanted["specs"],
+        specs=list(map(read_spec, wanted["specs"])),  # texts it would read strictly
         gateway=gateway,
         platforms=[Subdir(asked["subdir"]), Subdir("noarch")],
         virtual_packages=VirtualPackage.detect(),
