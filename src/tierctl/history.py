@@ -58,14 +58,14 @@ class End(NamedTuple):
 
 def end(fs: FileSystem, layout: Layout) -> End:
     """Find the end of history; raises ``Untrusted``."""
-    last = newest = None
+    last = event = None
     for line in _lines_from_end(fs, layout):
         last = last or line
-        if (newest := line.event) is not None:
+        if (event := line.event) is not None:
             break
     if last is None:
         return End(0, is_young=True, newest=None)
-    return End(last.end, is_young=last.start == 0, newest=newest)
+    return End(last.end, is_young=last.start == 0, newest=event)
 
 
 def append(fs: FileSystem, layout: Layout, event: Event, at: End | None = None) -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -209,6 +210,33 @@ def test_a_held_tree_is_written_whatever_takes_its_place(tmp_path: Path) -> None
     assert [] == os.listdir(tmp_path / "elsewhere" / "3")
     with pytest.raises(NotADirectoryError), tree.held(str(top)):
         pytest.fail("held through a link")
+
+
+def test_another_tree_in_the_place_of_a_held_one_is_told(tmp_path: Path) -> None:
+    top = tmp_path / "tree"
+    top.mkdir()
+    with tree.held(str(top)) as place:
+        tree.require_in_place(str(top), place)
+        top.rename(tmp_path / "aside")
+        top.mkdir()
+        with pytest.raises(OSError, match="Replaced by something else") as caught:
+            tree.require_in_place(str(top), place)
+    assert str(top) == caught.value.filename
+
+
+def test_somebody_else_s_scratch_directory_is_passed_over(tmp_path: Path) -> None:
+    """Of a process that had the same number, or put there on purpose."""
+    require_root()
+    theirs = tmp_path / "tierctl-7-theirs"
+    theirs.mkdir()
+    tmp_path.chmod(0o1777)
+    script = "from tierctl.deploy import tree; tree.remove_scratch(7)"
+    subprocess.run(
+        [*as_user(10061), sys.executable, "-c", script],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        check=True,
+    )
+    assert theirs.exists()
 
 
 def test_what_fails_in_a_held_tree_is_told_of_its_own_path(tmp_path: Path) -> None:
