@@ -14,7 +14,7 @@ TEST = nox.project.dependency_groups(PYPROJECT, "test")
 # A module stays in one process: what it sets up is set up once.
 PYTEST = ["pytest", "-q", "--numprocesses=auto", "--dist=loadscope"]
 # Those take long, and what they try out is the system rather than a Python.
-WITHOUT_TORTURE = ["--ignore=tests/torture"]
+WITHOUT_SYSTEM_TESTS = ["--ignore=tests/torture", "--ignore=tests/nfs"]
 DEPLOY = PYPROJECT["project"]["optional-dependencies"]["deploy"]
 
 
@@ -27,7 +27,7 @@ def tests(session: nox.Session) -> None:
     else:
         session.install("-e", ".")
     session.install(*TEST, *DEPLOY)
-    session.run(*PYTEST, *([] if newest else WITHOUT_TORTURE), *session.posargs)
+    session.run(*PYTEST, *([] if newest else WITHOUT_SYSTEM_TESTS), *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
@@ -35,7 +35,7 @@ def minimums(session: nox.Session) -> None:
     """Run the tests with the oldest dependencies that are declared."""
     declared = [*PYPROJECT["project"]["dependencies"], *TEST, *DEPLOY]
     session.install("-e", ".", *(wanted.replace(">=", "==") for wanted in declared))
-    session.run(*PYTEST, *WITHOUT_TORTURE, *session.posargs)
+    session.run(*PYTEST, *WITHOUT_SYSTEM_TESTS, *session.posargs)
 
 
 @nox.session
@@ -61,6 +61,16 @@ def torture(session: nox.Session) -> None:
     install_wheel(session)
     session.install(*TEST, *DEPLOY)
     session.run(*PYTEST, "tests/torture", *session.posargs, env={"TIERCTL_THOROUGH": "1"})
+
+
+@nox.session
+def nfs(session: nox.Session) -> None:
+    """Run the long forms of what is tested on real NFS, and print its figures; takes hours."""
+    install_wheel(session)
+    session.install(*TEST, *DEPLOY)
+    # One process: there is one lab. -rP: what each test prints.
+    pytest = ["pytest", "-v", "-rP", "tests/nfs", *session.posargs]
+    session.run(*pytest, env={"TIERCTL_THOROUGH": "1"})
 
 
 @nox.session

@@ -2,15 +2,31 @@
 
 import os
 import socket
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from program import Program
 
 # The same examples in every run, without a time limit: no test fails for a busy machine.
 settings.register_profile("tierctl", deadline=None, derandomize=True, max_examples=100)
 settings.load_profile("tierctl")
+
+
+class _OneLab(LoadScopeScheduling):
+    """Has one process run all tests on real NFS: the machines are booted once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        nfs = "tests/nfs/"
+        return nfs if nodeid.startswith(nfs) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """Keep the tests of a module in one process, and those on real NFS together."""
+    return _OneLab(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.fixture(autouse=True)

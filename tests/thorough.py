@@ -1,4 +1,4 @@
-"""How much a test does: a sample in every run, all of it in ``nox -s torture``."""
+"""How much a test does: a sample in every run, all of it in ``nox -s torture`` and ``-s nfs``."""
 
 import os
 from collections.abc import Sequence
