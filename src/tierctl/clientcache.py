@@ -13,7 +13,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
 from contextlib import suppress
 
 from tierctl import syscalls
@@ -34,15 +33,16 @@ def renew(directory: int, mount: Mount, *, write: bool, is_new: bool) -> None:
     if not written and (mount.opens_from_cache or not is_new):
         syscalls.ask_server(directory)
     with os.scandir(directory) as entries:
-        listed = {entry.name: entry for entry in entries}
-    for name, entry in listed.items():
-        if not written and entry.is_symlink():
-            with suppress(FileNotFoundError):  # it has just been removed
-                syscalls.ask_server(directory, name)
-        elif written and not mount.lists_objects:
-            _ask_for_listed(directory, name)
-    if written and mount.is_nfs:  # elsewhere a listing may tell other numbers
-        _require_as_listed(directory, listed.values())
+        listed = list(entries)
+    for entry in listed:
+        if not written:
+            if entry.is_symlink():
+                _ask(directory, entry.name)
+            continue
+        if not mount.lists_objects:
+            _ask(directory, entry.name)
+        # Elsewhere than on NFS a listing may tell inode numbers of its own.
+        _require_as_listed(directory, entry.name, entry.inode() if mount.is_nfs else None)
 
 
 def _set_time(directory: int) -> bool:
@@ -56,25 +56,25 @@ def _set_time(directory: int) -> bool:
     return True
 
 
-def _ask_for_listed(directory: int, name: str) -> None:
-    """Ask the server for a name that it has listed, whatever the cache says of that.
+def _ask(directory: int, name: str) -> None:
+    """Ask the server for a name, which may have been removed since it was listed."""
+    with suppress(FileNotFoundError):
+        syscalls.ask_server(directory, name)
 
-    If the cache says that there is no such name, a directory of that name is
-    asked for: the server refuses, and the cache forgets what it had.
+
+def _require_as_listed(directory: int, name: str, inode: int | None) -> None:
+    """Have the cache agree with what the server has just listed.
+
+    If the cache says that there is no such name, the server is asked to make a
+    directory of that name: it refuses, and the cache forgets what it had. Raises
+    ``OSError`` (ESTALE) for a link that is another object than the listed one.
     """
     try:
-        syscalls.ask_server(directory, name)
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
         with suppress(FileExistsError):
             os.mkdir(name, dir_fd=directory)
             os.rmdir(name, dir_fd=directory)  # it was removed since it was listed
-
-
-def _require_as_listed(directory: int, listed: Iterable[os.DirEntry[str]]) -> None:
-    """Raise ``OSError`` (ESTALE) for a link that is another object than the server has listed."""
-    for entry in listed:
-        with suppress(FileNotFoundError):
-            found = os.stat(entry.name, dir_fd=directory, follow_symlinks=False)
-            if stat.S_ISLNK(found.st_mode) and found.st_ino != entry.inode():
-                cause = "This host's cache is older than the server's"
-                raise OSError(errno.ESTALE, cause, entry.name)
+        return
+    if stat.S_ISLNK(found.st_mode) and inode not in (None, found.st_ino):
+        raise OSError(errno.ESTALE, "This host's cache is older than the server's", name)

@@ -107,12 +107,13 @@ class TestRenew:
         with pytest.raises(OSError, match="broken"):
             clientcache.renew(opened, NFS, write=True, is_new=False)
 
-    def test_a_listed_name_that_the_cache_does_not_have_is_asked_for_until_it_has(
-        self, place: Path, opened: int, mocker: MockerFixture
+    @pytest.mark.parametrize("mount", [NFS, WITHOUT_OBJECTS])
+    def test_a_listed_name_that_the_cache_does_not_have_is_one_that_cannot_be_made(
+        self, place: Path, opened: int, mocker: MockerFixture, mount: Mount
     ) -> None:
-        mocker.patch("tierctl.syscalls.ask_server", side_effect=FileNotFoundError)
+        mocker.patch("os.stat", side_effect=FileNotFoundError)
         made = mocker.patch("os.mkdir", side_effect=FileExistsError)
-        clientcache.renew(opened, WITHOUT_OBJECTS, write=True, is_new=False)
+        clientcache.renew(opened, mount, write=True, is_new=False)
         assert set(os.listdir(place)) == {call.args[0] for call in made.call_args_list}
 
     def test_a_listed_name_that_was_removed_meanwhile_stays_removed(
@@ -121,7 +122,7 @@ class TestRenew:
         def remove(fd: int, name: str) -> None:
             if name == "file":
                 (place / name).unlink()
-                raise FileNotFoundError
+            raise FileNotFoundError
 
         mocker.patch("tierctl.syscalls.ask_server", side_effect=remove)
         clientcache.renew(opened, WITHOUT_OBJECTS, write=True, is_new=False)
