@@ -20,7 +20,7 @@ from typing import NamedTuple
 import bench_deploy
 from reporters import Heard
 from targets import make_target
-from tierctl import changes, mounts, packages, renameat2
+from tierctl import changes, mounts, packages, syscalls
 from tierctl.events import Author, EventKind, new_event, to_document
 from tierctl.layout import Layout, temporary
 from tierctl.osfilesystem import OsFileSystem
@@ -204,7 +204,7 @@ def bare_exchange(layout: Layout) -> Run:
         flush(draft, os.O_WRONLY | os.O_CREAT, data)
         os.rename(draft, layout.intent)
         flush(layout.control, os.O_RDONLY)
-        assert renameat2.exchange(*links) == 0
+        assert syscalls.exchange(*links) == 0
         flush(layout.infrastructure, os.O_RDONLY)
         flush(layout.history, os.O_WRONLY | os.O_CREAT | os.O_APPEND, data)
         os.unlink(layout.intent)

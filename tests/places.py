@@ -26,13 +26,13 @@ class Place(NamedTuple):
 
 
 def place_on(kind: str, tmp_path: Path) -> Place:
-    """Return an empty directory on one of ``FILESYSTEMS``."""
+    """Return an empty directory on one of ``FILESYSTEMS``, or "client" of one in memory."""
     if kind == "real":
         return Place(OsFileSystem(), str(tmp_path))
     memory = MemoryFileSystem()
     memory.make_directory("/place", 0o755)
     memory.sync("/")
-    return Place(memory, "/place")
+    return Place(memory.client(exchanges=True) if kind == "client" else memory, "/place")
 
 
 @contextmanager

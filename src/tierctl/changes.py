@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tierctl import control, history, intent, summary
+from tierctl import control, freshness, history, intent, summary
 from tierctl.ending import (
     FULL,
     Outcome,
@@ -13,18 +13,19 @@ from tierctl.ending import (
     record,
     unfinished,
 )
-from tierctl.errors import ChangeFailed, cause_of
+from tierctl.errors import ChangeFailed, ChangeUnfinished, Refused, TierctlError, cause_of
 from tierctl.events import Author, Event, EventKind, new_event
 from tierctl.filesystem import FileSystem, exists
 from tierctl.history import End
-from tierctl.layout import Layout
+from tierctl.layout import PRODUCTION, Layout
 from tierctl.locking import locked
-from tierctl.observe import observe, observe_for, private_tier
+from tierctl.observe import color_of, observe, observe_for, private_tier
 from tierctl.past import Past
 from tierctl.recovery import finish, interrupted_change, require_between
 from tierctl.request import Request
-from tierctl.rotation import Plan, State, plan
+from tierctl.rotation import Color, Plan, State, plan
 from tierctl.switching import go_back, switch
+from tierctl.text import shown
 from tierctl.validators import validate_rotation
 
 
@@ -49,8 +50,7 @@ def carry_out(
             if request.is_met_by(interrupted):
                 return
         with _nothing_changed(request.kind):
-            before = observe(fs, layout, request.private)
-            end = history.end(fs, layout)
+            before, end = _found(fs, layout, request, interrupted, reporter)
             newest = interrupted or end.newest
             event = _decide(fs, layout, request, author, before, newest)
         if event is None:
@@ -86,6 +86,7 @@ def preview(
     """Report what ``carry_out`` would do, or raise as it would; writes nothing, takes no lock."""
     with _nothing_changed(request.kind):
         control.require_writable(fs, layout)
+        freshness.refresh_by_reading(fs, layout)
         interrupted = interrupted_change(fs, layout)
     if interrupted is not None:
         reporter.recovered(interrupted)
@@ -95,10 +96,42 @@ def preview(
     with _nothing_changed(request.kind):
         before = _foreseen(fs, layout, request, interrupted)
         newest = interrupted or history.newest(fs, layout)
+        _tell_if_moved(newest, before, reporter)
         event = _decide(fs, layout, request, author, before, newest)
         after = before if event is None else event.after
         steps = plan(before, after, exchange=fs.can_exchange(layout.infrastructure))
     reporter.done(Outcome(before, after, steps, event))
+
+
+def _found(
+    fs: FileSystem,
+    layout: Layout,
+    request: Request,
+    interrupted: Event | None,
+    reporter: Reporter,
+) -> tuple[State, End]:
+    """Return where the links point to and where history ends, held against each other.
+
+    The newest event says where it left the links. Where they are elsewhere,
+    either somebody has moved them without tierctl or this host's cache is old,
+    so both are read again from the server.
+    """
+    before, end = observe(fs, layout, request.private), history.end(fs, layout)
+    newest = interrupted or end.newest
+    if newest is not None and not newest.agrees_with(before):
+        freshness.refresh(fs, layout)
+        before, end = observe(fs, layout, request.private), history.end(fs, layout)
+        _tell_if_moved(interrupted or end.newest, before, reporter)
+    return before, end
+
+
+def _tell_if_moved(newest: Event | None, state: State, reporter: Reporter) -> None:
+    if newest is not None and not newest.agrees_with(state):
+        reporter.warn(
+            f"the links are not where the newest event, {shown(newest.id)}, left them "
+            f"({newest.after}), and history does not say who moved them; "
+            f"going on from where they are now ({state})"
+        )
 
 
 def _foreseen(fs: FileSystem, layout: Layout, request: Request, interrupted: Event | None) -> State:
@@ -176,11 +209,37 @@ def _switch_or_go_back(
 ) -> Plan:
     """Move the links; where that fails, have them as they were and raise ``ChangeFailed``."""
     try:
+        _require_unserved(fs, layout, event, before)
         return switch(fs, layout, before, event.after, fall_back=no_room is None)
     except OSError as error:
         cause = no_room or error
         _go_back(fs, layout, event, before, cause)
         raise ChangeFailed(event.kind, cause_of(cause)) from error
+
+
+def _require_unserved(fs: FileSystem, layout: Layout, event: Event, before: State) -> None:
+    """Raise ``Refused`` if production shows a color that this change is to point elsewhere.
+
+    The links were read under the lock, when the change was decided. Who moves
+    them by hand takes no lock, so the server is asked once more.
+    """
+    moving = [color for color in Color if before.content(color) != event.after.content(color)]
+    if not moving:
+        return
+    try:
+        fs.refresh(layout.infrastructure, write=True)
+        served = color_of(fs, layout, PRODUCTION)
+        if served in moving:
+            raise Refused(
+                f"{event.kind}: production shows {served} now, which was about to be pointed to "
+                f"{event.after.content(served)}; nothing was changed",
+                "Somebody has moved the links meanwhile. See what they show:",
+                "status",
+            )
+    except TierctlError as error:
+        if not intent.withdraw(fs, layout):
+            raise ChangeUnfinished(event.kind, "noted, not begun", error.message) from error
+        raise
 
 
 def _go_back(fs: FileSystem, layout: Layout, event: Event, before: State, cause: OSError) -> None:

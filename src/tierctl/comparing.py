@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tierctl import packages, record, tiers
+from tierctl import freshness, packages, record, tiers
 from tierctl.difference import Change, between
 from tierctl.errors import NoSuchTier
 from tierctl.filesystem import FileSystem, Kind, exists
@@ -75,6 +75,7 @@ def compare(fs: FileSystem, layout: Layout, one: str, other: str) -> Comparison:
 
     Raises ``NoSuchTier``, ``InvalidLink``, ``Untrusted`` or ``BadFile``.
     """
+    freshness.refresh_by_reading(fs, layout)
     before, after = _side(fs, layout, one), _side(fs, layout, other)
     changes = between(before.packages or {}, after.packages or {})
     return Comparison(before, after, tuple(changes))
@@ -98,7 +99,7 @@ def content_of(fs: FileSystem, layout: Layout, name: str) -> Content:
     """
     if is_deployment_number(name):
         directory = f"{DEPLOYMENTS}/{name}"
-        if not exists(fs, layout.deployment_record(directory)):
+        if not record.is_finished(fs, layout, directory):
             finished = tiers.deployments(fs, layout, finished=True)
             raise NoSuchTier(
                 f"there is no finished deployment {name} in {shown(layout.infrastructure)}",

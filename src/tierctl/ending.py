@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import NamedTuple, Protocol
 
-from tierctl import adoption, history, intent
+from tierctl import adoption, freshness, history, intent
 from tierctl.errors import ChangeUnfinished, Interrupted, TierctlError, cause_of
 from tierctl.events import Event, EventKind
 from tierctl.filesystem import FileSystem
@@ -55,6 +55,7 @@ def make_durable(
         adoption.complete(fs, layout, event)
         found = event.after
         if not is_as(fs, layout, found):
+            freshness.refresh(fs, layout)
             found = observe_for(fs, layout, event.after)
     except OSError as error:
         if no_room is not None:  # without an intent the command, typed again, is a new one
@@ -64,7 +65,7 @@ def make_durable(
             ) from error
         raise unfinished(event.kind, "switched, not yet durable", error) from error
     if found != event.after:
-        raise Interrupted(f"a {event.kind}", str(event.after), str(found))
+        raise moved_since(event, found)
 
 
 def record(
@@ -95,6 +96,11 @@ def clear_intent(fs: FileSystem, layout: Layout, reporter: Reporter) -> None:
             f"done, but the note of it cannot be removed: {cause_of(error)}. "
             "The next change removes it first; one of the same kind then does no more than that"
         )
+
+
+def moved_since(event: Event, now: State) -> Interrupted:
+    """Return the error of a change whose links somebody else has moved since it began."""
+    return Interrupted(f"a {event.kind}", str(event.after), str(now), str(now.served or "nothing"))
 
 
 def outcome_of(event: Event) -> Outcome:

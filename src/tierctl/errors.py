@@ -253,10 +253,10 @@ class Interrupted(TierctlError):
 
     code = "unfinished-change"
 
-    def __init__(self, what: str, intended: str, found: str) -> None:
+    def __init__(self, what: str, intended: str, found: str, served: str) -> None:
         super().__init__(
-            f"{what} was interrupted, and the links were moved since:\n"
-            f"  intended: {intended}\n  found:    {found}",
+            f"{what} is unfinished, and the links were moved without tierctl since it began:\n"
+            f"  intended: {intended}\n  found:    {found}\n  production serves {served} now",
             "Look at the links; then drop the unfinished change with:",
             "doctor --fix",
         )

@@ -72,6 +72,15 @@ class Event(NamedTuple):
     def __hash__(self) -> int:
         return hash(self.id)
 
+    def agrees_with(self, state: State) -> bool:
+        """Say whether tiers and colors are where this event left them.
+
+        Private tiers may come and go by hand; what was adopted may be removed.
+        """
+        return self.after._replace(private=(), adopted=None) == state._replace(
+            private=(), adopted=None
+        )
+
     def moves(self, tier: str) -> bool:
         """Say whether a tier showed something else after this event."""
         before = None if self.before is None else self.before.behind(tier)

@@ -166,6 +166,28 @@ class FileSystem(Protocol):
         """
         ...
 
+    def refresh(self, path: str, *, write: bool = False) -> None:
+        """Have reads of a directory's names answered by the server, as it is at this moment.
+
+        A network filesystem's client answers reads by path from a cache that may
+        be minutes old, also while a lock is held. After this, ``names`` of the
+        directory, ``entry`` and ``read_link`` of what is in it, and ``load`` of
+        its files tell what the server had when it was called, or something newer.
+
+        By reading alone a change may be missed that came within the same tick of
+        the server's clock as the last one that this client has seen; with
+        ``write`` it is not: the directory's time of modification is set, if the
+        caller is allowed to. What was missed without it is seen by the next
+        call that comes after one more change. A link that the cache still has
+        wrong then is an error (ESTALE), so that nothing is decided by it.
+
+        Costs nothing on a local filesystem; on NFS one call to the server for
+        the directory, one for its listing, one for every file and link in it,
+        and one more with ``write``. Nothing but that time is changed, whether
+        it fails or not.
+        """
+        ...
+
     def is_locked(self, path: str) -> bool:
         """Say whether somebody holds the lock on a file; the caller has to be able to write it."""
         ...

@@ -19,27 +19,32 @@ def hindrance(fs: FileSystem, layout: Layout, directory: str) -> str:
 
     The words follow "has". ``directory`` is relative to the infrastructure.
     """
-    trouble = no_profile(fs, layout, directory)
+    trouble, text = _profile(fs, layout, directory)
     if trouble:
         return trouble
-    elsewhere = leads_to(fs, layout, directory)
+    elsewhere = _other_directory(fs, layout, directory, text)
     return "" if elsewhere is None else f"an {PROFILE} that leads to {shown(elsewhere)}"
 
 
 def no_profile(fs: FileSystem, layout: Layout, directory: str) -> str:
     """Return what a directory has in the place of a profile that can be read; as ``hindrance``."""
+    return _profile(fs, layout, directory)[0]
+
+
+def _profile(fs: FileSystem, layout: Layout, directory: str) -> tuple[str, str]:
+    """Return what is wrong with a directory's profile, or nothing and how the profile begins."""
     path = f"{layout.within(directory)}/{PROFILE}"
     try:
         kind = fs.entry(path, follow=True).kind
         if kind is not Kind.FILE:
-            return f"an {PROFILE} that is a {kind.value}"
-        if fs.entry(path).kind is Kind.FILE:  # what a link leads to is not read
-            read(fs, path, 0, 1)
+            return f"an {PROFILE} that is a {kind.value}", ""
+        if fs.entry(path).kind is not Kind.FILE:  # what a link leads to is not read
+            return "", ""
+        return "", read(fs, path, 0, _LONGEST_PROFILE_BYTES).decode("utf-8", "surrogateescape")
     except FileNotFoundError:
-        return f"no {PROFILE}"
+        return f"no {PROFILE}", ""
     except OSError as error:
-        return f"an {PROFILE} that cannot be read: {cause_of(error)}"
-    return ""
+        return f"an {PROFILE} that cannot be read: {cause_of(error)}", ""
 
 
 def is_meant_to_be(fs: FileSystem, layout: Layout, content: Content) -> bool:
@@ -57,19 +62,22 @@ def leads_to(fs: FileSystem, layout: Layout, directory: str) -> str | None:
 
     None if it loads its own, or is not one that tierctl has written.
     """
+    return _other_directory(fs, layout, directory, _profile(fs, layout, directory)[1])
+
+
+def _other_directory(fs: FileSystem, layout: Layout, directory: str, text: str) -> str | None:
     own = layout.within(directory)
-    written = _written_directory(fs, f"{own}/{PROFILE}")
+    written = _written_directory(text)
     return None if written is None or is_same(fs, written, own) else written
 
 
-def _written_directory(fs: FileSystem, profile: str) -> str | None:
+def _written_directory(text: str) -> str | None:
     import shlex
 
     try:
-        text = read(fs, profile, 0, _LONGEST_PROFILE_BYTES).decode("utf-8", "surrogateescape")
         line = next(line for line in text.splitlines() if line.startswith(_MARK))
         return shlex.split(line)[1].partition("=")[2]
-    except (OSError, StopIteration, ValueError, IndexError):
+    except (StopIteration, ValueError, IndexError):
         return None
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
+from tierctl import freshness
 from tierctl.errors import ChangeFailed, Locked, LocksUnsupported, cause_of
 from tierctl.events import Author
 from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, read
@@ -38,12 +39,12 @@ class Holder(NamedTuple):
 def locked(
     fs: FileSystem, layout: Layout, author: Author, command: str, timeout: float
 ) -> Iterator[None]:
-    """Hold the target's lock.
+    """Hold the target's lock, with all that is read under it as the server has it.
 
     Raises ``Locked`` or ``LocksUnsupported``, and ``ChangeFailed`` if that fails otherwise.
     """
     try:
-        lock = fs.lock(layout.lock, timeout=timeout)
+        lock = freshness.lock(fs, layout, layout.lock, timeout=timeout)
     except LockTimeout as error:
         raise _locked_by(read_holder(fs, layout), author.host, timeout) from error
     except LockUnavailable as error:

@@ -23,6 +23,8 @@ _EXCHANGING = frozenset(
         "xfs",
     }
 )
+# Those that are on no block device, and that no other host changes all the same.
+_LOCAL = _EXCHANGING | {"zfs"}
 # ZFS does since 2.2.
 _ZFS_VERSION = "/sys/module/zfs/version"
 # Options under which a lock is taken without a word and locks out no other host.
@@ -35,6 +37,26 @@ class Mount(NamedTuple):
     type: str
     point: str
     options: tuple[str, ...]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether no other host can change what is on it."""
+        return self.type in _LOCAL
+
+    @property
+    def is_nfs(self) -> bool:
+        """Whether it is NFS, of any version."""
+        return self.type in ("nfs", "nfs4")
+
+    @property
+    def lists_objects(self) -> bool:
+        """Whether a listing brings what the server knows of each object, as READDIRPLUS does."""
+        return self.is_nfs and "nordirplus" not in self.options
+
+    @property
+    def opens_from_cache(self) -> bool:
+        """Whether files and directories are opened without asking the server."""
+        return "nocto" in self.options
 
     @property
     def locks_on_this_host_only(self) -> str | None:

@@ -20,10 +20,10 @@ def observe(
     plain directory is to get, if a change to that end may have begun. Raises
     ``InvalidLink`` where a tier or color is not what it has to be.
     """
-    staging = _color(fs, layout.within(STAGING))
+    staging = color_of(fs, layout, STAGING)
     adopted = None if adopting is None else _adopted(fs, layout, adopting)
     return State(
-        production=_color(fs, layout.within(PRODUCTION)),
+        production=color_of(fs, layout, PRODUCTION),
         staging=staging or validate_symlink_target(layout.within(STAGING), fs),
         blue=_content(fs, layout, BLUE, adopted),
         green=_content(fs, layout, GREEN, adopted),
@@ -74,8 +74,12 @@ def private_tier(fs: FileSystem, layout: Layout, name: str) -> Content | None:
     return validate_color(path, fs) if exists(fs, path) else None
 
 
-def _color(fs: FileSystem, path: str) -> Color | None:
-    """Return the color that a tier points to, or None if there is nothing at all."""
+def color_of(fs: FileSystem, layout: Layout, tier: str) -> Color | None:
+    """Return the color that production or staging points to, None if there is nothing at all.
+
+    Raises ``InvalidLink`` for anything else.
+    """
+    path = layout.within(tier)
     try:
         target = fs.read_link(path)
     except FileNotFoundError:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from tierctl import places
 from tierctl.filesystem import (
@@ -22,6 +22,9 @@ from tierctl.filesystem import (
     entry_of,
 )
 from tierctl.places import IN_CONTROL, OF_DEPLOYMENTS, TO_HOLD, Naming, Opened
+
+if TYPE_CHECKING:
+    from tierctl.mounts import Mount
 
 _Result = TypeVar("_Result")
 # rename(2) with a flag says one of these where the kernel or the filesystem does not know it.
@@ -71,6 +74,7 @@ class OsFileSystem:
     def __init__(self) -> None:
         self._held: dict[str, _Held] = {}
         self._holders: dict[str, int] = defaultdict(int)
+        self._networks: dict[int, Mount | None] = {}
 
     def entry(self, path: str, *, follow: bool = False) -> Entry:
         """See ``FileSystem.entry``."""
@@ -87,7 +91,7 @@ class OsFileSystem:
     def load(self, path: str, start: int = 0, length: int = -1) -> tuple[Entry, bytes]:
         """See ``FileSystem.load``."""
         with Opened(self._open(path, _TO_READ), path) as fd:
-            entry = entry_of(os.fstat(fd))
+            entry = entry_of(self._found(fd, path))
             if entry.kind is Kind.OTHER:  # a device may never end
                 raise OSError(errno.EINVAL, "Not a regular file", path)
             if start < 0:
@@ -166,11 +170,11 @@ class OsFileSystem:
 
     def exchange(self, first: str, second: str) -> None:
         """See ``FileSystem.exchange``."""
-        from tierctl import renameat2
+        from tierctl import syscalls
 
         def exchange(name: str, of: int | None, other: str, dir_fd: int | None) -> None:
             names = os.fsencode(name), os.fsencode(other)
-            number = renameat2.exchange(*names, of=of, of_second=dir_fd)
+            number = syscalls.exchange(*names, of=of, of_second=dir_fd)
             if number in _CANNOT_EXCHANGE:
                 raise ExchangeUnsupported(number, os.strerror(number), first, None, second)
             if number:
@@ -192,7 +196,7 @@ class OsFileSystem:
         if path in self._held:
             with Naming(path):
                 os.fsync(self._held[path].fd)
-        else:
+        elif not self._names_are_durable(path):
             with Opened(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path) as fd:
                 os.fsync(fd)
 
@@ -214,6 +218,22 @@ class OsFileSystem:
             self._let_go(directory)
             raise
         return _Lock(partial(self._unlock, fd, directory))
+
+    def refresh(self, path: str, *, write: bool = False) -> None:
+        """See ``FileSystem.refresh``."""
+        held = self._held.get(path)
+        found = os.stat(path) if held is None else held.found
+        mount = self._network(path, found.st_dev)
+        if mount is None:
+            return
+        from tierctl import clientcache
+
+        if held is not None:
+            with Naming(path):
+                clientcache.renew(held.fd, mount, write=write, is_new=False)
+        else:
+            with Opened(places.open_directory(path), path) as fd:
+                clientcache.renew(fd, mount, write=write, is_new=True)
 
     def is_locked(self, path: str) -> bool:
         """See ``FileSystem.is_locked``."""
@@ -264,6 +284,36 @@ class OsFileSystem:
     def _change_both(self, path: str, other: str, call: Callable[..., None]) -> None:
         """Make a call that changes two names: with each, and then the directory that it is in."""
         self._change(path, lambda name, dir_fd: self._change(other, partial(call, name, dir_fd)))
+
+    def _network(self, path: str, device: int) -> Mount | None:
+        """Return the mount of a network filesystem that a path is on, None for one of this host."""
+        if os.major(device):  # it is on a disk
+            return None
+        if device not in self._networks:
+            from tierctl import mounts
+
+            mount = mounts.find(path)
+            self._networks[device] = None if mount is None or mount.is_local else mount
+        return self._networks[device]
+
+    def _names_are_durable(self, path: str) -> bool:
+        """Say whether names in a directory outlive a power cut without being flushed.
+
+        An NFS server has them on disk before it answers (RFC 1813, section 4.8).
+        """
+        mount = self._network(path, os.stat(path).st_dev)
+        return mount is not None and mount.is_nfs
+
+    def _found(self, fd: int, path: str) -> os.stat_result:
+        """Return what an open file is, as its server knows it."""
+        found = os.fstat(fd)
+        mount = self._network(path, found.st_dev)
+        if mount is None or not mount.opens_from_cache:
+            return found
+        from tierctl import syscalls
+
+        syscalls.ask_server(fd)
+        return os.fstat(fd)
 
     def _hold(self, directory: str) -> None:
         """Have what is named in a directory be in this one, whatever takes its place meanwhile."""

@@ -7,7 +7,15 @@ now to what was intended.
 from __future__ import annotations
 
 from tierctl import intent
-from tierctl.ending import Reporter, clear_intent, make_durable, outcome_of, record, unfinished
+from tierctl.ending import (
+    Reporter,
+    clear_intent,
+    make_durable,
+    moved_since,
+    outcome_of,
+    record,
+    unfinished,
+)
 from tierctl.errors import Interrupted, TierctlError
 from tierctl.events import Event
 from tierctl.filesystem import FileSystem, exists
@@ -37,7 +45,7 @@ def _require_contents(fs: FileSystem, layout: Layout, now: State, event: Event) 
     for content in (event.after.blue, event.after.green, *filter(None, private)):
         if not exists(fs, layout.within(content.directory)):
             intended = f"{event.after}; but {content} is gone"
-            raise Interrupted(f"a {event.kind}", intended, str(now))
+            raise Interrupted(f"a {event.kind}", intended, str(now), str(now.served or "nothing"))
 
 
 def finish(
@@ -88,4 +96,4 @@ def _complete(fs: FileSystem, layout: Layout, event: Event) -> None:
 def require_between(now: State, event: Event) -> None:
     """Raise ``Interrupted`` if the links are where a change never was."""
     if not lies_between(now, outcome_of(event).before, event.after):
-        raise Interrupted(f"a {event.kind}", str(event.after), str(now))
+        raise moved_since(event, now)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
-from tierctl import tiers
+from tierctl import record, tiers
 from tierctl.errors import Guarded, NothingToRollBackTo, WrongColor
 from tierctl.events import Event, EventKind
 from tierctl.filesystem import FileSystem, exists
@@ -152,7 +153,7 @@ def _guard_against_going_back(staged: Content, past: Past) -> None:
 
 
 def _guard_against_unfinished(fs: FileSystem, layout: Layout, staged: Content) -> None:
-    if staged.deployment is None or exists(fs, layout.deployment_record(staged.directory)):
+    if staged.deployment is None or record.is_finished(fs, layout, staged.directory):
         return
     raise Guarded(
         f"staging shows {staged}, which was never finished: "
@@ -171,7 +172,10 @@ def _require_present(fs: FileSystem, layout: Layout, state: State, content: Cont
             "Name a deployment that is still there:",
             "rollback --to NUMBER",
         )
-    if not exists(fs, layout.deployment_record(content.directory)):
+    if content not in (state.blue, state.green):  # a link keeps what it shows from being pruned
+        with suppress(FileNotFoundError):
+            fs.refresh(layout.deployments)
+    if not record.is_finished(fs, layout, content.directory):
         gone = not exists(fs, layout.within(content.directory))
         finished = tiers.deployments(fs, layout, finished=True)
         raise NothingToRollBackTo(

@@ -9,7 +9,7 @@ from contextlib import suppress
 from os import path as paths
 from typing import NoReturn
 
-from tierctl import loadable, tiers, trust
+from tierctl import freshness, loadable, tiers, trust
 from tierctl.errors import CannotRun, InvalidLink
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import PRODUCTION, PROFILE, STAGING, Layout
@@ -67,6 +67,7 @@ def _environment() -> dict[str, str]:
 
 def _profile(fs: FileSystem, layout: Layout, tier: str) -> str:
     """Return the profile by the tier's name, which it takes for its own."""
+    freshness.refresh_by_reading(fs, layout)
     path = layout.within(tier)
     tiers.require(fs, layout, tier)
     if tier in (PRODUCTION, STAGING):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tierctl import history, intent, loadable, tiers
+from tierctl import freshness, history, intent, loadable, record, tiers
 from tierctl.errors import TierctlError, cause_of
 from tierctl.events import Event
 from tierctl.filesystem import FileSystem, exists
@@ -51,9 +51,11 @@ class Status(NamedTuple):
 def read(fs: FileSystem, layout: Layout, names: Sequence[str] = ()) -> Status:
     """Return the status of production and staging, or of the tiers that are named.
 
-    A tier or a record that is damaged is told of in the status. Raises
+    It is as ``freshness.refresh_by_reading`` shows it. A tier or a record that
+    is damaged is told of in the status. Raises
     ``NoSuchTier`` for a name that is no tier of this target.
     """
+    freshness.refresh_by_reading(fs, layout)
     found = [_read_tier(fs, layout, name) for name in names or (PRODUCTION, STAGING)]
     unfinished = None
     of_records = []
@@ -97,8 +99,8 @@ def _lacking(fs: FileSystem, layout: Layout, content: Content | None) -> list[st
         return []
     lacking = []
     try:
-        record = layout.deployment_record(content.directory)
-        if content.deployment is not None and not exists(fs, record):
+        is_deployment = content.deployment is not None
+        if is_deployment and not record.is_finished(fs, layout, content.directory):
             lacking.append(f"{content} was never finished")
         hindrance = loadable.hindrance(fs, layout, content.directory)
         if hindrance:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from tierctl.filesystem import ExchangeUnsupported, FileSystem, Kind, exists
 from tierctl.layout import DEPLOYMENTS, LINKS, Layout, temporary
 from tierctl.observe import observe_for
@@ -62,9 +64,8 @@ def _way_back(now: State, before: State, after: State) -> list[State]:
 def drop_temporary_links(fs: FileSystem, layout: Layout, after: State) -> None:
     """Remove what an interrupted change to ``after`` had prepared."""
     for name in (*LINKS, *dict(after.private)):
-        path = temporary(layout.within(name))
-        if exists(fs, path):
-            fs.remove(path)
+        with suppress(FileNotFoundError):
+            fs.remove(temporary(layout.within(name)))
     if after.adopted is not None:
         _drop_link(fs, _adopted(layout, after.adopted))
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 
+from tierctl import record
 from tierctl.errors import NoSuchTier
-from tierctl.filesystem import FileSystem, Kind, exists
+from tierctl.filesystem import Entry, FileSystem, Kind, exists
 from tierctl.layout import DEPLOYMENTS, LINKS, PRIVATE, Layout, is_deployment_number
+from tierctl.rotation import Content
 from tierctl.text import shown
 
 
@@ -39,6 +41,23 @@ def _is_there(fs: FileSystem, layout: Layout, name: str) -> bool:
     return fs.entry(path).kind in (Kind.LINK, Kind.DIRECTORY)
 
 
+def showing(fs: FileSystem, layout: Layout, content: Content) -> list[str]:
+    """Return the tiers that lead to a content, as ``names`` orders them; raises ``OSError``."""
+    place = fs.entry(layout.within(content.directory))
+    return [name for name in names(fs, layout) if _leads_to(fs, layout.within(name), place)]
+
+
+def _leads_to(fs: FileSystem, path: str, place: Entry) -> bool:
+    try:
+        return fs.entry(path, follow=True).is_same(place)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return False
+
+
 def deployments(fs: FileSystem, layout: Layout, *, finished: bool) -> list[int]:
     """Return the numbers of the deployments that were finished, or were not; newest first."""
     try:
@@ -56,7 +75,7 @@ def deployments(fs: FileSystem, layout: Layout, *, finished: bool) -> list[int]:
 def _is_finished(fs: FileSystem, layout: Layout, number: int) -> bool:
     """Say whether a build is known to be whole: one that the caller may not look into is not."""
     try:
-        return exists(fs, layout.deployment_record(f"{DEPLOYMENTS}/{number}"))
+        return record.is_finished(fs, layout, f"{DEPLOYMENTS}/{number}")
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.ELOOP):
             raise

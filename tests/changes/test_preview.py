@@ -73,10 +73,18 @@ class TestPreview:
                 attempt(Promotion())
 
     def test_it_uses_no_verb_that_changes_anything(self, new: Target) -> None:
-        fs = FaultyFileSystem(new.fs, Fault(0))
+        fs = RefreshedByReading(new.fs, Fault(0))
         changes.preview(fs, new.layout, Promotion(), ADA, Heard())
-        asking = {"entry", "read_link", "names", "load"}
+        asking = {"entry", "read_link", "names", "load", "refresh"}
         assert {operation.verb for operation in fs.trace} <= asking
+
+
+class RefreshedByReading(FaultyFileSystem):
+    """A filesystem of which nothing may be refreshed by writing."""
+
+    def refresh(self, path: str, *, write: bool = False) -> None:
+        assert not write
+        super().refresh(path, write=write)
 
 
 def told(attempt: Callable[[Request], Heard], request: Request) -> list[object]:

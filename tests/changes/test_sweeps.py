@@ -25,8 +25,16 @@ from tierctl.filesystem import FileSystem, Kind, exists, read
 from tierctl.layout import LINKS, Layout, temporary
 from tierctl.observe import observe
 from tierctl.request import Promotion, Request, Rollback
-from tierctl.rotation import Adopt, Exchange, Plan, State, states_along
-from tierctl.testing import Effect, Fault, FaultyFileSystem, Killed, MemoryFileSystem, Operation
+from tierctl.rotation import Adopt, Exchange, Plan, State, plan, states_along
+from tierctl.testing import (
+    Effect,
+    Fault,
+    FaultyFileSystem,
+    Killed,
+    MemoryClient,
+    MemoryFileSystem,
+    Operation,
+)
 
 AUTHOR = Author("ada", "lab")
 LAYOUT = Layout.of_target("/target")
@@ -72,10 +80,11 @@ class Passing:
 
 
 class Watched(Passing):
-    """A filesystem whose reader looks at the links as soon as one has changed."""
+    """A filesystem whose server's reader looks at the links as soon as one has changed."""
 
-    def __init__(self, inner: FileSystem) -> None:
+    def __init__(self, inner: FileSystem, server: FileSystem) -> None:
         super().__init__(inner)
+        self._server = server
         self.found: list[State | InvalidLink] = []
 
     def make_link(self, path: str, target: str) -> None:
@@ -97,7 +106,7 @@ class Watched(Passing):
     def _look_at(self, path: str) -> None:
         if path in map(LAYOUT.within, (*LINKS, DEV)):
             try:
-                self.found.append(look_at(self.inner))
+                self.found.append(look_at(self._server))
             except InvalidLink as error:
                 self.found.append(error)
 
@@ -111,16 +120,32 @@ class Seen(NamedTuple):
     leftovers: list[str]
 
 
-class Disk:
-    """What a filesystem in memory holds, frozen; ``thawed`` gives a new copy each time."""
+class Hosts(NamedTuple):
+    """A filesystem in memory, and who types commands in turn, each with a cache of its own."""
 
-    def __init__(self, memory: MemoryFileSystem) -> None:
-        self._frozen = pickle.dumps(memory)
+    server: MemoryFileSystem
+    typing: tuple[MemoryFileSystem, ...]
+
+    def in_turn(self) -> "Hosts":
+        return Hosts(self.server, (*self.typing[1:], self.typing[0]))
+
+
+class Disk:
+    """What a filesystem in memory holds, frozen; ``thawed`` gives a new copy each time.
+
+    With it what the hosts that share it have in their caches.
+    """
+
+    def __init__(self, hosts: Hosts) -> None:
+        self._frozen = pickle.dumps(hosts)
+
+    def hosts(self) -> Hosts:
+        hosts: Hosts = pickle.loads(self._frozen)  # noqa: S301 (of its own)
+        hosts.server.release_locks()
+        return hosts
 
     def thawed(self) -> MemoryFileSystem:
-        memory: MemoryFileSystem = pickle.loads(self._frozen)  # noqa: S301 (of its own)
-        memory.release_locks()
-        return memory
+        return self.hosts().server
 
     @cached_property
     def seen(self) -> Seen:
@@ -145,9 +170,9 @@ class Disk:
         return [self._after_power_cut(n) for n in range(self.thawed().unflushed + 1)]
 
     def _after_power_cut(self, survivors: int) -> "Disk":
-        memory = self.thawed()
-        memory.cut_power(survivors)
-        disk = Disk(memory)
+        hosts = self.hosts()
+        hosts.server.cut_power(survivors)
+        disk = Disk(hosts)
         disk.after_power_cuts = []  # there is nothing left to lose
         return disk
 
@@ -163,6 +188,11 @@ class Disk:
         ]
         # Who holds the lock is written down for messages only.
         return tuple((path, content(fs, path)) for path in paths if path != LAYOUT.holder)
+
+    @cached_property
+    def cached(self) -> tuple[object, ...]:
+        """What the hosts have in their caches."""
+        return tuple(host.cached for host in self.hosts().typing if isinstance(host, MemoryClient))
 
 
 def content(fs: FileSystem, path: str) -> bytes:
@@ -202,15 +232,16 @@ class Attempt(NamedTuple):
 
 
 def attempt(disk: Disk, request: Request, fault: Fault, harm: Harm = unharmed) -> Attempt:
-    memory, heard = disk.thawed(), Heard()
-    watched = Watched(memory)
+    hosts, heard = disk.hosts(), Heard()
+    watched = Watched(hosts.typing[0], hosts.server)
     faulty = FaultyFileSystem(watched, fault)
     error: BaseException | None = None
     try:
         changes.carry_out(harm(faulty), LAYOUT, request, AUTHOR, heard, lock_timeout=0)
     except (OSError, TierctlError, Killed) as caught:
         error = caught
-    return Attempt(Disk(memory), heard, error, faulty.fired, watched.found, faulty.trace)
+    ended = Disk(hosts.in_turn())
+    return Attempt(ended, heard, error, faulty.fired, watched.found, faulty.trace)
 
 
 # The scenarios
@@ -275,13 +306,50 @@ def adoption(fs: MemoryFileSystem) -> Request:
 Build = Callable[[MemoryFileSystem], Request]
 
 
-def scenario(build: Build, *, exchanges: bool) -> Scenario:
+# Who types the commands: the server itself, or hosts that have looked at everything before.
+Typists = Callable[[MemoryFileSystem], tuple[MemoryFileSystem, ...]]
+
+
+def the_server(server: MemoryFileSystem) -> tuple[MemoryFileSystem, ...]:
+    return (server,)
+
+
+def two_clients(server: MemoryFileSystem) -> tuple[MemoryFileSystem, ...]:
+    return warmed(server.client()), warmed(server.client())
+
+
+def server_and_client(server: MemoryFileSystem) -> tuple[MemoryFileSystem, ...]:
+    return server, warmed(server.client())
+
+
+def warmed(client: MemoryClient) -> MemoryClient:
+    """Have a client look at all that there is, and for what is not there yet."""
+    wanted = [LAYOUT.intent, LAYOUT.history, LAYOUT.control, KEPT]
+    for path in (*wanted, *map(LAYOUT.within, (*LINKS, DEV))):
+        exists(client, path)
+        exists(client, temporary(path))
+    look_below(client, LAYOUT.target)
+    return client
+
+
+def look_below(fs: FileSystem, path: str) -> None:
+    match fs.entry(path).kind:
+        case Kind.LINK:
+            fs.read_link(path)
+        case Kind.FILE:
+            read(fs, path)
+        case _:
+            for name in fs.names(path):
+                look_below(fs, f"{path}/{name}")
+
+
+def scenario(build: Build, *, exchanges: bool, typists: Typists = the_server) -> Scenario:
     fs = MemoryFileSystem(exchanges=exchanges)
     fs.make_directory("/target", 0o755)
     request = build(fs)
     fs.cut_power(fs.unflushed)
     recorded = list(history.newest_first(fs, LAYOUT))
-    disk, heard = Disk(fs), Heard()
+    disk, heard = Disk(Hosts(fs, typists(fs))), Heard()
     changes.preview(fs, LAYOUT, request, AUTHOR, heard)
     before, after, steps, _ = heard.outcomes[0]
     before, after = as_seen(before), as_seen(after)
@@ -295,8 +363,7 @@ def carry_out(fs: MemoryFileSystem, request: Request) -> None:
 
 def point(fs: MemoryFileSystem, color: str, number: int) -> None:
     make_deployment(LAYOUT, number, fs=fs)
-    fs.remove(LAYOUT.within(color))
-    fs.make_link(LAYOUT.within(color), f"deployments/{number}")
+    carry_out(fs, Deployment(color, number))
 
 
 def essence(disk: Disk) -> tuple[object, ...]:
@@ -356,7 +423,10 @@ class Sweep:
         self.points = 0
         self._seen: set[object] = set()
         self._way: list[str] = []
-        self._allowed = set(states_along(scenario.before, scenario.steps))
+        # A host that cannot exchange may go on with what one that can has begun.
+        ways = [plan(*scenario[2:4], exchange=each) for each in (True, False)]
+        plans = ways if len(scenario.disk.hosts().typing) > 1 else [scenario.steps]
+        self._allowed = {state for steps in plans for state in states_along(scenario.before, steps)}
 
     def run(self, depth: int = 2) -> None:
         """Go through all of it; raises AssertionError where a claim does not hold."""
@@ -392,7 +462,7 @@ class Sweep:
             self._way.pop()
 
     def _go_on_if_new(self, disk: Disk, depth: int, *, reported: bool) -> None:
-        key = essence(disk), depth, reported
+        key = essence(disk), disk.cached, depth, reported
         if key in self._seen:
             return
         self._seen.add(key)
@@ -510,6 +580,22 @@ def test_whatever_stops_it_and_stops_it_again_the_next_command_ends_it(
     # What an adoption does besides is done after the switch, again and again: once is enough.
     sweep.run(depth=1 if build is adoption else 2)
     assert sweep.points > FEWEST_POINTS[build, exchanges]
+
+
+# Hosts that share a filesystem: the second one finishes what the first one began.
+SHARED = {"two clients": two_clients, "the server and a client": server_and_client}
+FEWEST_SHARED_POINTS = 150
+
+
+@pytest.mark.parametrize("hosts", SHARED)
+@pytest.mark.parametrize("build", dict.fromkeys(build for build, _ in FEWEST_POINTS))
+def test_whatever_stops_it_the_next_command_on_another_host_ends_it(
+    build: Build, hosts: str
+) -> None:
+    """See ``Sweep``; that host has all that was there before in its cache."""
+    sweep = Sweep(scenario(build, exchanges=True, typists=SHARED[hosts]))
+    sweep.run(depth=1)
+    assert sweep.points > FEWEST_SHARED_POINTS
 
 
 @pytest.mark.parametrize(("build", "exchanges"), FEWEST_POINTS)
@@ -713,3 +799,14 @@ def test_the_sweep_finds_a_step_that_is_left_out_or_wrong(
         monkeypatch.setattr(place, mutation)
     with pytest.raises(AssertionError, match=broken):
         Sweep(played).run()
+
+
+@pytest.mark.parametrize("build", [promotion, rollback, rollback_of_color, adoption])
+@pytest.mark.parametrize("hosts", SHARED)
+def test_the_sweep_finds_a_target_that_is_not_refreshed(
+    monkeypatch: pytest.MonkeyPatch, hosts: str, build: Build
+) -> None:
+    played = scenario(build, exchanges=True, typists=SHARED[hosts])
+    monkeypatch.setattr("tierctl.freshness.refresh", nothing)
+    with pytest.raises(AssertionError):
+        Sweep(played).run(depth=1)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from tierctl import renameat2
+from tierctl import syscalls
 from tierctl.filesystem import ExchangeUnsupported, LockTimeout, LockUnavailable, read
 from tierctl.osfilesystem import OsFileSystem
 
@@ -50,9 +50,9 @@ def links(tmp_path: Path) -> tuple[str, str]:
 @pytest.fixture
 def fresh_libc() -> Iterator[None]:
     """The C library is looked up anew, and again afterwards."""
-    renameat2._system_call.cache_clear()
+    syscalls._exchange.cache_clear()
     yield
-    renameat2._system_call.cache_clear()
+    syscalls._exchange.cache_clear()
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ class TestExchange:
     def test_a_filesystem_that_cannot_swap_says_so_and_nothing_is_changed(
         self, links: tuple[str, str], mocker: MockerFixture, number: int
     ) -> None:
-        mocker.patch("tierctl.renameat2.exchange", return_value=number)
+        mocker.patch("tierctl.syscalls.exchange", return_value=number)
         with pytest.raises(ExchangeUnsupported) as caught:
             FS.exchange(*links)
         assert (number, *links) == (
@@ -98,7 +98,7 @@ class TestExchange:
     def test_any_other_error_is_no_sign_of_a_filesystem_that_cannot(
         self, links: tuple[str, str], mocker: MockerFixture, number: int
     ) -> None:
-        mocker.patch("tierctl.renameat2.exchange", return_value=number)
+        mocker.patch("tierctl.syscalls.exchange", return_value=number)
         with pytest.raises(OSError) as caught:  # noqa: PT011 (its number is looked at)
             FS.exchange(*links)
         assert number == caught.value.errno
@@ -112,7 +112,7 @@ class TestExchange:
         libc = ctypes.CDLL(None, use_errno=True)
         old = mocker.Mock(spec=["syscall"], syscall=libc.syscall)
         mocker.patch("ctypes.CDLL", return_value=old)
-        assert 0 == renameat2.exchange(*map(os.fsencode, links))
+        assert 0 == syscalls.exchange(*map(os.fsencode, links))
         assert ["green", "blue"] == [os.readlink(path) for path in links]
 
     @LINUX
@@ -121,12 +121,12 @@ class TestExchange:
         self, links: tuple[str, str], tmp_path: Path, mocker: MockerFixture
     ) -> None:
         pair = os.fsencode(links[0]), os.fsencode(tmp_path / "missing")
-        assert errno.ENOENT == renameat2.exchange(*pair)
-        renameat2._system_call.cache_clear()
+        assert errno.ENOENT == syscalls.exchange(*pair)
+        syscalls._exchange.cache_clear()
         libc = ctypes.CDLL(None, use_errno=True)
         old = mocker.Mock(spec=["syscall"], syscall=libc.syscall)
         mocker.patch("ctypes.CDLL", return_value=old)
-        assert errno.ENOENT == renameat2.exchange(*pair)
+        assert errno.ENOENT == syscalls.exchange(*pair)
 
     @LINUX
     @pytest.mark.usefixtures("fresh_libc")
@@ -136,7 +136,7 @@ class TestExchange:
         mocker.patch("ctypes.CDLL", return_value=mocker.Mock(spec=["syscall"]))
         unknown = os.uname_result(("Linux", "host", "2.6", "1", "pdp11"))
         mocker.patch("os.uname", return_value=unknown)
-        assert errno.ENOSYS == renameat2.exchange(*map(os.fsencode, links))
+        assert errno.ENOSYS == syscalls.exchange(*map(os.fsencode, links))
         with pytest.raises(ExchangeUnsupported):
             FS.exchange(*links)
         assert ["blue", "green"] == [os.readlink(path) for path in links]

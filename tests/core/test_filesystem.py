@@ -25,7 +25,7 @@ NEVER = Fault(at=0)
 Tree = dict[str, tuple[object, ...]]
 
 
-@pytest.fixture(params=[*FILESYSTEMS, "faulty real", "faulty memory"])
+@pytest.fixture(params=[*FILESYSTEMS, "client", "faulty real", "faulty memory"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """An empty directory, on every implementation."""
     kind = request.param.removeprefix("faulty ")
@@ -844,6 +844,101 @@ class TestLock:
         path = directory(place, "directory")
         with refused(place, errno.EISDIR), place.fs.lock(path, mode=0o600, timeout=0):
             pytest.fail("locked a directory")
+
+
+class TestRefresh:
+    @pytest.mark.parametrize("write", [True, False])
+    def test_it_changes_nothing(self, place: Place, write: bool) -> None:
+        write_some(place)
+        before = tree(place.fs, place.root)
+        place.fs.refresh(place.root, write=write)
+        place.fs.refresh(place.path("directory"), write=write)
+        assert before == tree(place.fs, place.root)
+
+    def test_a_directory_that_is_missing_is_an_error(self, place: Place) -> None:
+        with refused(place, errno.ENOENT):
+            place.fs.refresh(place.path("missing"))
+
+
+class TestRefreshOfClient:
+    """Two clients of one filesystem: what the second one sees of what the first one does."""
+
+    @pytest.fixture
+    def server(self) -> Place:
+        return place_on("memory", Path("unused"))
+
+    @pytest.fixture
+    def other(self, server: Place) -> Place:
+        """A client that has looked at a link, a file, a directory, and for what is missing."""
+        write_some(server)
+        assert isinstance(server.fs, MemoryFileSystem)
+        client = server._replace(fs=server.fs.client())
+        tree(client.fs, client.root)
+        assert not exists(client.fs, client.path("missing"))
+        return client
+
+    def test_what_was_looked_at_stays_as_it_was(self, server: Place, other: Place) -> None:
+        before = tree(other.fs, other.root)
+        write(server, "missing")
+        server.fs.remove(server.path("link"))
+        server.fs.make_link(server.path("link"), "missing")
+        assert before == tree(other.fs, other.root)
+        assert not exists(other.fs, other.path("missing"))
+
+    def test_a_refresh_shows_all_of_it(self, server: Place, other: Place) -> None:
+        write(server, "missing")
+        server.fs.exchange(server.path("link"), server.path("directory"))
+        other.fs.refresh(other.root, write=True)
+        assert tree(server.fs, server.root) == tree(other.fs, other.root)
+
+    def test_by_reading_alone_a_replaced_link_is_seen_and_a_new_name_may_not(
+        self, server: Place, other: Place
+    ) -> None:
+        write(server, "missing")
+        server.fs.make_link(server.path("new"), "missing")
+        server.fs.rename(server.path("new"), server.path("link"))
+        other.fs.refresh(other.root)
+        assert "missing" == other.fs.read_link(other.path("link"))
+        assert not exists(other.fs, other.path("missing"))
+
+    def test_what_a_client_changes_itself_it_sees(self, server: Place, other: Place) -> None:
+        write(other, "missing")
+        other.fs.remove(other.path("link"))
+        assert tree(server.fs, server.root) == tree(other.fs, other.root)
+
+    def test_a_file_is_read_as_it_is_now(self, server: Place, other: Place) -> None:
+        server.fs.write(server.path("file"), b"another text")
+        assert b"another text" == read(other.fs, other.path("file"))
+        server.fs.remove(server.path("file"))
+        write(server, "file", b"a new file")
+        assert b"a new file" == read(other.fs, other.path("file"))
+
+    def test_a_name_that_another_has_given_meanwhile_cannot_be_given(
+        self, server: Place, other: Place
+    ) -> None:
+        directory(server, "missing")
+        with pytest.raises(FileExistsError):
+            directory(other, "missing")
+        assert Kind.DIRECTORY is other.fs.entry(other.path("missing")).kind
+
+    def test_nothing_can_be_made_in_a_directory_that_another_has_removed(
+        self, server: Place, other: Place
+    ) -> None:
+        server.fs.remove(server.path("directory"))
+        with pytest.raises(OSError, match="Stale"):
+            write(other, "directory/new")
+
+    def test_a_lock_that_another_holds_is_not_to_be_had(self, server: Place, other: Place) -> None:
+        with server.fs.lock(server.path("lock"), timeout=0):
+            assert other.fs.is_locked(other.path("lock"))
+            with pytest.raises(LockTimeout):
+                other.fs.lock(other.path("lock"), timeout=0)
+
+
+def write_some(place: Place) -> None:
+    write(place, "file")
+    directory(place, "directory")
+    link(place, "link", "file")
 
 
 class TestIsWritable:

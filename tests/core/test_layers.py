@@ -33,13 +33,14 @@ PURE_IMPORTS = {
 
 # The seam to the operating system, and its doubles.
 SEAM = {
+    "tierctl.clientcache",
     "tierctl.demo",  # all that it writes is its own, and thrown away
     "tierctl.deploy.rights",
     "tierctl.deploy.tree",
     "tierctl.deploy.worker.confining",
     "tierctl.filelock",
     "tierctl.osfilesystem",
-    "tierctl.renameat2",
+    "tierctl.syscalls",
     "tierctl.testing",
 }
 CHANGES_OF_OS = {

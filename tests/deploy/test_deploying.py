@@ -1,5 +1,6 @@
 """A deploy as a whole: what happens when its build does not end well."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -52,3 +53,31 @@ def test_only_what_was_not_there_when_it_began_is_another_s_deploy(
     before = State(Color.BLUE, Color.GREEN, seven, other)
     watching.done(mocker.Mock(before=before))
     assert warned is reporter.warn.called
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (42, "deployment 42 is finished, and shown by production, green now"),
+        (41, "deployment 41 is finished, and shown by staging, blue now"),
+        (43, "deployment 43 is finished, and shown by dev1 now"),
+        (44, "deployment 44 is finished, but no tier shows it; prune removes it"),
+    ],
+)
+def test_after_a_failed_switch_it_is_said_what_shows_the_deployment(
+    tmp_path: Path, number: int, expected: str
+) -> None:
+    layout = make_target(tmp_path / "lab", blue=41, green=42, deployments=(43, 44))
+    Path(layout.within("dev1")).symlink_to("deployments/43")
+    Path(layout.within("dev2")).symlink_to("dev2")
+    assert expected == deploying._what_becomes_of(OsFileSystem(), layout, number)
+
+
+def test_or_why_that_cannot_be_seen(tmp_path: Path, mocker: MockerFixture) -> None:
+    layout = make_target(tmp_path / "lab", blue=41, green=42)
+    fs = OsFileSystem()
+    mocker.patch.object(fs, "refresh", side_effect=OSError(errno.EIO, "broken", "/a/path"))
+    assert (
+        "deployment 41 is finished; what shows it cannot be seen: /a/path: broken"
+        == deploying._what_becomes_of(fs, layout, 41)
+    )

@@ -171,7 +171,7 @@ PROBLEMS: dict[str, tuple[Damage, str, str]] = {
     "an interrupted change, links moved since": (
         note_impossible,
         "records",
-        "a promotion was interrupted, and the links were moved since",
+        "a promotion is unfinished, and the links were moved without tierctl since it began",
     ),
     "rubbish intent": (
         lambda at: close_record(at.intent),

@@ -33,7 +33,7 @@ COMMANDS = (
 # As fast as one can: a directory, a link, a directory, ...
 SWAP = """
 import os, sys
-from tierctl.renameat2 import exchange
+from tierctl.syscalls import exchange
 path, elsewhere = sys.argv[1:]
 mine = path + ".bob"
 os.symlink(elsewhere, mine)

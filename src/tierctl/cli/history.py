@@ -6,7 +6,7 @@ from itertools import chain, islice
 
 import click
 
-from tierctl import history
+from tierctl import freshness, history
 from tierctl.cli import options, values, wording
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import Call, is_terminal, result, say
@@ -34,6 +34,7 @@ def command(call: Call, event: str | None, target: str | None, limit: int | None
     Example: tierctl history --limit 5
     """
     layout, fs = values.find_target(target), OsFileSystem()
+    freshness.refresh_by_reading(fs, layout)
     if event is not None:
         _show_one(call, history.find(fs, layout, event))
         return

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from tierctl import changes, comparing, control, ending
+from tierctl import changes, comparing, control, ending, freshness, tiers
 from tierctl.deploy import (
     building,
     definitions,
@@ -33,6 +33,7 @@ from tierctl.errors import (
     NoSuchTier,
     NotWritable,
     TierctlError,
+    cause_of,
 )
 from tierctl.events import Author, Event, EventKind
 from tierctl.filesystem import FileSystem, exists
@@ -131,10 +132,20 @@ def deploy(
         except ChangeUnfinished:
             raise
         except TierctlError:
-            reporter.warn(
-                f"deployment {number} is finished, but no tier shows it; prune removes it"
-            )
+            reporter.warn(_what_becomes_of(fs, layout, number))
             raise
+
+
+def _what_becomes_of(fs: FileSystem, layout: Layout, number: int) -> str:
+    """Return what to say of a finished deployment after the switch to it has failed."""
+    try:
+        freshness.refresh(fs, layout)
+        showing = tiers.showing(fs, layout, Content.of_deployment(number))
+    except OSError as error:
+        return f"deployment {number} is finished; what shows it cannot be seen: {cause_of(error)}"
+    if showing:
+        return f"deployment {number} is finished, and shown by {shown(', '.join(showing))} now"
+    return f"deployment {number} is finished, but no tier shows it; prune removes it"
 
 
 def preview(
@@ -171,6 +182,7 @@ def look_at(fs: FileSystem, layout: Layout, tier: str) -> Seen:
             "test-numpy.",
         )
     ownership.require_own_target(fs, layout)
+    freshness.refresh_by_reading(fs, layout)
     private = [tier] if is_private_name(tier) else []
     state = observe(fs, layout, private)
     if not exists(fs, layout.intent):  # between two renames both may show one color

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from os import path as paths
 from typing import NamedTuple
 
-from tierctl import control, history
+from tierctl import control, freshness, history, record
 from tierctl.deploy import tree
 from tierctl.errors import Locked, LocksUnsupported
 from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, exists, read
@@ -100,7 +100,7 @@ def _is_abandoned(fs: FileSystem, layout: Layout, number: int) -> bool:
 
 def _end(fs: FileSystem, layout: Layout, number: int) -> None:
     directory = f"{DEPLOYMENTS}/{number}"
-    if not exists(fs, layout.deployment_record(directory)):
+    if not record.is_finished(fs, layout, directory):
         tree.remove(layout.within(directory))
     _forget(fs, layout, number)
 
@@ -180,14 +180,16 @@ def require_writable(fs: FileSystem, layout: Layout) -> None:
 
 @contextmanager
 def held(fs: FileSystem, layout: Layout, timeout: float) -> Iterator[None]:
-    """Have nobody else take a number, or remove what was built."""
+    """Have nobody else take a number, or remove what was built; as ``locking.locked`` does."""
     require_writable(fs, layout)
     control.ensure(fs, layout)
     try:
-        lock = fs.lock(layout.numbers, timeout=timeout)
+        lock = freshness.lock(fs, layout, layout.numbers, timeout=timeout)
     except LockTimeout as error:
         raise Locked("somebody who removes deployments", timeout) from error
     except LockUnavailable as error:
         raise LocksUnsupported(layout.numbers, error.strerror or str(error)) from error
     with lock:
+        with suppress(FileNotFoundError):  # there is no deployment yet
+            fs.refresh(layout.deployments, write=True)
         yield

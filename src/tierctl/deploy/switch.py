@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tierctl import adoption
+from tierctl import adoption, record
 from tierctl.errors import Exists, InvalidLink, NoSuchTier, Refused
 from tierctl.events import Event, EventKind
 from tierctl.filesystem import FileSystem, Kind, exists
@@ -34,7 +34,7 @@ class Deployment(NamedTuple):
         """See ``Request.aim``."""
         tier = link_to_deploy(self.tier, state)
         content = Content.of_deployment(self.number)
-        if not exists(fs, layout.deployment_record(content.directory)):
+        if not record.is_finished(fs, layout, content.directory):
             raise NoSuchTier(f"{content} is gone, or was never finished", "Deploy again.")
         if state.behind(tier) == Content(tier):
             self._require_adoptable(fs, layout, tier)

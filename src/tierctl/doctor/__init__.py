@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from tierctl import control
+from tierctl import control, freshness
 from tierctl.doctor import clock, guarantee, leftovers, links, moved, permissions, records, scratch
 from tierctl.doctor.finding import Finding, Remedy, Severity, problem
 from tierctl.errors import TierctlError, Untrusted, cause_of
@@ -23,6 +23,7 @@ def diagnose(fs: FileSystem, layout: Layout, *, probe: bool = True) -> list[Find
     Unless told not to ``probe``, it tries out in a scratch directory what the
     filesystem can do; otherwise it writes nothing.
     """
+    freshness.refresh_by_reading(fs, layout)
     findings: list[Finding] = []
     for subject, examine in _examinations(probe=probe):
         try:

@@ -161,8 +161,7 @@ def _against_links(
         state = observe(fs, layout)
     except InvalidLink:  # the links have their own finding
         return
-    # Private tiers may come and go by hand; what was adopted may be removed.
-    if state != newest.after._replace(private=(), adopted=None):
+    if not newest.agrees_with(state):
         yield note(
             SUBJECT,
             "the links were moved without tierctl since the newest event",

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import inf
 from typing import NamedTuple, Protocol
 
-from tierctl import changes, ending, history, intent, tiers
+from tierctl import changes, ending, freshness, history, intent, tiers
 from tierctl.author import user_name
 from tierctl.deploy import numbering, tree
 from tierctl.events import Author, Event, EventKind
@@ -81,6 +81,7 @@ def prune(
 def preview(fs: FileSystem, layout: Layout, policy: Policy, reporter: Reporter) -> None:
     """Report what ``prune`` would do; writes nothing, takes no lock."""
     numbering.require_writable(fs, layout)
+    freshness.refresh_by_reading(fs, layout)
     judged = _judge(fs, layout, policy)
     cached = _unneeded(fs, layout, judged)
     places = [_directory(layout, v.number) for v in judged.verdicts if not v.reason]

@@ -151,6 +151,10 @@ class FaultyFileSystem:
             self._do("lock", path, lambda: held.enter_context(lock()))
             return held.pop_all()
 
+    def refresh(self, path: str, *, write: bool = False) -> None:
+        """See ``FileSystem.refresh``."""
+        self._do("refresh", path, lambda: self.inner.refresh(path, write=write))
+
     def is_locked(self, path: str) -> bool:
         """See ``FileSystem.is_locked``."""
         self._require_alive()

@@ -1,4 +1,9 @@
-"""A filesystem in memory that forgets what was not flushed when its power is cut."""
+"""A filesystem in memory that forgets what was not flushed when its power is cut.
+
+``MemoryFileSystem`` is a local one, or the server of a network filesystem.
+``MemoryClient`` is one of several clients of that: it answers from a cache of
+its own, as the kernel of an NFS client does.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +28,7 @@ class _Node:
     data: bytes = b""
     durable_data: bytes = b""
     names: dict[str, _Node] = field(default_factory=dict)
+    is_gone: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,71 @@ class _Renaming:
     """One atomic step of the journal: names set, or removed where the node is None."""
 
     entries: tuple[tuple[_Node, str, _Node | None], ...]
+
+
+class _Disk:
+    """What the clients of a filesystem share: objects, what is flushed of them, and locks."""
+
+    def __init__(self) -> None:
+        self._inodes = 0
+        self.root = self.node(Kind.DIRECTORY, 0o755)
+        self.durable: dict[_Node, dict[str, _Node]] = {self.root: {}}
+        self.journal: list[_Renaming] = []
+        self.locked: set[_Node] = set()
+
+    def node(self, kind: Kind, mode: int) -> _Node:
+        """Return a new object that has no name yet."""
+        self._inodes += 1
+        return _Node(kind, mode, self._inodes)
+
+    def commit(self, renaming: _Renaming) -> None:
+        """Set names, and note it in the journal."""
+        replaced = [directory.names.get(name) for directory, name, _ in renaming.entries]
+        for directory, name, node in renaming.entries:
+            _set(directory.names, name, node)
+        named = [node for _, _, node in renaming.entries]
+        for node in filter(None, replaced):
+            node.is_gone = node not in named
+        self.journal.append(renaming)
+
+    def flush(self, directory: _Node) -> None:
+        """Flush the names in a directory.
+
+        And what a renaming between directories takes along: no name reaches the
+        disk before an earlier change of it.
+        """
+        waiting: list[_Renaming] = []
+        flushed: list[_Renaming] = []
+        places: set[tuple[_Node, str]] = set()
+        for renaming in reversed(self.journal):
+            its_places = {(holder, name) for holder, name, _ in renaming.entries}
+            if places & its_places or any(holder is directory for holder, _ in its_places):
+                places |= its_places
+                flushed.append(renaming)
+            else:
+                waiting.append(renaming)
+        for renaming in reversed(flushed):
+            self._apply_durably(renaming)
+        self.journal = waiting[::-1]
+
+    def cut_power(self, survivors: int) -> None:
+        """See ``MemoryFileSystem.cut_power``."""
+        for renaming in self.journal[:survivors]:
+            self._apply_durably(renaming)
+        self.journal.clear()
+        self.locked.clear()
+        for directory in self.durable:
+            for node in directory.names.values():
+                node.is_gone = True
+        for directory, names in self.durable.items():
+            directory.names = dict(names)
+            for node in names.values():
+                node.is_gone = False
+                node.data = node.durable_data
+
+    def _apply_durably(self, renaming: _Renaming) -> None:
+        for directory, name, node in renaming.entries:
+            _set(self.durable[directory], name, node)
 
 
 class MemoryFileSystem:
@@ -41,38 +112,28 @@ class MemoryFileSystem:
 
     def __init__(self, *, exchanges: bool = True) -> None:
         self.exchanges = exchanges
-        self._inodes = 0
-        self._root = self._node(Kind.DIRECTORY, 0o755)
-        self._durable: dict[_Node, dict[str, _Node]] = {self._root: {}}
-        self._journal: list[_Renaming] = []
-        self._locked: set[_Node] = set()
+        self._disk = _Disk()
+
+    def client(self, *, exchanges: bool = False) -> MemoryClient:
+        """Return a client that sees this filesystem over a network, with an empty cache."""
+        return MemoryClient(self._disk, exchanges=exchanges)
 
     @property
     def unflushed(self) -> int:
         """How many renamings a power cut could lose."""
-        return len(self._journal)
+        return len(self._disk.journal)
 
     def cut_power(self, survivors: int = 0) -> None:
         """Lose what was not flushed, and every lock."""
-        for renaming in self._journal[:survivors]:
-            self._apply_durably(renaming)
-        self._journal.clear()
-        self._locked.clear()
-        for directory, names in self._durable.items():
-            directory.names = dict(names)
-            for node in names.values():
-                node.data = node.durable_data
+        self._disk.cut_power(survivors)
 
     def release_locks(self) -> None:
         """Do what the kernel does when a process is killed."""
-        self._locked.clear()
+        self._disk.locked.clear()
 
     def entry(self, path: str, *, follow: bool = False) -> Entry:
         """See ``FileSystem.entry``."""
-        node = self._find(path, follow=follow)
-        size = len(os.fsencode(node.text) if node.kind is Kind.LINK else node.data)
-        owner, group = os.geteuid(), os.getegid()
-        return Entry(node.kind, node.mode, owner, group, size, 1, node.inode, 0.0)
+        return self._entry(self._find(path, follow=follow))
 
     def read_link(self, path: str) -> str:
         """See ``FileSystem.read_link``."""
@@ -83,12 +144,13 @@ class MemoryFileSystem:
 
     def names(self, path: str) -> list[str]:
         """See ``FileSystem.names``."""
-        return sorted(self._directory(path).names)
+        return self._listing(self._directory(path))
 
     def load(self, path: str, start: int = 0, length: int = -1) -> tuple[Entry, bytes]:
         """See ``FileSystem.load``."""
-        data = self._file(path).data[start:]
-        return self.entry(path), data if length < 0 else data[:length]
+        node = self._file(path)
+        data = node.data[start:]
+        return _entry_of(node), data if length < 0 else data[:length]
 
     def write(
         self,
@@ -110,9 +172,9 @@ class MemoryFileSystem:
         self, path: str, mode: int, *, group: int | None = None, owner: int | None = None
     ) -> None:
         """See ``FileSystem.make_directory``: there is one group and one owner here."""
-        node = self._node(Kind.DIRECTORY, mode)
+        node = self._disk.node(Kind.DIRECTORY, mode)
         self._add(path, node)
-        self._durable[node] = {}
+        self._disk.durable[node] = {}
 
     def set_mode(self, path: str, mode: int, *, group: int | None = None) -> None:
         """See ``FileSystem.set_mode``: there is one group here."""
@@ -125,14 +187,14 @@ class MemoryFileSystem:
         """See ``FileSystem.make_link``."""
         if not target:
             raise _error(errno.ENOENT, path)
-        node = self._node(Kind.LINK, 0o777)
+        node = self._disk.node(Kind.LINK, 0o777)
         node.text = target
         self._add(path, node)
 
     def rename(self, path: str, new: str) -> None:
         """See ``FileSystem.rename``."""
         old_place, new_place = self._place(path), self._place(new)
-        node = _named(old_place, path)
+        node = self._named(old_place, path)
         if _holds(node, new_place[0]):
             raise _error(errno.EINVAL, new)
         replaced = new_place[0].names.get(new_place[1])
@@ -150,7 +212,7 @@ class MemoryFileSystem:
     def exchange(self, first: str, second: str) -> None:
         """See ``FileSystem.exchange``."""
         places = self._place(first), self._place(second)
-        nodes = _named(places[0], first), _named(places[1], second)
+        nodes = self._named(places[0], first), self._named(places[1], second)
         if not self.exchanges or _holds(nodes[0], places[1][0]) or _holds(nodes[1], places[0][0]):
             number = errno.EINVAL
             raise ExchangeUnsupported(number, os.strerror(number), first, None, second)
@@ -159,46 +221,34 @@ class MemoryFileSystem:
     def remove(self, path: str) -> None:
         """See ``FileSystem.remove``."""
         place = self._place(path)
-        if _named(place, path).names:
+        if self._named(place, path).names:
             raise _error(errno.ENOTEMPTY, path)
         self._commit((*place, None))
 
     def sync(self, path: str) -> None:
-        """See ``FileSystem.sync``: no more is flushed than this directory.
+        """See ``FileSystem.sync``: no more is flushed than this directory."""
+        self._disk.flush(self._directory(path))
 
-        And what a renaming between directories takes along: no name reaches the
-        disk before an earlier change of it.
-        """
-        directory = self._directory(path)
-        waiting: list[_Renaming] = []
-        flushed: list[_Renaming] = []
-        places: set[tuple[_Node, str]] = set()
-        for renaming in reversed(self._journal):
-            its_places = {(holder, name) for holder, name, _ in renaming.entries}
-            if places & its_places or any(holder is directory for holder, _ in its_places):
-                places |= its_places
-                flushed.append(renaming)
-            else:
-                waiting.append(renaming)
-        for renaming in reversed(flushed):
-            self._apply_durably(renaming)
-        self._journal = waiting[::-1]
+    def refresh(self, path: str, *, write: bool = False) -> None:
+        """See ``FileSystem.refresh``: nothing is cached here."""
+        self._directory(path)
 
     def lock(
         self, path: str, *, timeout: float, mode: int | None = None
     ) -> AbstractContextManager[object]:
         """See ``FileSystem.lock``: waiting would be for ever, so it does not."""
         node = self._file_or_new(path, mode, 0)
-        if node in self._locked:
+        locked = self._disk.locked
+        if node in locked:
             raise LockTimeout(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
-        self._locked.add(node)
+        locked.add(node)
         held = ExitStack()
-        held.callback(self._locked.discard, node)
+        held.callback(locked.discard, node)
         return held
 
     def is_locked(self, path: str) -> bool:
         """See ``FileSystem.is_locked``."""
-        return self._file(path) in self._locked
+        return self._file(path) in self._disk.locked
 
     def is_writable(self, path: str) -> bool:
         """See ``FileSystem.is_writable``."""
@@ -211,16 +261,12 @@ class MemoryFileSystem:
         """See ``FileSystem.can_exchange``."""
         return self.exchanges
 
-    def _node(self, kind: Kind, mode: int) -> _Node:
-        self._inodes += 1
-        return _Node(kind, mode, self._inodes)
-
     def _file_or_new(self, path: str, mode: int | None, for_others: int) -> _Node:
         """Return a file; one that is made now, or may be half made, gets its mode."""
         try:
             node = self._file(path)
         except FileNotFoundError:
-            node = self._node(Kind.FILE, 0o600)
+            node = self._disk.node(Kind.FILE, 0o600)
             self._add(path, node)
         if not node.data and not node.mode & 0o077:
             node.mode = self._mode(path, mode, for_others)
@@ -233,20 +279,37 @@ class MemoryFileSystem:
         return 0o600 | (0o060 if shared else 0) | for_others
 
     def _add(self, path: str, node: _Node) -> None:
-        directory, name = self._place(path)
+        place = directory, name = self._place(path)
+        if self._look_up(directory, name) is not None:
+            raise _error(errno.EEXIST, path)
         if name in directory.names:
+            self._forget(place)
             raise _error(errno.EEXIST, path)
         self._commit((directory, name, node))
 
-    def _commit(self, *entries: tuple[_Node, str, _Node | None]) -> None:
-        renaming = _Renaming(entries)
-        for directory, name, node in entries:
-            _set(directory.names, name, node)
-        self._journal.append(renaming)
+    def _named(self, place: tuple[_Node, str], path: str) -> _Node:
+        directory, name = place
+        if self._look_up(directory, name) is None:
+            raise _error(errno.ENOENT, path)
+        if name not in directory.names:
+            self._forget(place)
+            raise _error(errno.ENOENT, path)
+        return directory.names[name]
 
-    def _apply_durably(self, renaming: _Renaming) -> None:
-        for directory, name, node in renaming.entries:
-            _set(self._durable[directory], name, node)
+    def _forget(self, place: tuple[_Node, str]) -> None:
+        """Drop what a cache has of a name, as an operation of that name has failed."""
+
+    def _commit(self, *entries: tuple[_Node, str, _Node | None]) -> None:
+        self._disk.commit(_Renaming(entries))
+
+    def _look_up(self, directory: _Node, name: str) -> _Node | None:
+        return directory.names.get(name)
+
+    def _listing(self, directory: _Node) -> list[str]:
+        return sorted(directory.names)
+
+    def _entry(self, node: _Node) -> Entry:
+        return _entry_of(node)
 
     def _place(self, path: str) -> tuple[_Node, str]:
         head, name = os.path.split(path.rstrip("/"))
@@ -269,7 +332,7 @@ class MemoryFileSystem:
     def _find(self, path: str, *, follow: bool = False) -> _Node:
         if not path:
             raise _error(errno.ENOENT, path)
-        trail = [self._root]
+        trail = [self._disk.root]
         parts = path.split("/")[::-1]
         followed = 0
         while parts:
@@ -281,7 +344,7 @@ class MemoryFileSystem:
             if part == "..":
                 trail = trail[:-1] or trail
                 continue
-            node = trail[-1].names.get(part)
+            node = self._look_up(trail[-1], part)
             if node is None:
                 raise _error(errno.ENOENT, path)
             if node.kind is not Kind.LINK or not (parts or follow):
@@ -291,9 +354,121 @@ class MemoryFileSystem:
             if followed > _MOST_LINKS:
                 raise _error(errno.ELOOP, path)
             if node.text.startswith("/"):
-                trail = [self._root]
+                trail = [self._disk.root]
             parts.extend(node.text.split("/")[::-1])
         return trail[-1]
+
+
+class MemoryClient(MemoryFileSystem):
+    """A client of a filesystem in memory, with a cache that no time makes new.
+
+    Names, listings and what ``entry`` tells stay as they were first seen until
+    the client changes them itself or looks anew; a file's content is asked for
+    when the file is opened. The server knows an object that has lost its last
+    name no more: whoever asks for it by its name then looks the name up again.
+    """
+
+    def __init__(self, disk: _Disk, *, exchanges: bool) -> None:
+        self.exchanges = exchanges
+        self._disk = disk
+        self._known: dict[tuple[_Node, str], _Node | None] = {}
+        self._listings: dict[_Node, list[str]] = {}
+        self._entries: dict[_Node, Entry] = {}
+
+    @property
+    def cached(self) -> frozenset[tuple[str, str, str]]:
+        """What the cache answers: a directory, a name in it, and what that leads to, as texts."""
+        return frozenset(
+            (
+                f"{directory.inode}",
+                name,
+                "" if node is None else f"{node.inode} {node.text} {self._entries.get(node)}",
+            )
+            for (directory, name), node in self._known.items()
+        )
+
+    def refresh(self, path: str, *, write: bool = False) -> None:
+        """See ``FileSystem.refresh``.
+
+        By reading alone no more is seen than what the server says of the objects
+        that are known: a name that was added, or moved to another object, is not.
+        """
+        directory = self._directory(path)
+        if directory.is_gone:
+            self._forget_all()
+            directory = self._directory(path)
+        for place, node in list(self._known.items()):
+            if place[0] is directory and (write or (node is not None and node.is_gone)):
+                self._forget(place)
+        if write:
+            self._listings.pop(directory, None)
+
+    def write(
+        self,
+        path: str,
+        data: bytes,
+        *,
+        mode: int | None = None,
+        at: int = 0,
+        durable: bool = True,
+    ) -> None:
+        """See ``FileSystem.write``."""
+        super().write(path, data, mode=mode, at=at, durable=durable)
+        self._entries.pop(self._file(path), None)
+
+    def set_mode(self, path: str, mode: int, *, group: int | None = None) -> None:
+        """See ``FileSystem.set_mode``."""
+        super().set_mode(path, mode, group=group)
+        self._entries.pop(self._find(path), None)
+
+    def _look_up(self, directory: _Node, name: str) -> _Node | None:
+        place = directory, name
+        if place not in self._known:
+            self._known[place] = directory.names.get(name)
+        return self._known[place]
+
+    def _listing(self, directory: _Node) -> list[str]:
+        return list(self._listings.setdefault(directory, sorted(directory.names)))
+
+    def _entry(self, node: _Node) -> Entry:
+        return self._entries.setdefault(node, _entry_of(node))
+
+    def _file(self, path: str) -> _Node:
+        """Return a file as it is opened: the server is asked for it."""
+        node = super()._file(path)
+        if node.is_gone:
+            self._forget_all()
+            node = super()._file(path)
+        return node
+
+    def _file_or_new(self, path: str, mode: int | None, for_others: int) -> _Node:
+        self._forget(self._place(path))  # the server makes a file where there is none
+        return super()._file_or_new(path, mode, for_others)
+
+    def _commit(self, *entries: tuple[_Node, str, _Node | None]) -> None:
+        if any(directory.is_gone for directory, _, _ in entries):
+            raise _error(errno.ESTALE, entries[0][1])
+        super()._commit(*entries)
+        for directory, name, node in entries:
+            self._known[directory, name] = node
+            self._listings.pop(directory, None)
+
+    def _forget(self, place: tuple[_Node, str]) -> None:
+        self._listings.pop(place[0], None)
+        node = self._known.pop(place, None)
+        if node is not None:
+            self._entries.pop(node, None)
+
+    def _forget_all(self) -> None:
+        self._known.clear()
+        self._listings.clear()
+        self._entries.clear()
+
+
+def _entry_of(node: _Node) -> Entry:
+    size = len(os.fsencode(node.text) if node.kind is Kind.LINK else node.data)
+    owner, group = os.geteuid(), os.getegid()
+    return Entry(node.kind, node.mode, owner, group, size, 1, node.inode, 0.0)
 
 
 def _set(names: dict[str, _Node], name: str, node: _Node | None) -> None:
@@ -301,13 +476,6 @@ def _set(names: dict[str, _Node], name: str, node: _Node | None) -> None:
         names.pop(name, None)
     else:
         names[name] = node
-
-
-def _named(place: tuple[_Node, str], path: str) -> _Node:
-    directory, name = place
-    if name not in directory.names:
-        raise _error(errno.ENOENT, path)
-    return directory.names[name]
 
 
 def _holds(outer: _Node, inner: _Node) -> bool:

@@ -1,0 +1,49 @@
+"""A target as its server has it now, whatever a network filesystem's cache on this host says."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, suppress
+
+from tierctl.filesystem import FileSystem, exists
+from tierctl.layout import Layout
+
+# A target made by hand has neither records nor deployments at first.
+_MAY_BE_MISSING = (FileNotFoundError, NotADirectoryError)
+
+
+def lock(
+    fs: FileSystem, layout: Layout, path: str, *, timeout: float
+) -> AbstractContextManager[object]:
+    """Take one of a target's locks, then refresh the target; return what holds the lock.
+
+    Whatever is read from here on is what the server has, and nobody who takes
+    the same lock changes it. Raises as ``FileSystem.lock`` does.
+    """
+    held = fs.lock(path, timeout=timeout)
+    try:
+        refresh(fs, layout)
+    except BaseException:
+        held.__exit__(None, None, None)
+        raise
+    return held
+
+
+def refresh(fs: FileSystem, layout: Layout) -> None:
+    """Have the links and the records read from the server from here on; raises ``OSError``."""
+    for path in (layout.infrastructure, layout.control):
+        with suppress(*_MAY_BE_MISSING):
+            fs.refresh(path, write=True)
+    if exists(fs, layout.intent):  # that change may have moved a directory to the deployments
+        with suppress(*_MAY_BE_MISSING):
+            fs.refresh(layout.deployments, write=True)
+
+
+def refresh_by_reading(fs: FileSystem, layout: Layout) -> None:
+    """Do so for links, records and deployments as far as it is possible without writing.
+
+    For commands that take no lock. A change may be missed that another host made
+    within a few milliseconds of the last one that this host has seen.
+    """
+    for path in (layout.infrastructure, layout.control, layout.deployments):
+        with suppress(OSError):  # what is read next tells why it cannot be read
+            fs.refresh(path)

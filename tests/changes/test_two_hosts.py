@@ -1,0 +1,231 @@
+"""A change on one host right after another host's: the second one's cache is of before both."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from reporters import Heard
+from targets import make_deployment, make_target
+from tierctl import changes, history, status
+from tierctl.deploy import numbering
+from tierctl.deploy.switch import Deployment
+from tierctl.errors import Refused, TierctlError
+from tierctl.events import Author, EventKind
+from tierctl.filesystem import FileSystem, exists
+from tierctl.layout import Layout
+from tierctl.observe import observe
+from tierctl.request import Promotion, Request, Rollback
+from tierctl.rotation import Color, State
+from tierctl.testing import MemoryClient, MemoryFileSystem
+
+ADA, BOB = Author("ada", "a"), Author("bob", "b")
+LAYOUT = Layout.of_target("/target")
+
+REQUESTS: dict[str, Request] = {
+    "promotion": Promotion(),
+    "forced promotion": Promotion(force=True),
+    "promotion to blue": Promotion(to=Color.BLUE, force=True),
+    "rollback": Rollback(),
+    "rollback to 41": Rollback(to=41),
+    "deploy into staging": Deployment("staging", 45),
+    "deploy into blue": Deployment("blue", 45),
+    "deploy into green": Deployment("green", 45),
+    "deploy into dev1": Deployment("dev1", 45),
+}
+FIRST: dict[str, Request] = {
+    name: request._replace(number=44) if isinstance(request, Deployment) else request
+    for name, request in REQUESTS.items()
+}
+
+
+class Hosts(NamedTuple):
+    """The server of a target, and two hosts that have looked at all of it."""
+
+    server: MemoryFileSystem
+    a: MemoryClient
+    b: MemoryClient
+
+
+@pytest.fixture
+def hosts() -> Hosts:
+    """Production serves 42 and served 41 before; staging shows 43; 44 and 45 are built."""
+    server = MemoryFileSystem()
+    server.make_directory(LAYOUT.target, 0o755)
+    make_target(LAYOUT.target, blue=42, green=41, fs=server)
+    for number in (43, 44, 45):
+        make_deployment(LAYOUT, number, fs=server)
+    carry_out(server, Promotion())
+    carry_out(server, Deployment("staging", 43))
+    found = Hosts(server, server.client(), server.client())
+    for client in found[1:]:
+        look_at_all(client, LAYOUT.target)
+        look_for_what_is_missing(client)
+    return found
+
+
+def carry_out(fs: FileSystem, request: Request, author: Author = ADA) -> Heard:
+    heard = Heard()
+    changes.carry_out(fs, LAYOUT, request, author, heard, lock_timeout=0)
+    return heard
+
+
+def look_at_all(fs: FileSystem, path: str) -> None:
+    status.read(fs, LAYOUT)
+    for name in fs.names(path):
+        inside = f"{path}/{name}"
+        fs.entry(inside)
+        try:
+            look_at_all(fs, inside)
+        except NotADirectoryError:
+            fs.load(inside)
+
+
+def look_for_what_is_missing(fs: FileSystem) -> None:
+    for path in (LAYOUT.intent, LAYOUT.within("dev1"), LAYOUT.within("deployments/46")):
+        assert not exists(fs, path)
+
+
+def ending(fs: FileSystem, request: Request) -> type[Exception] | None:
+    try:
+        carry_out(fs, request, BOB)
+    except TierctlError as error:
+        return type(error)
+    return None
+
+
+def seen(fs: FileSystem) -> tuple[State, list[tuple[State | None, State]]]:
+    """Return where the links point to, and from where to where each event says that they moved."""
+    events = history.newest_first(fs, LAYOUT)
+    return observe(fs, LAYOUT, ["dev1"]), [(event.before, event.after) for event in events]
+
+
+def skip_unless_possible(hosts: Hosts, request: Request) -> None:
+    if ending(hosts.a, request) is not None:
+        pytest.skip("the first host is refused")
+
+
+@pytest.mark.parametrize("second", REQUESTS)
+@pytest.mark.parametrize("first", FIRST)
+def test_a_change_after_another_hosts_ends_as_it_would_on_one_host(
+    hosts: Hosts, first: str, second: str
+) -> None:
+    alone = MemoryFileSystem()
+    alone.make_directory(LAYOUT.target, 0o755)
+    make_target(LAYOUT.target, blue=42, green=41, fs=alone)
+    for number in (43, 44, 45):
+        make_deployment(LAYOUT, number, fs=alone)
+    carry_out(alone, Promotion())
+    carry_out(alone, Deployment("staging", 43))
+    expected = ending(alone, FIRST[first]), ending(alone, REQUESTS[second])
+    assert expected == (ending(hosts.a, FIRST[first]), ending(hosts.b, REQUESTS[second]))
+    assert seen(alone) == seen(hosts.server)
+
+
+def test_a_deploy_right_after_another_hosts_promotion_is_not_in_production(hosts: Hosts) -> None:
+    carry_out(hosts.a, Promotion())
+    heard = carry_out(hosts.b, Deployment("staging", 45), BOB)
+    found = observe(hosts.server, LAYOUT)
+    assert (43, 45) == (found.served and found.served.deployment, found.staged.deployment)
+    assert [] == heard.warnings
+
+
+def test_the_cache_of_the_second_host_does_matter(hosts: Hosts) -> None:
+    """Without a refresh it shows what was there before."""
+    before = observe(hosts.b, LAYOUT)
+    carry_out(hosts.a, Promotion())
+    assert before == observe(hosts.b, LAYOUT) != observe(hosts.server, LAYOUT)
+
+
+@pytest.mark.parametrize("second", ["rollback", "deploy into staging", "forced promotion"])
+def test_history_catches_links_that_are_read_from_a_cache(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch, second: str
+) -> None:
+    """The lock is taken without a refresh, as if that had shown nothing new."""
+    monkeypatch.setattr(
+        "tierctl.freshness.lock",
+        lambda fs, layout, path, *, timeout: fs.lock(path, timeout=timeout),
+    )
+    carry_out(hosts.a, Promotion())
+    heard = carry_out(hosts.b, REQUESTS[second], BOB)
+    (before, after), (_, left) = seen(hosts.server)[1][:2]
+    assert left == before
+    assert after == observe(hosts.server, LAYOUT, heard.outcomes[0].after.private and ["dev1"])
+    assert [] == heard.warnings
+
+
+def move_by_hand(fs: FileSystem) -> None:
+    """Do what somebody does who switches the tiers without tierctl."""
+    fs.exchange(LAYOUT.within("production"), LAYOUT.within("staging"))
+
+
+def test_links_that_were_moved_by_hand_are_the_truth_and_that_is_said(hosts: Hosts) -> None:
+    move_by_hand(hosts.server)
+    heard = carry_out(hosts.b, Deployment("staging", 45), BOB)
+    found = observe(hosts.server, LAYOUT)
+    assert (43, 45) == (found.served and found.served.deployment, found.staged.deployment)
+    (warning,) = heard.warnings
+    assert "history does not say who moved them" in warning
+
+
+def test_a_dry_run_says_so_too(hosts: Hosts) -> None:
+    move_by_hand(hosts.server)
+    heard = Heard()
+    changes.preview(hosts.server, LAYOUT, Deployment("staging", 45), BOB, heard)
+    (warning,) = heard.warnings
+    assert "history does not say who moved them" in warning
+
+
+class MovedBy:
+    """A host on which somebody moves the links by hand as soon as a change has noted its intent."""
+
+    def __init__(self, host: MemoryFileSystem, move: Callable[[], None]) -> None:
+        self._host = host
+        self._move = move
+
+    def __getattr__(self, verb: str) -> object:
+        return getattr(self._host, verb)
+
+    def rename(self, path: str, new: str) -> None:
+        self._host.rename(path, new)
+        if new == LAYOUT.intent:
+            self._move()
+
+
+def test_a_color_that_production_has_come_to_show_is_not_pointed_elsewhere(hosts: Hosts) -> None:
+    before = history.newest(hosts.server, LAYOUT)
+    fs = MovedBy(hosts.b, lambda: move_by_hand(hosts.server))
+    with pytest.raises(Refused, match="production shows green now"):
+        carry_out(fs, Deployment("staging", 45), BOB)  # type: ignore[arg-type]
+    found = observe(hosts.server, LAYOUT)
+    assert (43, 42) == (found.served and found.served.deployment, found.staged.deployment)
+    assert before == history.newest(hosts.server, LAYOUT)
+    assert not exists(hosts.server, LAYOUT.intent)
+
+
+def test_status_shows_what_another_host_has_promoted(hosts: Hosts) -> None:
+    """Without exchange, as on a network filesystem, the links are new objects."""
+    carry_out(hosts.a, Promotion())
+    shown = {tier.name: tier for tier in status.read(hosts.b, LAYOUT).tiers}
+    production = shown["production"]
+    assert production.content is not None
+    assert 43 == production.content.deployment
+    assert production.event is not None
+    assert EventKind.PROMOTION is production.event.kind
+
+
+def test_a_build_that_another_host_has_finished_is_not_removed(hosts: Hosts) -> None:
+    """It was killed before it gave up the number; this host has looked for the record before."""
+    number = 46
+    directory = LAYOUT.within(f"deployments/{number}")
+    hosts.server.make_directory(directory, 0o755)
+    hosts.server.make_directory(f"{directory}/meta", 0o755)
+    hosts.server.write(LAYOUT.building(number), b"")
+    record = LAYOUT.deployment_record(f"deployments/{number}")
+    look_at_all(hosts.b, LAYOUT.target)
+    assert not exists(hosts.b, record)
+    hosts.server.write(record, b"{}")
+    assert not exists(hosts.b, record)
+    numbering._end(hosts.b, LAYOUT, number)
+    assert exists(hosts.server, record)
+    assert not exists(hosts.server, LAYOUT.building(number))
