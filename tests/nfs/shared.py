@@ -4,7 +4,7 @@ import shlex
 from itertools import product
 
 from nfs.cluster import Cluster
-from nfs.machines import Machine
+from nfs.machines import Job, Machine
 from program import Ended
 from thorough import THOROUGH
 
@@ -21,6 +21,8 @@ class Target:
 
     def __init__(self, cluster: Cluster, options: str, name: str) -> None:
         self.cluster = cluster
+        self.options = options
+        self.name = name
         self.mount = cluster.mount(options)
         self.path = f"{self.mount}/{name}"
         self.infrastructure = f"{self.path}/infrastructure"
@@ -43,6 +45,10 @@ class Target:
     def do(self, client: Machine, *words: object) -> Ended:
         """Run a command of tierctl on a client."""
         return client.tierctl(*words, "-t", self.path)
+
+    def begin(self, client: Machine, *words: object) -> Job:
+        """Have a client run a command of tierctl, and return at once."""
+        return client.begin(shlex.join(["tierctl", *map(str, words), "-t", self.path]))
 
     def must(self, client: Machine, *words: object) -> Ended:
         """Run a command of tierctl that has to succeed."""

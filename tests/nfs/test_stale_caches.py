@@ -1,0 +1,130 @@
+"""Client B acts right after client A, while B's cache still holds the links of before."""
+
+import random
+import shlex
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import pytest
+
+from nfs.machines import Machine
+from nfs.shared import Target
+from program import Ended
+from thorough import THOROUGH, times
+
+# Within this time after A's promotion, B's cache holds the links of before.
+_WINDOW_S = 3.0
+# With these options a client does not even ask when it opens something.
+UNCHECKED = ("vers=4.2,nocto,actimeo=60", "vers=3,nocto,actimeo=60")
+_UNREFRESHED = "/opt/tierctl/bin/python /host/guest/unrefreshed.py"
+
+
+@contextmanager
+def looking(target: Target, client: Machine) -> Iterator[None]:
+    """Have a process of a client open the directory and read the links all the time."""
+    opener = f"python3 -S /host/guest/opener.py {target.infrastructure}"
+    job = client.begin(f"exec {opener}")
+    try:
+        yield
+    finally:
+        client.must(f"pkill -f {shlex.quote(opener)}")
+        job.wait()
+
+
+def serves(target: Target) -> tuple[str, str]:
+    """Return production's and staging's color on the server's disk."""
+    links = target.links()
+    return links["production"], links["staging"]
+
+
+# A build that was never promoted
+
+
+@pytest.mark.parametrize("is_busy", [False, True] if THOROUGH else [False], ids=str)
+def test_a_deploy_right_after_anothers_promotion_never_lands_in_production(
+    target: Target, *, is_busy: bool
+) -> None:
+    a, b = target.cluster.clients
+    chance = random.Random(target.path)
+    for attempt in range(times(1, 20)):
+        promoted = target.version("staging")
+        deploy = target.deploying(b, f"build{attempt}")
+        with looking(target, b) if is_busy else nullcontext():
+            target.warm(b)
+            target.must(a, "promote-staging", "--force")
+            time.sleep(chance.uniform(0, _WINDOW_S))
+            done = target.do(b, *deploy)
+        assert promoted == target.version("production"), done
+        assert 0 == done.code, done
+        assert f"build{attempt}" == target.version("staging"), done
+
+
+@pytest.mark.parametrize("target", UNCHECKED if THOROUGH else UNCHECKED[:1], indirect=True)
+def test_a_version_that_trusts_the_cache_is_noticed(target: Target) -> None:
+    """Without this the test above would show nothing."""
+    a, b = target.cluster.clients
+    for attempt in range(5):
+        promoted = target.version("staging")
+        deploy = target.deploying(b, f"build{attempt}")
+        target.warm(b)
+        target.must(a, "promote-staging", "--force")
+        done = unrefreshed(target, b, *deploy)
+        as_asked = (0, promoted, f"build{attempt}")
+        if as_asked != (done.code, target.version("production"), target.version("staging")):
+            print(f"{target.options}: wrong at try {attempt + 1}: {done.err}")
+            return
+    pytest.fail("a deploy that trusts the cache did what was asked five times")
+
+
+def unrefreshed(target: Target, client: Machine, *words: object) -> Ended:
+    """Run a tierctl that does not refresh the client's cache."""
+    return client.run(f"{_UNREFRESHED} {shlex.join([*map(str, words), '-t', target.path])}")
+
+
+# Changes and questions on the other client
+
+
+def test_a_rollback_right_after_anothers_promotion_goes_back(target: Target) -> None:
+    a, b = target.cluster.clients
+    for _ in range(times(1, 20)):
+        before = serves(target)
+        target.warm(b)
+        target.must(a, "promote-staging", "--force")
+        assert 0 == target.do(b, "rollback").code
+        assert before == serves(target)
+
+
+def test_a_promotion_right_after_anothers_deploy_and_promotion_shows_what_they_left_in_staging(
+    target: Target,
+) -> None:
+    a, b = target.cluster.clients
+    for attempt in range(times(1, 20)):
+        target.warm(b)
+        target.must(a, *target.deploying(a, attempt))
+        target.must(a, "promote-staging", "--force")
+        production, staging = serves(target)
+        target.must(b, "promote-staging", "--force")
+        assert (staging, production) == serves(target)
+
+
+def test_status_right_after_anothers_promotion_shows_what_the_server_has(target: Target) -> None:
+    a, b = target.cluster.clients
+    for _ in range(times(1, 20)):
+        target.warm(b)
+        target.must(a, "promote-staging", "--force")
+        tiers = target.must(b, "status", "--json").document["tiers"]
+        assert serves(target) == tuple(tiers[name]["color"] for name in ("production", "staging"))
+        assert "a" == tiers["production"]["host"]
+
+
+def test_a_promotion_on_the_server_itself_is_seen_by_the_next_command(target: Target) -> None:
+    """There the links are exchanged: their names stay with other inodes."""
+    server, b = target.cluster.server, target.cluster.b
+    for _ in range(times(1, 20)):
+        before = serves(target)
+        target.warm(b)
+        on_disk = target.cluster.on_server(target.path)
+        assert 0 == server.tierctl("promote-staging", "--force", "-t", on_disk).code
+        target.must(b, "rollback")
+        assert before == serves(target)
