@@ -1,8 +1,9 @@
 """Looks at production and staging until a file says that it is enough.
 
 ``reader.py INFRASTRUCTURE STOPFILE`` prints one JSON document: how often it looked,
-errors by name, how often a file of a color was not that color's, and when what was
-shown changed: ``[seconds, production, staging]``.
+errors by name, for how many seconds in a row there were errors each time, how often a
+file of a color was not that color's, and when what was shown changed:
+``[time, production, staging]``.
 """
 
 import errno
@@ -20,6 +21,8 @@ class _Reader:
         self.looks = 0
         self.wrong = 0
         self.errors: Counter[str] = Counter()
+        self.gone: list[float] = []
+        self._gone_since: float | None = None
         self.shown: list[tuple[float, str, str]] = []
 
     def look(self) -> None:
@@ -32,7 +35,11 @@ class _Reader:
             again = _links()
         except OSError as error:
             self.errors[errno.errorcode[error.errno or 0]] += 1
+            self._gone_since = self._gone_since or now
             return
+        if self._gone_since:
+            self.gone.append(now - self._gone_since)
+            self._gone_since = None
         if first == again:
             self.wrong += contents != first
             if not self.shown or self.shown[-1][1:] != (first[0], first[1]):
