@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -166,17 +167,18 @@ class FileSystem(Protocol):
         """
         ...
 
-    def refresh(self, path: str, *, write: bool = False) -> None:
+    def refresh(self, path: str, *, write: bool = False, names: Sequence[str] = ()) -> None:
         """Have the names in a directory read from the server, as they are now.
 
         A network filesystem's client answers reads by path from a cache that can
         be minutes old, also while a lock is held. After this call ``names`` of the
-        directory, and ``entry`` and ``read_link`` of what is listed there, tell what
-        the server had when it was called, or something newer. A name that has
-        vanished is found to be gone when it is opened or removed, if not before.
+        directory, and ``entry`` and ``read_link`` of what is listed there and of
+        ``names``, tell what the server had when it was called, or something newer.
+        Any other name that has vanished is found to be gone when it is opened or
+        removed, if not before.
 
         With ``write`` the directory's time of modification is set, if the caller
-        has permission to, and no change is missed; a link that the cache cannot be
+        has permission to, and no change is missed; a name that the cache cannot be
         made to show as the server has it is an error (ESTALE). Without ``write``
         nothing is changed, and a change can be missed that another host made within
         the same tick of the server's clock as the last one that this host has seen.

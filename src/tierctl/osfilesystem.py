@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -220,7 +220,7 @@ class OsFileSystem:
             raise
         return _Lock(partial(self._unlock, fd, directory))
 
-    def refresh(self, path: str, *, write: bool = False) -> None:
+    def refresh(self, path: str, *, write: bool = False, names: Sequence[str] = ()) -> None:
         """See ``FileSystem.refresh``."""
         mount = self._network(path, self._device(path))
         if mount is None:
@@ -230,10 +230,10 @@ class OsFileSystem:
         held = self._held.get(path)
         if held is not None:
             with Naming(path):
-                clientcache.renew(held.fd, mount, write=write, is_new=False)
+                clientcache.renew(held.fd, mount, names, write=write, is_new=False)
         else:
             with Opened(places.open_directory(path), path) as fd:
-                clientcache.renew(fd, mount, write=write, is_new=True)
+                clientcache.renew(fd, mount, names, write=write, is_new=True)
 
     def is_locked(self, path: str) -> bool:
         """See ``FileSystem.is_locked``."""
