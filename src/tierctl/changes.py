@@ -227,7 +227,7 @@ def _require_unserved(fs: FileSystem, layout: Layout, event: Event, before: Stat
     if not moving:
         return
     try:
-        fs.refresh(layout.infrastructure, write=True)
+        fs.refresh(layout.infrastructure, write=True, names=(PRODUCTION,))
         served = color_of(fs, layout, PRODUCTION)
         if served in moving:
             raise Refused(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 
 from tierctl import syscalls
@@ -20,10 +21,13 @@ from tierctl.mounts import Mount
 
 # The caller is not allowed to write the directory, or nobody is.
 _CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS)
+_OLD_CACHE = "This host's cache does not show what the server has"
 
 
-def renew(directory: int, mount: Mount, *, write: bool, is_new: bool) -> None:
-    """Have the server answer what is asked of a directory and of the links in it.
+def renew(
+    directory: int, mount: Mount, names: Sequence[str] = (), *, write: bool, is_new: bool
+) -> None:
+    """Have the server answer what is asked of a directory, of what is listed there, and of names.
 
     ``directory`` is a descriptor; ``is_new`` says that it has just been opened.
     With ``write`` the directory's time of modification is set, if the caller is
@@ -43,6 +47,9 @@ def renew(directory: int, mount: Mount, *, write: bool, is_new: bool) -> None:
             _ask(directory, entry.name)
         # Elsewhere than on NFS a listing may tell inode numbers of its own.
         _require_as_listed(directory, entry.name, entry.inode() if mount.is_nfs else None)
+    if written:
+        for name in {*names}.difference(entry.name for entry in listed):
+            _require_missing(directory, name)
 
 
 def _set_time(directory: int) -> bool:
@@ -62,6 +69,18 @@ def _ask(directory: int, name: str) -> None:
         syscalls.ask_server(directory, name)
 
 
+def _require_missing(directory: int, name: str) -> None:
+    """Raise ``OSError`` (ESTALE) if the cache keeps a name that the server has not listed.
+
+    The server does not know an object that has lost its last name: who asks for
+    that is told so, and looks the name up again.
+    """
+    with suppress(FileNotFoundError):
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+        syscalls.ask_server(directory, name)
+        raise OSError(errno.ESTALE, _OLD_CACHE, name)
+
+
 def _require_as_listed(directory: int, name: str, inode: int | None) -> None:
     """Have the cache agree with what the server has just listed.
 
@@ -77,4 +96,4 @@ def _require_as_listed(directory: int, name: str, inode: int | None) -> None:
             os.rmdir(name, dir_fd=directory)  # it was removed since it was listed
         return
     if stat.S_ISLNK(found.st_mode) and inode not in (None, found.st_ino):
-        raise OSError(errno.ESTALE, "This host's cache is older than the server's", name)
+        raise OSError(errno.ESTALE, _OLD_CACHE, name)

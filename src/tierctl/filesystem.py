@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -166,25 +167,24 @@ class FileSystem(Protocol):
         """
         ...
 
-    def refresh(self, path: str, *, write: bool = False) -> None:
-        """Have reads of a directory's names answered by the server, as it is at this moment.
+    def refresh(self, path: str, *, write: bool = False, names: Sequence[str] = ()) -> None:
+        """Have the names in a directory read from the server, as they are now.
 
-        A network filesystem's client answers reads by path from a cache that may
-        be minutes old, also while a lock is held. After this, ``names`` of the
-        directory, ``entry`` and ``read_link`` of what is in it, and ``load`` of
-        its files tell what the server had when it was called, or something newer.
+        A network filesystem's client answers reads by path from a cache that can
+        be minutes old, also while a lock is held. After this call ``names`` of the
+        directory, and ``entry`` and ``read_link`` of what is listed there and of
+        ``names``, tell what the server had when it was called, or something newer.
+        Any other name that has vanished is found to be gone when it is opened or
+        removed, if not before.
 
-        By reading alone a change may be missed that came within the same tick of
-        the server's clock as the last one that this client has seen; with
-        ``write`` it is not: the directory's time of modification is set, if the
-        caller is allowed to. What was missed without it is seen by the next
-        call that comes after one more change. A link that the cache still has
-        wrong then is an error (ESTALE), so that nothing is decided by it.
+        With ``write`` the directory's time of modification is set, if the caller
+        has permission to, and no change is missed; a name that the cache cannot be
+        made to show as the server has it is an error (ESTALE). Without ``write``
+        nothing is changed, and a change can be missed that another host made within
+        the same tick of the server's clock as the last one that this host has seen.
 
-        Costs nothing on a local filesystem; on NFS one call to the server for
-        the directory, one for its listing, one for every file and link in it,
-        and one more with ``write``. Nothing but that time is changed, whether
-        it fails or not.
+        Costs nothing on a local filesystem. On NFS it costs about four calls to the
+        server; without ``write`` two, and one more for each link.
         """
         ...
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, suppress
+from os import path as paths
 
 from tierctl.filesystem import FileSystem, exists
-from tierctl.layout import Layout
+from tierctl.layout import LINKS, Layout
 
 # A target made by hand has neither records nor deployments at first.
 _MAY_BE_MISSING = (FileNotFoundError, NotADirectoryError)
@@ -30,9 +31,9 @@ def lock(
 
 def refresh(fs: FileSystem, layout: Layout) -> None:
     """Have the links and the records read from the server from here on; raises ``OSError``."""
-    for path in (layout.infrastructure, layout.control):
-        with suppress(*_MAY_BE_MISSING):
-            fs.refresh(path, write=True)
+    fs.refresh(layout.infrastructure, write=True, names=LINKS)
+    with suppress(*_MAY_BE_MISSING):
+        fs.refresh(layout.control, write=True, names=(paths.basename(layout.intent),))
     if exists(fs, layout.intent):  # that change may have moved a directory to the deployments
         with suppress(*_MAY_BE_MISSING):
             fs.refresh(layout.deployments, write=True)

@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -75,6 +75,7 @@ class OsFileSystem:
         self._held: dict[str, _Held] = {}
         self._holders: dict[str, int] = defaultdict(int)
         self._networks: dict[int, Mount | None] = {}
+        self._devices: dict[str, int] = {}
 
     def entry(self, path: str, *, follow: bool = False) -> Entry:
         """See ``FileSystem.entry``."""
@@ -196,7 +197,7 @@ class OsFileSystem:
         if path in self._held:
             with Naming(path):
                 os.fsync(self._held[path].fd)
-        elif not self._names_are_durable(path):
+        elif not self._has_durable_names(path):
             with Opened(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path) as fd:
                 os.fsync(fd)
 
@@ -219,21 +220,20 @@ class OsFileSystem:
             raise
         return _Lock(partial(self._unlock, fd, directory))
 
-    def refresh(self, path: str, *, write: bool = False) -> None:
+    def refresh(self, path: str, *, write: bool = False, names: Sequence[str] = ()) -> None:
         """See ``FileSystem.refresh``."""
-        held = self._held.get(path)
-        found = os.stat(path) if held is None else held.found
-        mount = self._network(path, found.st_dev)
+        mount = self._network(path, self._device(path))
         if mount is None:
             return
         from tierctl import clientcache
 
+        held = self._held.get(path)
         if held is not None:
             with Naming(path):
-                clientcache.renew(held.fd, mount, write=write, is_new=False)
+                clientcache.renew(held.fd, mount, names, write=write, is_new=False)
         else:
             with Opened(places.open_directory(path), path) as fd:
-                clientcache.renew(fd, mount, write=write, is_new=True)
+                clientcache.renew(fd, mount, names, write=write, is_new=True)
 
     def is_locked(self, path: str) -> bool:
         """See ``FileSystem.is_locked``."""
@@ -296,12 +296,18 @@ class OsFileSystem:
             self._networks[device] = None if mount is None or mount.is_local else mount
         return self._networks[device]
 
-    def _names_are_durable(self, path: str) -> bool:
+    def _device(self, directory: str) -> int:
+        """Return the device that a directory is on, which is asked for once."""
+        if directory not in self._devices:
+            self._devices[directory] = os.stat(directory).st_dev
+        return self._devices[directory]
+
+    def _has_durable_names(self, directory: str) -> bool:
         """Say whether names in a directory outlive a power cut without being flushed.
 
         An NFS server has them on disk before it answers (RFC 1813, section 4.8).
         """
-        mount = self._network(path, os.stat(path).st_dev)
+        mount = self._network(directory, self._device(directory))
         return mount is not None and mount.is_nfs
 
     def _found(self, fd: int, path: str) -> os.stat_result:

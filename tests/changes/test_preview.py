@@ -1,6 +1,6 @@
 """A dry run says what the real one does, and writes nothing."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -82,9 +82,9 @@ class TestPreview:
 class RefreshedByReading(FaultyFileSystem):
     """A filesystem of which nothing may be refreshed by writing."""
 
-    def refresh(self, path: str, *, write: bool = False) -> None:
+    def refresh(self, path: str, *, write: bool = False, names: Sequence[str] = ()) -> None:
         assert not write
-        super().refresh(path, write=write)
+        super().refresh(path, write=write, names=names)
 
 
 def told(attempt: Callable[[Request], Heard], request: Request) -> list[object]:

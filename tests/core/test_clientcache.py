@@ -133,9 +133,31 @@ class TestRenew:
     ) -> None:
         other = (place / "staging").lstat()
         mocker.patch("os.stat", return_value=other)
-        with pytest.raises(OSError, match="older than the server's") as caught:
+        with pytest.raises(OSError, match="does not show what the server has") as caught:
             clientcache.renew(opened, NFS, write=True, is_new=False)
         assert errno.ESTALE == caught.value.errno
+
+    def test_a_name_that_matters_may_be_missing(self, opened: int) -> None:
+        clientcache.renew(opened, NFS, ["missing", "staging"], write=True, is_new=False)
+
+    def test_one_that_the_cache_has_and_the_server_does_not_is_asked_for(
+        self, place: Path, opened: int, mocker: MockerFixture
+    ) -> None:
+        real, kept = os.stat, (place / "staging").lstat()
+        mocker.patch("os.stat", lambda name, **how: kept if name == "old" else real(name, **how))
+        ask = mocker.patch("tierctl.syscalls.ask_server", side_effect=FileNotFoundError)
+        clientcache.renew(opened, NFS, ["old"], write=True, is_new=False)
+        ask.assert_called_once_with(opened, "old")
+
+    def test_one_that_the_cache_keeps_is_an_error(
+        self, place: Path, opened: int, mocker: MockerFixture
+    ) -> None:
+        real, kept = os.stat, (place / "staging").lstat()
+        mocker.patch("os.stat", lambda name, **how: kept if name == "old" else real(name, **how))
+        mocker.patch("tierctl.syscalls.ask_server")
+        with pytest.raises(OSError, match="does not show what the server has") as caught:
+            clientcache.renew(opened, NFS, ["old"], write=True, is_new=False)
+        assert (errno.ESTALE, "old") == (caught.value.errno, caught.value.filename)
 
     def test_where_listings_have_numbers_of_their_own_it_is_none(
         self, place: Path, opened: int, mocker: MockerFixture

@@ -153,3 +153,20 @@ def test_fish_completes_the_tiers(layout: Layout, tmp_path: Path) -> None:
 def test_tcsh_completes_the_tiers(layout: Layout, tmp_path: Path) -> None:
     lines = [TCSH.source(), "iac_load st\t"]
     assert "staging" == type_in(TCSH, lines, layout, tmp_path).env["IAC_TIER_NAME"]
+
+
+@every_shell
+def test_status_opens_the_directory_of_the_links_before_it_looks(
+    shell: Shell, layout: Layout, tmp_path: Path
+) -> None:
+    """Without that an NFS client would answer from its cache."""
+    opened = {}
+    for command in ("true", "iac_status"):
+        log = tmp_path / command
+        words = ("-qq", "-o", str(log), "-e", "trace=open,openat", require_tool(shell.name))
+        traced = Shell("strace", shell.suffix, (*words, *shell.bare))
+        done = run(traced, f"{shell.source()}{command}\n", layout, tmp_path)
+        assert 0 == done.code, done.err
+        opened[command] = log.read_text().count(f'"{layout.infrastructure}/"')
+        opened[command] += log.read_text().count(f'"{layout.infrastructure}"')
+    assert opened["true"] < opened["iac_status"]

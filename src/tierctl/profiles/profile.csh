@@ -31,6 +31,7 @@ if ( ! $#_iac_environments ) then
 endif
 set _iac_begin = ( @IAC_TIER_DIR@/conda/envs/*/etc/conda/activate.d/*.csh )
 set _iac_end = ( @IAC_TIER_DIR@/conda/envs/*/etc/conda/deactivate.d/*.csh )
+# This opens the directory, after which a network filesystem's links are looked up anew.
 set _iac_tiers = ( @IAC_DIR@/*/etc/profile.csh )
 if ( ! $_iac_nonomatch ) unset nonomatch
 if ( $_iac_noglob ) set noglob

@@ -121,6 +121,8 @@ function iac_status -d 'Show what is loaded'
     builtin test -n "$deployment"; or set deployment 'none, a plain directory'
     builtin printf '%-11s %s\n' deployment $deployment
     builtin test "$IAC_TIER_NAME" = "$IAC_DEPLOYMENT"; and return
+    # A network filesystem's links are looked up anew after their directory was opened.
+    set -l opened $IAC_DIR/*
     set -l now (builtin realpath -- $IAC_DIR/$IAC_TIER_NAME 2>/dev/null)
     if not builtin test -e "$now"
         echo "$IAC_TIER_NAME is gone: type iac_load TIER"

@@ -175,6 +175,8 @@ function iac_status {
     \builtin printf '%-11s %s\n' tier "$IAC_TIER_NAME" directory "$IAC_TIER_DIR" \
         deployment "${IAC_DEPLOYMENT:-none, a plain directory}"
     local link=$IAC_DIR/$IAC_TIER_NAME now
+    # A network filesystem's links are looked up anew after their directory was opened.
+    { \builtin true < "$IAC_DIR"; } 2>/dev/null || \builtin true
     if [[ $IAC_TIER_NAME == "$IAC_DEPLOYMENT" || $link -ef $IAC_TIER_DIR ]]; then
         return 0
     elif [[ ! -e $link ]]; then

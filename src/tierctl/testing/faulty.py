@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from enum import Enum
 from functools import partial
@@ -151,9 +151,9 @@ class FaultyFileSystem:
             self._do("lock", path, lambda: held.enter_context(lock()))
             return held.pop_all()
 
-    def refresh(self, path: str, *, write: bool = False) -> None:
+    def refresh(self, path: str, *, write: bool = False, names: Sequence[str] = ()) -> None:
         """See ``FileSystem.refresh``."""
-        self._do("refresh", path, lambda: self.inner.refresh(path, write=write))
+        self._do("refresh", path, lambda: self.inner.refresh(path, write=write, names=names))
 
     def is_locked(self, path: str) -> bool:
         """See ``FileSystem.is_locked``."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 
@@ -229,7 +230,7 @@ class MemoryFileSystem:
         """See ``FileSystem.sync``: no more is flushed than this directory."""
         self._disk.flush(self._directory(path))
 
-    def refresh(self, path: str, *, write: bool = False) -> None:
+    def refresh(self, path: str, *, write: bool = False, names: Sequence[str] = ()) -> None:
         """See ``FileSystem.refresh``: nothing is cached here."""
         self._directory(path)
 
@@ -387,18 +388,21 @@ class MemoryClient(MemoryFileSystem):
             for (directory, name), node in self._known.items()
         )
 
-    def refresh(self, path: str, *, write: bool = False) -> None:
+    def refresh(self, path: str, *, write: bool = False, names: Sequence[str] = ()) -> None:
         """See ``FileSystem.refresh``.
 
         By reading alone no more is seen than what the server says of the objects
         that are known: a name that was added, or moved to another object, is not.
+        A name that is neither listed nor one of ``names`` stays as it was.
         """
         directory = self._directory(path)
         if directory.is_gone:
             self._forget_all()
             directory = self._directory(path)
+        seen = {*directory.names, *names} if write else ()
         for place, node in list(self._known.items()):
-            if place[0] is directory and (write or (node is not None and node.is_gone)):
+            is_asked = place[1] in seen or (node is not None and node.is_gone and not write)
+            if place[0] is directory and is_asked:
                 self._forget(place)
         if write:
             self._listings.pop(directory, None)
