@@ -1,5 +1,6 @@
 """What doctor says of the mount: what it means for readers, and what for changes."""
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -71,6 +72,21 @@ class TestReaders:
     @pytest.mark.parametrize("kind", ["ext4", "lustre", "fuse.bindfs"])
     def test_of_what_is_not_nfs_nothing_is_said(self, mounted: Mounted, kind: str) -> None:
         assert [] == told(mounted("flock", of=kind))
+
+
+class TestSmb:
+    def test_where_links_look_like_directories_nothing_else_is_said(self, mounted: Mounted) -> None:
+        """To move such a directory away would take the link from everybody."""
+        layout = mounted("soft", of="cifs")
+        for name in ("production", "staging"):
+            os.unlink(layout.within(name))
+            os.mkdir(layout.within(name))
+        kind, smb = diagnose(OsFileSystem(), layout)
+        assert ("filesystem: cifs, mounted on /lab", Severity.PROBLEM) == (kind.text, smb.severity)
+        assert "it is mounted with SMB (cifs), which has no symlinks" == smb.text
+
+    def test_where_links_are_seen_all_is_said(self, mounted: Mounted) -> None:
+        assert found(mounted(of="cifs"), "production -> ")
 
 
 class TestOptions:

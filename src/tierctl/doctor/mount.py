@@ -8,7 +8,8 @@ from typing import NamedTuple
 from tierctl import mounts
 from tierctl.doctor.finding import Finding, Severity, fine, note
 from tierctl.doctor.scratch import SUBJECT
-from tierctl.layout import Layout
+from tierctl.filesystem import FileSystem, Kind, exists
+from tierctl.layout import LINKS, Layout
 from tierctl.mounts import Mount
 from tierctl.text import shown
 
@@ -31,11 +32,12 @@ class _Rule(NamedTuple):
 
 
 def _option(*options: str) -> Callable[[Mount], str | None]:
-    """Return what finds the first of some options that a mount has."""
-    return lambda mount: next((each for each in options if each in mount.options), None)
+    """Return what finds the first of some options that an NFS mount has."""
+    return lambda mount: next((o for o in options if mount.is_nfs and o in mount.options), None)
 
 
 def _type(*types: str) -> Callable[[Mount], str | None]:
+    """Return what finds the type of a mount, if it is one of these."""
     return lambda mount: mount.type if mount.type in types else None
 
 
@@ -61,7 +63,7 @@ _RULES = (
         _type(*_SMB),
         Severity.PROBLEM,
         "it is mounted with SMB ({}), which has no symlinks",
-        "Nothing can be changed from here.",
+        "Tiers are shown as directories. Nothing can be changed from here.",
         "Make changes on the file server, or on a host that mounts it with NFS.",
     ),
     _Rule(
@@ -115,6 +117,17 @@ def examine(layout: Layout) -> Iterator[Finding]:
             yield Finding(rule.severity, SUBJECT, text, rule.meaning, rule.advice)
     if mount.is_nfs:
         yield _age(mount)
+
+
+def hides_links(fs: FileSystem, layout: Layout) -> bool:
+    """Say whether SMB shows directories in the place of symlinks that are there on the server."""
+    mount = mounts.find(layout.infrastructure)
+    paths = (layout.within(name) for name in LINKS)
+    return (
+        mount is not None
+        and mount.type in _SMB
+        and not any(exists(fs, path) and fs.entry(path).kind is Kind.LINK for path in paths)
+    )
 
 
 def _described(mount: Mount) -> str:
