@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from nfs import OpenFiles
+from open_files import OpenFiles
 from program import Program
 from targets import make_deployment, make_target
 from tierctl.author import user_name

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from nfs import OpenFiles
+from open_files import OpenFiles
 from targets import listing
 from tierctl.deploy import overlay, tree
 from tierctl.deploy.problems import Problems
