@@ -1,7 +1,8 @@
 """Making a target: both colors loadable at once, all or nothing.
 
 The infrastructure is built under another name, closed to everybody else, and
-gets its own when it is whole. Every step can be taken twice, so that a second
+gets its own when it is whole. What the filesystem has to be able to do is tried
+out there first; if it cannot, nothing is left. Every step can be taken twice, so that a second
 bootstrap finishes what a killed one left, provided that nobody else can have
 put anything there. Nothing that was there is deleted or replaced.
 """
@@ -14,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from os import path as paths
 
-from tierctl import config, control, history, profiles
+from tierctl import config, control, freshness, history, mounts, profiles
+from tierctl.author import user_name
 from tierctl.config import Config
 from tierctl.errors import (
     ChangeUnfinished,
@@ -25,13 +27,22 @@ from tierctl.errors import (
     NoSuchGroup,
     NotWritable,
     TierctlError,
+    UnsuitableFilesystem,
     Untrusted,
     cause_of,
 )
 from tierctl.events import Author, Event, EventKind, new_event
 from tierctl.filesystem import Entry, FileSystem, Kind, LockTimeout, LockUnavailable, exists
 from tierctl.groups import Group, group_name
-from tierctl.layout import BLUE, GREEN, PRODUCTION, STAGING, TIER_DIRECTORIES, Layout
+from tierctl.layout import (
+    BLUE,
+    GREEN,
+    INFRASTRUCTURE,
+    PRODUCTION,
+    STAGING,
+    TIER_DIRECTORIES,
+    Layout,
+)
 from tierctl.past import Past
 from tierctl.rotation import Color, Content, State
 from tierctl.text import shown, typed
@@ -39,6 +50,8 @@ from tierctl.validators import validate_target_path
 
 # chown(2) says one of these of a group that may not be given here, or has no number here.
 _CANNOT_GIVE = (errno.EPERM, errno.EINVAL)
+# symlink(2) says one of these where there are no symlinks.
+_CANNOT_LINK = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 INITIAL = State(
     production=Color.GREEN,
     staging=Color.BLUE,
@@ -75,15 +88,21 @@ def create(
     """Make a target at an absolute path, owned by a group if one is given; return its first event.
 
     Raises what ``check`` raises, ``Locked`` while another bootstrap is at work,
-    ``NoSuchGroup`` if the group cannot be given things here, and
-    ``ChangeUnfinished`` where one called again goes on.
+    ``NoSuchGroup`` if the group cannot be given things here, ``UnsuitableFilesystem``
+    or ``LocksUnsupported`` with nothing left behind, and ``ChangeUnfinished`` where
+    one called again goes on.
     """
     layout = check(fs, target, group)
+    is_new = not exists(fs, layout.target)
     try:
         event = _create(fs, layout, author, _Maker(fs, group), lock_timeout)
     except LockTimeout as error:
         raise Locked("another bootstrap", lock_timeout) from error
+    except UnsuitableFilesystem:
+        _leave_nothing(fs, layout, is_new=is_new)
+        raise
     except LockUnavailable as error:
+        _leave_nothing(fs, layout, is_new=is_new)
         raise LocksUnsupported(Layout(layout.half_built).lock, cause_of(error)) from error
     except OSError as error:
         _require_absent(fs, layout)  # another bootstrap was faster, and took the work along
@@ -97,10 +116,12 @@ def _create(
 ) -> Event:
     work = Layout(layout.half_built)
     maker.directories(layout.target)
-    maker.private_directory(work.infrastructure)
+    if maker.private_directory(work.infrastructure):
+        _require_suitable(fs, layout)
     _require_own(fs, work.infrastructure, maker.group)  # whatever was made there since the check
     maker.directories(work.control)
-    with fs.lock(work.lock, timeout=lock_timeout):
+    with freshness.lock(fs, work, work.lock, timeout=lock_timeout):
+        fs.refresh(layout.target, write=True, names=(INFRASTRUCTURE,))
         if exists(fs, layout.infrastructure):
             _drop(fs, work)
             _require_absent(fs, layout)
@@ -114,10 +135,62 @@ def _create(
 
 
 def _drop(fs: FileSystem, work: Layout) -> None:
-    """Remove what was begun while another bootstrap ended."""
-    with suppress(OSError):
-        for path in (work.lock, work.control, work.infrastructure):
+    """Remove what was begun, if no more than that was."""
+    for path in (work.lock, work.control, work.within(STAGING), work.infrastructure):
+        with suppress(OSError):
             fs.remove(path)
+
+
+def _leave_nothing(fs: FileSystem, layout: Layout, *, is_new: bool) -> None:
+    """Remove what a bootstrap has made that cannot go on, the target too if it is new."""
+    _drop(fs, Layout(layout.half_built))
+    if is_new:
+        with suppress(OSError):
+            fs.remove(layout.target)
+
+
+def _require_suitable(fs: FileSystem, layout: Layout) -> None:
+    """Raise ``UnsuitableFilesystem`` unless what was just made there is as it was asked for.
+
+    The link that is tried out is one that the infrastructure needs anyway.
+    """
+    work = Layout(layout.half_built)
+    entry = fs.entry(work.infrastructure)
+    place = _place(layout.target)
+    if entry.uid != os.geteuid():
+        raise _not_ones_own(layout.target, place, entry.uid)
+    if entry.group_writes or entry.others_write:
+        reason = f"permissions are not kept there ({place}): others can write what is made for one"
+        raise UnsuitableFilesystem(layout.target, reason)
+    link = work.within(STAGING)
+    try:
+        fs.make_link(link, INITIAL.staging)
+        is_link = fs.read_link(link) == INITIAL.staging
+    except OSError as error:
+        if error.errno not in _CANNOT_LINK:
+            raise
+        is_link = False
+    if not is_link:
+        raise UnsuitableFilesystem(layout.target, f"there are no symlinks there ({place})")
+
+
+def _not_ones_own(target: str, place: str, uid: int) -> UnsuitableFilesystem:
+    """Return the error of a filesystem on which what the caller makes belongs to another user."""
+    mine, other = user_name(os.geteuid()), user_name(uid)
+    reason = f"what {mine} makes there ({place}) belongs to {other}"
+    if os.geteuid() == 0:
+        return UnsuitableFilesystem(
+            target,
+            f"{reason}, as NFS servers have it that export with root_squash",
+            "Run bootstrap as the user who is to own the target.",
+        )
+    return UnsuitableFilesystem(target, reason)
+
+
+def _place(target: str) -> str:
+    """Return the type of the filesystem that holds a path, and where that is mounted."""
+    mount = mounts.find(target)
+    return "mount unknown" if mount is None else f"{mount.type}, mounted on {mount.point}"
 
 
 def _build(fs: FileSystem, layout: Layout, work: Layout, maker: _Maker, author: Author) -> Event:
@@ -165,7 +238,7 @@ def _make_durable(fs: FileSystem, layout: Layout) -> None:
 def _require_absent(fs: FileSystem, layout: Layout) -> None:
     if exists(fs, layout.infrastructure):
         raise Exists(
-            f"there is something already: {shown(layout.infrastructure)}",
+            f"{shown(layout.infrastructure)} already exists",
             "Choose another directory; or, if that is the target, look at it:",
             f"status --target {typed(layout.target)}",
         )
@@ -254,10 +327,16 @@ class _Maker:
                 if self._fs.entry(path, follow=True).kind is not Kind.DIRECTORY:
                     raise
 
-    def private_directory(self, path: str) -> None:
-        """Make a directory that is closed to everybody else; one that is there stays as it is."""
-        with suppress(FileExistsError):
+    def private_directory(self, path: str) -> bool:
+        """Make a directory that is closed to everybody else, and say so.
+
+        False if there is one, which stays as it is.
+        """
+        try:
             self._fs.make_directory(path, self._mode & ~0o077, group=self._gid)
+        except FileExistsError:
+            return False
+        return True
 
     def close(self, path: str) -> None:
         """Close such a directory again, if a bootstrap was killed when it had opened it."""

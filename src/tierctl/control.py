@@ -100,6 +100,8 @@ def why_not_writable(fs: FileSystem, path: str) -> str:
     if mount is not None and mount.is_read_only:
         return f"the filesystem on {mount.point} is mounted read-only"
     entry = fs.entry(path, follow=True)
+    if os.geteuid() == 0 and mount is not None and mount.is_nfs:
+        return "the NFS server gives root no rights of its own there (root_squash)"
     if os.geteuid() == 0 or (os.geteuid() == entry.uid and entry.mode & 0o200):
         return "the filesystem refuses it"
     group = f" and the group {group_name(entry.gid)}" if entry.group_writes else ""

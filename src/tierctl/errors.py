@@ -232,6 +232,19 @@ class Locked(TierctlError):
         )
 
 
+class UnsuitableFilesystem(TierctlError):
+    """No target can live on a filesystem, or the caller cannot own one there."""
+
+    code = "unsuitable-filesystem"
+
+    def __init__(self, path: str, reason: str, hint: str = "") -> None:
+        super().__init__(
+            f"no target can be made in {shown(path)}: {shown(reason)}",
+            hint or "Choose a directory on another filesystem.",
+        )
+        self.path = path
+
+
 class LocksUnsupported(TierctlError):
     """The filesystem cannot lock."""
 

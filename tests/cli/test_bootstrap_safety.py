@@ -18,7 +18,7 @@ from tierctl.events import Author
 from tierctl.layout import Layout
 from tierctl.osfilesystem import OsFileSystem
 from tierctl.testing import Fault, FaultyFileSystem, Killed
-from tools import as_user, require_root
+from tools import as_user, require_root, require_tool
 
 ADA, EVE = 10021, 10022
 AUTHOR = Author("ada", "lab")
@@ -107,7 +107,7 @@ def test_of_several_at_once_one_makes_it_and_the_others_say_so(tmp_path: Path) -
         ended = [(process.communicate(timeout=60)[1], process.returncode) for process in running]
         losers = [said for said, code in ended if code == 1]
         assert 5 == len(losers), ended
-        assert all("there is something already" in said for said in losers), losers
+        assert all("already exists" in said for said in losers), losers
         assert ["conda_package_cache", "infrastructure"] == sorted(os.listdir(target))
         assert {"production": "green", "staging": "blue"} == links(Layout.of_target(str(target)))
 
@@ -169,3 +169,24 @@ def test_it_says_how_the_caller_s_shell_loads_it(
     path = f"{tmp_path}/my lab/infrastructure/production/etc/profile.{profile}"
     assert f"Load it with: source '{path}'\n" == done.err
     assert Path(path).is_file()
+
+
+@pytest.mark.parametrize("where", ["new", ""], ids=["a new directory", "one that is there"])
+def test_where_what_root_makes_belongs_to_nobody_nothing_is_left(
+    tierctl: Program, tmp_path: Path, where: str
+) -> None:
+    """As on an NFS server that exports with root_squash."""
+    require_root()
+    inside, point = tmp_path / "inside", tmp_path / "point"
+    inside.mkdir(mode=0o777)
+    point.mkdir()
+    as_nobody = ["--force-user=nobody", "--create-for-user=nobody", "-p", "a+w"]
+    subprocess.run([require_tool("bindfs"), *as_nobody, inside, point], check=True)
+    try:
+        done = tierctl("bootstrap", point / where)
+    finally:
+        subprocess.run(["umount", point], check=True)
+    assert 1 == done.code
+    assert "what root makes there (fuse" in done.err
+    assert "Run bootstrap as the user who is to own the target." in done.err
+    assert [] == os.listdir(inside)

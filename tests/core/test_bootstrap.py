@@ -19,12 +19,14 @@ from tierctl.errors import (
     Exists,
     InvalidTargetPath,
     Locked,
+    LocksUnsupported,
     NoSuchGroup,
     TierctlError,
+    UnsuitableFilesystem,
     Untrusted,
 )
 from tierctl.events import Author
-from tierctl.filesystem import FileSystem
+from tierctl.filesystem import Entry, FileSystem, LockUnavailable
 from tierctl.groups import Group
 from tierctl.layout import Layout
 from tierctl.osfilesystem import OsFileSystem
@@ -223,7 +225,7 @@ class TestWhatItSays:
     @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
     def test_half_way_it_names_what_is_left(self, tmp_path: Path, number: int) -> None:
         with pytest.raises(ChangeUnfinished, match=os.strerror(number)) as caught:
-            create(tmp_path, FaultyFileSystem(OsFileSystem(), Fault(60, number)))
+            create(tmp_path, FaultyFileSystem(OsFileSystem(), Fault(62, number)))
         assert f"what is built is in {tmp_path}/.infrastructure.bootstrap" in caught.value.message
         assert "type the command again" in caught.value.hint
 
@@ -268,3 +270,62 @@ class TestWhatItSays:
             dry = tierctl("bootstrap", tmp_path, "-n", *others)
             assert dry == tierctl("bootstrap", tmp_path, *others)
             assert 1 == dry.code
+
+
+class TestOnWhatItCannotBe:
+    """Nothing is left on a filesystem that is not fit for a target, not even the directory."""
+
+    def refused(self, tmp_path: Path, fs: FileSystem, match: str) -> TierctlError:
+        (tmp_path / "there").mkdir()
+        for name in ("new", "there"):
+            with pytest.raises((UnsuitableFilesystem, LocksUnsupported), match=match) as caught:
+                create(tmp_path / name, fs)
+        assert ["there"] == os.listdir(tmp_path)
+        assert [] == os.listdir(tmp_path / "there")
+        return caught.value
+
+    def test_what_one_makes_has_to_be_ones_own(self, tmp_path: Path) -> None:
+        class Squashing(OsFileSystem):
+            def entry(self, path: str, *, follow: bool = False) -> Entry:
+                return super().entry(path, follow=follow)._replace(uid=65534)
+
+        error = self.refused(tmp_path, Squashing(), "makes there .* belongs to")
+        assert "Run bootstrap as the user" in error.hint or os.geteuid() != 0
+
+    def test_permissions_have_to_be_kept(self, tmp_path: Path) -> None:
+        class Open(OsFileSystem):
+            def entry(self, path: str, *, follow: bool = False) -> Entry:
+                return super().entry(path, follow=follow)._replace(mode=0o777)
+
+        self.refused(tmp_path, Open(), "permissions are not kept there")
+
+    @pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+    def test_it_needs_symlinks(self, tmp_path: Path, number: int) -> None:
+        class WithoutLinks(OsFileSystem):
+            def make_link(self, path: str, target: str) -> None:
+                raise OSError(number, os.strerror(number), path)
+
+        error = self.refused(tmp_path, WithoutLinks(), "there are no symlinks there")
+        assert "another filesystem" in error.hint
+
+    def test_a_link_that_reads_as_something_else_is_none(self, tmp_path: Path) -> None:
+        class Imitating(OsFileSystem):
+            def make_link(self, path: str, target: str) -> None:
+                self.write(path, target.encode())
+
+        self.refused(tmp_path, Imitating(), "there are no symlinks there")
+
+    def test_it_needs_locks(self, tmp_path: Path) -> None:
+        class WithoutLocks(OsFileSystem):
+            def lock(self, path: str, *, timeout: float, mode: int | None = None) -> Any:
+                raise LockUnavailable(errno.ENOLCK, os.strerror(errno.ENOLCK), path)
+
+        self.refused(tmp_path, WithoutLocks(), "cannot lock")
+
+    def test_any_other_error_of_the_trial_is_told_as_it_is(self, tmp_path: Path) -> None:
+        class Full(OsFileSystem):
+            def make_link(self, path: str, target: str) -> None:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+        with pytest.raises(ChangeUnfinished, match="No space left"):
+            create(tmp_path, Full())
