@@ -13,8 +13,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 from tierctl import syscalls
 from tierctl.mounts import Mount
@@ -22,6 +23,14 @@ from tierctl.mounts import Mount
 # The caller is not allowed to write the directory, or nobody is.
 _CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _OLD_CACHE = "This host's cache does not show what the server has"
+
+
+class _Listed(NamedTuple):
+    """What a listing of a directory says of a name."""
+
+    name: str
+    inode: int
+    is_link: bool
 
 
 def renew(
@@ -36,20 +45,36 @@ def renew(
     written = write and _set_time(directory)
     if not written and (mount.opens_from_cache or not is_new):
         syscalls.ask_server(directory)
-    with os.scandir(directory) as entries:
-        listed = list(entries)
+    with _to_list(directory, mount) as listing, os.scandir(listing) as entries:
+        listed = [_Listed(entry.name, entry.inode(), entry.is_symlink()) for entry in entries]
     for entry in listed:
         if not written:
-            if entry.is_symlink():
+            if entry.is_link:
                 _ask(directory, entry.name)
             continue
         if not mount.lists_objects:
             _ask(directory, entry.name)
         # Elsewhere than on NFS a listing may tell inode numbers of its own.
-        _require_as_listed(directory, entry.name, entry.inode() if mount.is_nfs else None)
+        _require_as_listed(directory, entry.name, entry.inode if mount.is_nfs else None)
     if written:
         for name in {*names}.difference(entry.name for entry in listed):
             _require_missing(directory, name)
+
+
+@contextmanager
+def _to_list(directory: int, mount: Mount) -> Iterator[int]:
+    """Open a directory again to list it, where a descriptor does not give a second listing.
+
+    sshfs answers the second one with no names at all, and then believes that itself.
+    """
+    if mount.is_nfs:
+        yield directory
+        return
+    listing = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        yield listing
+    finally:
+        os.close(listing)
 
 
 def _set_time(directory: int) -> bool:

@@ -7,7 +7,9 @@ only: see ``tests/nfs``.
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_mock import MockerFixture
@@ -94,6 +96,19 @@ class TestRenew:
     ) -> None:
         clientcache.renew(opened, mount, write=True, is_new=False)
         assert ["directory", "file", "production", "staging"] == sorted(asked)
+
+    def test_on_sshfs_an_open_directory_is_opened_again_to_be_listed(
+        self, opened: int, asked: list[str], mocker: MockerFixture
+    ) -> None:
+        """A second listing by one descriptor has no names there."""
+        real = os.scandir
+
+        def scandir(place: Any) -> Any:
+            return nullcontext(()) if place == opened else real(place)
+
+        mocker.patch("os.scandir", scandir)
+        clientcache.renew(opened, SSHFS, ["staging"], write=True, is_new=False)
+        assert "staging" in asked
 
     def test_who_cannot_write_reads(
         self, opened: int, asked: list[str], mocker: MockerFixture
