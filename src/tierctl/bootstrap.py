@@ -2,21 +2,20 @@
 
 The infrastructure is built under another name, closed to everybody else, and
 gets its own when it is whole. What the filesystem has to be able to do is tried
-out there first; if it cannot, nothing is left. Every step can be taken twice, so that a second
-bootstrap finishes what a killed one left, provided that nobody else can have
-put anything there. Nothing that was there is deleted or replaced.
+out there first (``suitability.py``); if it cannot, nothing is left. Every step can
+be taken twice, so that a second bootstrap finishes what a killed one left, provided
+that nobody else can have put anything there. Nothing that was there is deleted or
+replaced.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 from os import path as paths
 
-from tierctl import config, control, freshness, history, mounts, profiles
-from tierctl.author import user_name
+from tierctl import config, control, freshness, history, profiles, suitability
 from tierctl.config import Config
 from tierctl.errors import (
     ChangeUnfinished,
@@ -42,16 +41,13 @@ from tierctl.layout import (
     STAGING,
     TIER_DIRECTORIES,
     Layout,
+    temporary,
 )
 from tierctl.past import Past
 from tierctl.rotation import Color, Content, State
 from tierctl.text import shown, typed
 from tierctl.validators import validate_target_path
 
-# chown(2) says one of these of a group that may not be given here, or has no number here.
-_CANNOT_GIVE = (errno.EPERM, errno.EINVAL)
-# symlink(2) says one of these where there are no symlinks.
-_CANNOT_LINK = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 INITIAL = State(
     production=Color.GREEN,
     staging=Color.BLUE,
@@ -63,7 +59,8 @@ INITIAL = State(
 def check(fs: FileSystem, target: str, group: Group | None = None) -> Layout:
     """Return the layout of a target that can be made at an absolute path.
 
-    Raises ``InvalidTargetPath``, ``Exists``, ``NotWritable`` or ``Untrusted``.
+    Raises ``InvalidTargetPath``, ``Exists``, ``NotWritable``, ``UnsuitableFilesystem``
+    or ``Untrusted``.
     """
     validate_target_path(target)
     layout = Layout.of_target(target)
@@ -78,6 +75,7 @@ def check(fs: FileSystem, target: str, group: Group | None = None) -> Layout:
         raise NotWritable(place, control.why_not_writable(fs, place))
     if exists(fs, layout.cache):
         _require_directory(fs, layout.cache)
+    suitability.require_real_links(target)
     _require_own(fs, layout.half_built, group)
     return layout
 
@@ -87,10 +85,10 @@ def create(
 ) -> Event:
     """Make a target at an absolute path, owned by a group if one is given; return its first event.
 
-    Raises what ``check`` raises, ``Locked`` while another bootstrap is at work,
-    ``NoSuchGroup`` if the group cannot be given things here, ``UnsuitableFilesystem``
-    or ``LocksUnsupported`` with nothing left behind, and ``ChangeUnfinished`` where
-    one called again goes on.
+    Raises what ``check`` raises, ``Locked`` while another bootstrap is at work, and
+    ``ChangeUnfinished`` if one that is called again goes on. Nothing is left behind
+    by ``UnsuitableFilesystem``, ``LocksUnsupported`` or ``NoSuchGroup``, the last of
+    which says that the group cannot be given things here.
     """
     layout = check(fs, target, group)
     is_new = not exists(fs, layout.target)
@@ -98,15 +96,19 @@ def create(
         event = _create(fs, layout, author, _Maker(fs, group), lock_timeout)
     except LockTimeout as error:
         raise Locked("another bootstrap", lock_timeout) from error
-    except UnsuitableFilesystem:
-        _leave_nothing(fs, layout, is_new=is_new)
+    except (UnsuitableFilesystem, NoSuchGroup) as error:
+        _leave_nothing(fs, layout, error, is_new=is_new)
         raise
     except LockUnavailable as error:
-        _leave_nothing(fs, layout, is_new=is_new)
-        raise LocksUnsupported(Layout(layout.half_built).lock, cause_of(error)) from error
+        unsupported = LocksUnsupported(Layout(layout.half_built).lock, cause_of(error))
+        _leave_nothing(fs, layout, unsupported, is_new=is_new)
+        raise unsupported from error
     except OSError as error:
         _require_absent(fs, layout)  # another bootstrap was faster, and took the work along
-        raise _failure(fs, layout, group, error) from error
+        failure = _failure(fs, layout, group, error)
+        if not exists(fs, layout.half_built):
+            _leave_nothing(fs, layout, failure, is_new=is_new)
+        raise failure from error
     _make_durable(fs, layout)
     return event
 
@@ -117,7 +119,11 @@ def _create(
     work = Layout(layout.half_built)
     maker.directories(layout.target)
     if maker.private_directory(work.infrastructure):
-        _require_suitable(fs, layout)
+        maker.directories(work.control)
+        suitability.require_own(fs, layout)
+        suitability.require_links(fs, layout, INITIAL.staging)
+        if maker.group is not None:
+            suitability.require_given(fs, layout, maker.group)
     _require_own(fs, work.infrastructure, maker.group)  # whatever was made there since the check
     maker.directories(work.control)
     with freshness.lock(fs, work, work.lock, timeout=lock_timeout):
@@ -127,6 +133,8 @@ def _create(
             _require_absent(fs, layout)
         maker.close(work.infrastructure)
         _require_own(fs, work.infrastructure, maker.group)  # from here on nobody else reaches it
+        maker.link(temporary(work.within(STAGING)), INITIAL.staging)
+        suitability.require_replaceable_links(fs, layout)
         event = _build(fs, layout, work, maker, author)
         maker.directories(layout.cache)
         maker.open_up(work.infrastructure)
@@ -136,61 +144,29 @@ def _create(
 
 def _drop(fs: FileSystem, work: Layout) -> None:
     """Remove what was begun, if no more than that was."""
-    for path in (work.lock, work.control, work.within(STAGING), work.infrastructure):
+    staging = work.within(STAGING)
+    for path in (work.lock, work.control, temporary(staging), staging, work.infrastructure):
         with suppress(OSError):
             fs.remove(path)
 
 
-def _leave_nothing(fs: FileSystem, layout: Layout, *, is_new: bool) -> None:
-    """Remove what a bootstrap has made that cannot go on, the target too if it is new."""
-    _drop(fs, Layout(layout.half_built))
-    if is_new:
-        with suppress(OSError):
-            fs.remove(layout.target)
+def _leave_nothing(fs: FileSystem, layout: Layout, refusal: TierctlError, *, is_new: bool) -> None:
+    """Remove what a refused bootstrap has made, the target too if it is new.
 
-
-def _require_suitable(fs: FileSystem, layout: Layout) -> None:
-    """Raise ``UnsuitableFilesystem`` unless what was just made there is as it was asked for.
-
-    The link that is tried out is one that the infrastructure needs anyway.
+    What cannot be removed is named in the refusal: in a directory like /tmp only
+    the owner of something can remove it, and on some servers that is not who made it.
     """
-    work = Layout(layout.half_built)
-    entry = fs.entry(work.infrastructure)
-    place = _place(layout.target)
-    if entry.uid != os.geteuid():
-        raise _not_ones_own(layout.target, place, entry.uid)
-    if entry.group_writes or entry.others_write:
-        reason = f"permissions are not kept there ({place}): others can write what is made for one"
-        raise UnsuitableFilesystem(layout.target, reason)
-    link = work.within(STAGING)
+    _drop(fs, Layout(layout.half_built))
+    if not is_new:
+        return
     try:
-        fs.make_link(link, INITIAL.staging)
-        is_link = fs.read_link(link) == INITIAL.staging
+        fs.remove(layout.target)
+    except FileNotFoundError:
+        pass
     except OSError as error:
-        if error.errno not in _CANNOT_LINK:
-            raise
-        is_link = False
-    if not is_link:
-        raise UnsuitableFilesystem(layout.target, f"there are no symlinks there ({place})")
-
-
-def _not_ones_own(target: str, place: str, uid: int) -> UnsuitableFilesystem:
-    """Return the error of a filesystem on which what the caller makes belongs to another user."""
-    mine, other = user_name(os.geteuid()), user_name(uid)
-    reason = f"what {mine} makes there ({place}) belongs to {other}"
-    if os.geteuid() == 0:
-        return UnsuitableFilesystem(
-            target,
-            f"{reason}, as NFS servers have it that export with root_squash",
-            "Run bootstrap as the user who is to own the target.",
+        refusal.hint += (
+            f"\nAn empty directory is left, which could not be removed: {cause_of(error)}"
         )
-    return UnsuitableFilesystem(target, reason)
-
-
-def _place(target: str) -> str:
-    """Return the type of the filesystem that holds a path, and where that is mounted."""
-    mount = mounts.find(target)
-    return "mount unknown" if mount is None else f"{mount.type}, mounted on {mount.point}"
 
 
 def _build(fs: FileSystem, layout: Layout, work: Layout, maker: _Maker, author: Author) -> Event:
@@ -212,13 +188,12 @@ def _build(fs: FileSystem, layout: Layout, work: Layout, maker: _Maker, author: 
 
 
 def _failure(fs: FileSystem, layout: Layout, group: Group | None, error: OSError) -> TierctlError:
-    if group is not None and error.errno in _CANNOT_GIVE:
-        return NoSuchGroup(
-            f"nothing can be given to the group {shown(group.name)} here: {cause_of(error)}",
-            "Choose another group or another directory, or leave out --group.",
-        )
+    is_begun = exists(fs, layout.half_built)
+    refusal = suitability.refusal(layout, group, error)
+    if refusal is not None and (group is not None or not is_begun):
+        return refusal
     left = "before anything was built"
-    if exists(fs, layout.half_built):
+    if is_begun:
         left = f"half way, what is built is in {shown(layout.half_built)}"
     return ChangeUnfinished("bootstrap", f"stopped {left}", cause_of(error))
 
@@ -275,7 +250,8 @@ def _require_directory(fs: FileSystem, place: str) -> None:
 def _require_own(fs: FileSystem, half_built: str, group: Group | None) -> None:
     """Raise ``Untrusted`` if what a bootstrap would go on with may be somebody else's work."""
     hint = f"Look at it; if no bootstrap is running: rm -r {typed(half_built)}"
-    kinds = dict.fromkeys(map(Layout(half_built).within, (STAGING, PRODUCTION)), (Kind.LINK,))
+    names = (STAGING, temporary(STAGING), PRODUCTION)
+    kinds = dict.fromkeys(map(Layout(half_built).within, names), (Kind.LINK,))
     kinds[half_built] = (Kind.DIRECTORY,)
     for path, entry in _tree(fs, half_built):
         reason = _why_not_own(entry, group)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -171,22 +172,49 @@ def test_it_says_how_the_caller_s_shell_loads_it(
     assert Path(path).is_file()
 
 
+@contextmanager
+def seen_through(top: Path, *options: str) -> Iterator[Path]:
+    """Show an empty directory, ``top/inside``, through bindfs."""
+    require_root()
+    inside, point = top / "inside", top / "point"
+    inside.mkdir(mode=0o777)
+    point.mkdir()
+    subprocess.run([require_tool("bindfs"), *options, inside, point], check=True)
+    try:
+        yield point
+    finally:
+        subprocess.run(["umount", point], check=True)
+
+
 @pytest.mark.parametrize("where", ["new", ""], ids=["a new directory", "one that is there"])
 def test_where_what_root_makes_belongs_to_nobody_nothing_is_left(
     tierctl: Program, tmp_path: Path, where: str
 ) -> None:
     """As on an NFS server that exports with root_squash."""
-    require_root()
-    inside, point = tmp_path / "inside", tmp_path / "point"
-    inside.mkdir(mode=0o777)
-    point.mkdir()
-    as_nobody = ["--force-user=nobody", "--create-for-user=nobody", "-p", "a+w"]
-    subprocess.run([require_tool("bindfs"), *as_nobody, inside, point], check=True)
-    try:
+    as_nobody = ("--force-user=nobody", "--create-for-user=nobody", "-p", "a+w")
+    with seen_through(tmp_path, *as_nobody) as point:
         done = tierctl("bootstrap", point / where)
-    finally:
-        subprocess.run(["umount", point], check=True)
     assert 1 == done.code
     assert "what root makes there (fuse" in done.err
     assert "Run bootstrap as the user who is to own the target." in done.err
-    assert [] == os.listdir(inside)
+    assert [] == os.listdir(tmp_path / "inside")
+
+
+@pytest.mark.parametrize(
+    ("option", "words", "said"),
+    [
+        ("--perms=a+w", [], "permissions are not kept there (fuse"),
+        ("--chmod-deny", [], "permissions cannot be set there (fuse"),
+        ("--chgrp-deny", ["--group", "users"], "nothing can be given to the group users"),
+        ("--chgrp-ignore", ["--group", "users"], "it stays with the group root"),
+        ("--chmod-ignore", ["--group", "users"], "it gets no permission to write"),
+    ],
+)
+def test_where_owners_and_permissions_are_not_as_asked_nothing_is_left(
+    tierctl: Program, tmp_path: Path, option: str, words: list[str], said: str
+) -> None:
+    with seen_through(tmp_path, option) as point:
+        done = tierctl("bootstrap", point / "lab", *words)
+    assert 1 == done.code
+    assert said in done.err
+    assert [] == os.listdir(tmp_path / "inside")

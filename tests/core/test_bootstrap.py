@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from pytest_mock import MockerFixture
 
 from program import Program
 from targets import links, listing, make_target
@@ -29,6 +30,7 @@ from tierctl.events import Author
 from tierctl.filesystem import Entry, FileSystem, LockUnavailable
 from tierctl.groups import Group
 from tierctl.layout import Layout
+from tierctl.mounts import Mount
 from tierctl.osfilesystem import OsFileSystem
 from tierctl.testing import Fault, FaultyFileSystem, Killed, Operation
 from tools import require_root
@@ -272,25 +274,50 @@ class TestWhatItSays:
             assert 1 == dry.code
 
 
+NFS = Mount("nfs4", "/mnt/lab", ("rw", "vers=4.2"))
+
+
 class TestOnWhatItCannotBe:
     """Nothing is left on a filesystem that is not fit for a target, not even the directory."""
 
-    def refused(self, tmp_path: Path, fs: FileSystem, match: str) -> TierctlError:
+    def refused(
+        self, tmp_path: Path, fs: FileSystem, match: str, group: Group | None = None
+    ) -> TierctlError:
+        refusals = (UnsuitableFilesystem, LocksUnsupported, NoSuchGroup)
         (tmp_path / "there").mkdir()
         for name in ("new", "there"):
-            with pytest.raises((UnsuitableFilesystem, LocksUnsupported), match=match) as caught:
-                create(tmp_path / name, fs)
+            with pytest.raises(refusals, match=match) as caught:
+                create(tmp_path / name, fs, group)
         assert ["there"] == os.listdir(tmp_path)
         assert [] == os.listdir(tmp_path / "there")
         return caught.value
 
-    def test_what_one_makes_has_to_be_ones_own(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("mount", [NFS, None])
+    def test_what_one_makes_has_to_be_ones_own(
+        self, tmp_path: Path, mocker: MockerFixture, mount: Mount | None
+    ) -> None:
         class Squashing(OsFileSystem):
             def entry(self, path: str, *, follow: bool = False) -> Entry:
                 return super().entry(path, follow=follow)._replace(uid=65534)
 
-        error = self.refused(tmp_path, Squashing(), "makes there .* belongs to")
+        mocker.patch("tierctl.mounts.find", return_value=mount)
+        error = self.refused(tmp_path, Squashing(), "makes there.* belongs to")
         assert "Run bootstrap as the user" in error.hint or os.geteuid() != 0
+        assert (mount is not None) == ("(nfs4, mounted on /mnt/lab)" in error.message)
+        assert (mount is not None) == ("NFS server" in error.message)
+
+    def test_a_squashed_root_that_cannot_give_to_a_group_is_told_why(
+        self, tmp_path: Path, mocker: MockerFixture
+    ) -> None:
+        class Squashing(OsFileSystem):
+            def make_directory(
+                self, path: str, mode: int, *, group: int | None = None, owner: int | None = None
+            ) -> None:
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), path)
+
+        mocker.patch("tierctl.mounts.find", return_value=NFS)
+        error = self.refused(tmp_path, Squashing(), "root_squash", some_group())
+        assert "Run bootstrap as the user" in error.hint
 
     def test_permissions_have_to_be_kept(self, tmp_path: Path) -> None:
         class Open(OsFileSystem):
@@ -298,6 +325,31 @@ class TestOnWhatItCannotBe:
                 return super().entry(path, follow=follow)._replace(mode=0o777)
 
         self.refused(tmp_path, Open(), "permissions are not kept there")
+
+    @pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+    def test_permissions_have_to_be_settable(self, tmp_path: Path, number: int) -> None:
+        class WithoutModes(OsFileSystem):
+            def make_directory(
+                self, path: str, mode: int, *, group: int | None = None, owner: int | None = None
+            ) -> None:
+                if mode & 0o077 == 0:
+                    raise OSError(number, os.strerror(number), path)
+                super().make_directory(path, mode, group=group, owner=owner)
+
+        self.refused(tmp_path, WithoutModes(), "permissions cannot be set there")
+
+    @pytest.mark.parametrize(
+        ("changed", "match"),
+        [({"gid": 65534}, "stays with the group"), ({"mode": 0o2700}, "no permission to write")],
+    )
+    def test_a_group_has_to_get_what_is_given_to_it(
+        self, tmp_path: Path, changed: dict[str, int], match: str
+    ) -> None:
+        class Ignoring(OsFileSystem):
+            def entry(self, path: str, *, follow: bool = False) -> Entry:
+                return super().entry(path, follow=follow)._replace(**changed)
+
+        self.refused(tmp_path, Ignoring(), match, some_group())
 
     @pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
     def test_it_needs_symlinks(self, tmp_path: Path, number: int) -> None:
@@ -315,12 +367,47 @@ class TestOnWhatItCannotBe:
 
         self.refused(tmp_path, Imitating(), "there are no symlinks there")
 
+    def test_links_that_a_client_imitates_are_refused_by_a_dry_run_too(
+        self, tmp_path: Path, mocker: MockerFixture
+    ) -> None:
+        mount = Mount("cifs", "/mnt/lab", ("rw", "vers=3.1.1", "mfsymlinks"))
+        mocker.patch("tierctl.mounts.find", return_value=mount)
+        self.refused(tmp_path, OsFileSystem(), "mfsymlinks")
+        with pytest.raises(UnsuitableFilesystem, match="mfsymlinks"):
+            bootstrap.check(OsFileSystem(), str(tmp_path / "new"))
+
+    @pytest.mark.parametrize("number", [errno.EPERM, errno.EEXIST])
+    def test_a_rename_has_to_replace_a_symlink(self, tmp_path: Path, number: int) -> None:
+        class WithoutReplacing(OsFileSystem):
+            def rename(self, path: str, new: str) -> None:
+                if os.path.lexists(new):
+                    raise OSError(number, os.strerror(number), path)
+                super().rename(path, new)
+
+        self.refused(tmp_path, WithoutReplacing(), "a rename does not replace a symlink")
+
     def test_it_needs_locks(self, tmp_path: Path) -> None:
         class WithoutLocks(OsFileSystem):
             def lock(self, path: str, *, timeout: float, mode: int | None = None) -> Any:
                 raise LockUnavailable(errno.ENOLCK, os.strerror(errno.ENOLCK), path)
 
         self.refused(tmp_path, WithoutLocks(), "cannot lock")
+
+    def test_a_directory_that_cannot_be_removed_again_is_named(self, tmp_path: Path) -> None:
+        """As in a directory like /tmp, if a server gives away what one makes there."""
+
+        class GivingAway(OsFileSystem):
+            def entry(self, path: str, *, follow: bool = False) -> Entry:
+                return super().entry(path, follow=follow)._replace(uid=65534)
+
+            def remove(self, path: str) -> None:
+                if path == str(tmp_path / "new"):
+                    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), path)
+                super().remove(path)
+
+        with pytest.raises(UnsuitableFilesystem) as caught:
+            create(tmp_path / "new", GivingAway())
+        assert f"could not be removed: {tmp_path}/new: " in caught.value.hint
 
     def test_any_other_error_of_the_trial_is_told_as_it_is(self, tmp_path: Path) -> None:
         class Full(OsFileSystem):
