@@ -120,7 +120,7 @@ def _create(
     maker.directories(layout.target)
     if maker.private_directory(work.infrastructure):
         maker.directories(work.control)
-        suitability.require_own(fs, layout)
+        suitability.require_own(fs, layout, maker.group)
         suitability.require_links(fs, layout, INITIAL.staging)
         if maker.group is not None:
             suitability.require_given(fs, layout, maker.group)

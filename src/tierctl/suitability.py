@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 
 from tierctl import mounts
 from tierctl.author import user_name
@@ -37,7 +38,7 @@ def require_real_links(target: str) -> None:
         raise UnsuitableFilesystem(target, reason)
 
 
-def require_own(fs: FileSystem, layout: Layout) -> None:
+def require_own(fs: FileSystem, layout: Layout, group: Group | None) -> None:
     """Raise ``UnsuitableFilesystem`` if what was made for the caller is another's, or open to all.
 
     That is the directory in which the infrastructure is built, which is closed to
@@ -47,16 +48,21 @@ def require_own(fs: FileSystem, layout: Layout) -> None:
     closed, opened = fs.entry(work.infrastructure), fs.entry(work.control)
     if closed.uid != os.geteuid():
         raise _not_ones_own(layout.target, closed.uid)
-    if closed.group_writes or closed.others_write or opened.others_write:
+    is_open_to_a_group = group is None and closed.group_writes
+    if is_open_to_a_group or closed.others_write or opened.others_write:
         reason = f"permissions are not kept {_there(layout.target)}"
         raise UnsuitableFilesystem(layout.target, f"{reason}: others can write what one makes")
 
 
 def require_links(fs: FileSystem, layout: Layout, text: str) -> None:
-    """Make staging's link with a text; raise ``UnsuitableFilesystem`` if there are no symlinks."""
+    """Make staging's link with a text; raise ``UnsuitableFilesystem`` if there are no symlinks.
+
+    Another bootstrap can have made the link already.
+    """
     link = Layout(layout.half_built).within(STAGING)
     try:
-        fs.make_link(link, text)
+        with suppress(FileExistsError):
+            fs.make_link(link, text)
         is_link = fs.read_link(link) == text
     except OSError as error:
         if error.errno not in _UNKNOWN:

@@ -195,6 +195,31 @@ def test_whenever_another_one_ends_in_between_there_is_one_target_and_no_leftove
     assert faster > 5
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_is_tried_out_can_be_there_from_another_one(tmp_path: Path, shared: bool) -> None:
+    """Two at once: the other one is stopped when it has built all, and opened it."""
+    group = some_group() if shared else None
+    target, others = tmp_path / "lab", tmp_path / "other"
+    others.mkdir()
+    whole = FaultyFileSystem(OsFileSystem(), Fault(0))
+    create(others / "whole", whole, group)
+    verbs = [operation.verb for operation in whole.trace]
+    last_rename = len(verbs) - verbs[::-1].index("rename")
+    top = half_built(others / "stopped", last_rename, group)
+
+    class Late(OsFileSystem):
+        def make_directory(
+            self, path: str, mode: int, *, group: int | None = None, owner: int | None = None
+        ) -> None:
+            super().make_directory(path, mode, group=group, owner=owner)
+            if path == f"{target}/.infrastructure.bootstrap":
+                os.rmdir(path)
+                top.rename(path)
+
+    create(target, Late(), group)
+    require_modes(target, group)
+
+
 class TestWhatItSays:
     @pytest.mark.parametrize("name", ["file", "file/lab", "file/lab/x", "loop", "loop/lab"])
     def test_where_no_directory_can_be_it_says_so(self, tmp_path: Path, name: str) -> None:
