@@ -15,7 +15,6 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
 
 from tierctl import syscalls
 from tierctl.mounts import Mount
@@ -23,14 +22,6 @@ from tierctl.mounts import Mount
 # The caller is not allowed to write the directory, or nobody is.
 _CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _OLD_CACHE = "This host's cache does not show what the server has"
-
-
-class _Listed(NamedTuple):
-    """What a listing of a directory says of a name."""
-
-    name: str
-    inode: int
-    is_link: bool
 
 
 def renew(
@@ -45,17 +36,18 @@ def renew(
     written = write and _set_time(directory)
     if not written and (mount.opens_from_cache or not is_new):
         syscalls.ask_server(directory)
-    with _to_list(directory, mount) as listing, os.scandir(listing) as entries:
-        listed = [_Listed(entry.name, entry.inode(), entry.is_symlink()) for entry in entries]
-    for entry in listed:
-        if not written:
-            if entry.is_link:
+    with _to_list(directory, mount) as listing:
+        with os.scandir(listing) as entries:
+            listed = list(entries)
+        for entry in listed:
+            if not written:
+                if entry.is_symlink():  # asks by the descriptor, if the listing does not tell
+                    _ask(directory, entry.name)
+                continue
+            if not mount.lists_objects:
                 _ask(directory, entry.name)
-            continue
-        if not mount.lists_objects:
-            _ask(directory, entry.name)
-        # Elsewhere than on NFS a listing may tell inode numbers of its own.
-        _require_as_listed(directory, entry.name, entry.inode if mount.is_nfs else None)
+            # Elsewhere than on NFS a listing may tell inode numbers of its own.
+            _require_as_listed(directory, entry.name, entry.inode() if mount.is_nfs else None)
     if written:
         for name in {*names}.difference(entry.name for entry in listed):
             _require_missing(directory, name)
