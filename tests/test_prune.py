@@ -33,7 +33,7 @@ class TestJudging:
             (NOTHING._replace(way_back=2), "a rollback would return to it"),
             (NOTHING._replace(used={2: "process 7"}), "process 7 uses it"),
             (NOTHING._replace(built=frozenset({2})), "its deploy has not ended"),
-            (NOTHING._replace(foreign={2: "ada"}), "only ada or root can"),
+            (NOTHING._replace(foreign={2: "ada"}), "only its owner (ada) or root can remove it"),
         ],
     )
     def test_what_is_needed_stays_however_old(self, needs: Needs, reason: str) -> None:
@@ -63,7 +63,7 @@ class TestPruning:
         done = tierctl("prune", "-t", layout.target, *ALL)
         assert (0, ["2", "3"]) == (done.code, there(layout))
         assert "deployment 5: removed\n" in done.out
-        assert "deployment 3: kept, staging shows it\n" in done.out
+        assert "deployment 3: kept: staging shows it\n" in done.out
 
     def test_without_deployments_there_is_nothing_to_do(
         self, tmp_path: Path, tierctl: Program
@@ -191,7 +191,7 @@ class TestPruning:
     def test_one_that_was_killed_is_finished_by_the_next(
         self, layout: Layout, tierctl: Program, mocker: MockerFixture
     ) -> None:
-        mocker.patch("shutil.rmtree", side_effect=KeyboardInterrupt)
+        mocker.patch("os.rmdir", side_effect=KeyboardInterrupt)
         assert 130 == tierctl("prune", "-t", layout.target, *ALL).code
         assert [".1.going", ".4.going", ".5.going", "2", "3"] == there(layout)
         mocker.stopall()

@@ -29,6 +29,17 @@ _LOCAL = _EXCHANGING | {"zfs"}
 _ZFS_VERSION = "/sys/module/zfs/version"
 # Options under which a lock is taken without a word and locks out no other host.
 _LOCAL_LOCKS = ("nolock", "localflock", "local_lock=all", "local_lock=posix")
+# For how many seconds an NFS client believes what it knows of a directory, at first and at most:
+# mountinfo shows only what is otherwise.
+_DIRECTORY_CACHE = {"acdirmin": 30, "acdirmax": 60}
+_NO_NAME_CACHE = ("noac", "lookupcache=none")
+
+
+class Limit(NamedTuple):
+    """For how many seconds something can last, and the option that says so."""
+
+    seconds: int
+    option: str
 
 
 class Mount(NamedTuple):
@@ -72,6 +83,26 @@ class Mount(NamedTuple):
     def is_read_only(self) -> bool:
         """Whether nothing can be written."""
         return "ro" in self.options
+
+    @property
+    def name_cache(self) -> Limit:
+        """How long an NFS client finds by a name what another client has replaced."""
+        for option in _NO_NAME_CACHE:
+            if option in self.options:
+                return Limit(0, option)
+        limits = [self._limit(name, default) for name, default in _DIRECTORY_CACHE.items()]
+        return max(limits, key=lambda limit: limit.seconds)
+
+    def _limit(self, name: str, default: int) -> Limit:
+        value = self.value(name)
+        if value is None:
+            return Limit(default, f"{name}={default}, the default")
+        return Limit(int(value), f"{name}={value}")
+
+    def value(self, name: str) -> str | None:
+        """Return what an option is set to, or None."""
+        values = (option.partition("=") for option in self.options)
+        return next((value for each, _, value in values if each == name), None)
 
 
 def find(path: str, table: str = "/proc/self/mountinfo") -> Mount | None:

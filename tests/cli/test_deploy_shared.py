@@ -119,7 +119,7 @@ class TestGroup:
         prune = ("prune", "-t", shared.layout.target, "--keep", "0", "--older-than", "0d")
         done = shared.ask(BOB, *prune)
         assert (0, ["1", "3"]) == (done.code, shared.deployments), done.err
-        assert f"deployment 1: kept, only {ADA} or root can\n" in done.out
+        assert f"deployment 1: kept: only its owner ({ADA}) or root can remove it\n" in done.out
         assert 0 == shared.ask(ADA, *prune).code
         assert ["3"] == shared.deployments
 

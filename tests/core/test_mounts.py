@@ -8,7 +8,7 @@ import pytest
 from pytest_mock import MockerFixture
 
 from tierctl import mounts
-from tierctl.mounts import Mount
+from tierctl.mounts import Limit, Mount
 
 ROOT = "25 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro"
 
@@ -124,6 +124,52 @@ class TestPromises:
     ) -> None:
         mount = found(table, "/nowhere", line("/nowhere", "ext4", options, of_filesystem))
         assert expected is mount.is_read_only
+
+
+# As Linux 6.1 writes it down, for what a mount was asked for; the first is without any option.
+NFS_OPTIONS = {
+    "": "rw,vers=4.2,rsize=65536,hard,proto=tcp,timeo=600,local_lock=none,addr=10.9.0.1",
+    "actimeo=60": "rw,vers=4.2,rsize=65536,acregmin=60,acdirmin=60,hard,local_lock=none",
+    "actimeo=600": "rw,vers=3,acregmin=600,acregmax=600,acdirmin=600,acdirmax=600,hard",
+    "actimeo=0": "rw,vers=4.2,acregmin=0,acregmax=0,acdirmin=0,acdirmax=0,hard",
+    "acdirmax=10": "rw,vers=4.2,acdirmax=10,hard",
+    "acdirmin=5,acdirmax=10": "rw,vers=4.2,acdirmin=5,acdirmax=10,hard",
+    "acregmin=100,acregmax=200": "rw,vers=4.2,acregmin=100,acregmax=200,hard",
+    "noac": "rw,sync,vers=3,acregmin=0,acregmax=0,acdirmin=0,acdirmax=0,hard,noac",
+    "lookupcache=none": "rw,vers=4.2,hard,lookupcache=none,local_lock=none",
+    "lookupcache=positive": "rw,vers=4.2,hard,lookupcache=pos,local_lock=none",
+    "nocto": "rw,vers=4.2,hard,nocto,proto=tcp",
+}
+NAME_CACHES = {
+    "": Limit(60, "acdirmax=60, the default"),
+    "actimeo=60": Limit(60, "acdirmin=60"),
+    "actimeo=600": Limit(600, "acdirmin=600"),
+    "actimeo=0": Limit(0, "acdirmin=0"),
+    "acdirmax=10": Limit(30, "acdirmin=30, the default"),
+    "acdirmin=5,acdirmax=10": Limit(10, "acdirmax=10"),
+    "acregmin=100,acregmax=200": Limit(60, "acdirmax=60, the default"),
+    "noac": Limit(0, "noac"),
+    "lookupcache=none": Limit(0, "lookupcache=none"),
+    "lookupcache=positive": Limit(60, "acdirmax=60, the default"),
+    "nocto": Limit(60, "acdirmax=60, the default"),
+}
+
+
+class TestNfs:
+    @pytest.mark.parametrize("asked_for", NFS_OPTIONS)
+    def test_its_options_say_how_long_it_caches_names(self, table: Path, asked_for: str) -> None:
+        mount = found(table, "/lab", line("/lab", of_filesystem=NFS_OPTIONS[asked_for]))
+        assert NAME_CACHES[asked_for] == mount.name_cache
+
+    @pytest.mark.parametrize(
+        ("kind", "expected"), [("nfs", True), ("nfs4", True), ("nfsd", False), ("ext4", False)]
+    )
+    def test_both_of_its_types_are_known(self, table: Path, kind: str, expected: bool) -> None:
+        assert expected is found(table, "/lab", line("/lab", kind)).is_nfs
+
+    def test_an_option_has_a_value_or_none(self, table: Path) -> None:
+        mount = found(table, "/lab", line("/lab", of_filesystem="rw,vers=4.2,nocto"))
+        assert ("4.2", "", None) == (mount.value("vers"), mount.value("nocto"), mount.value("x"))
 
 
 class TestCanExchange:

@@ -207,7 +207,7 @@ class TestFailing:
     def test_a_removal_that_was_killed_is_finished(
         self, layout: Layout, mocker: MockerFixture
     ) -> None:
-        mocker.patch("shutil.rmtree", side_effect=KeyboardInterrupt)
+        mocker.patch("os.rmdir", side_effect=KeyboardInterrupt)
         with pytest.raises(KeyboardInterrupt), numbering.reserved(FS, layout, lock_timeout=5):
             pass
         assert [".1.going"] == os.listdir(layout.deployments)

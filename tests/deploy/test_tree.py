@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
+from open_files import OpenFiles
 from targets import listing
 from tierctl.deploy import overlay, tree
 from tierctl.deploy.problems import Problems
@@ -152,7 +153,7 @@ def test_a_removal_that_was_killed_is_finished_by_the_next(
     tmp_path: Path, mocker: MockerFixture
 ) -> None:
     (tmp_path / "41" / "a").mkdir(parents=True)
-    killed = mocker.patch("shutil.rmtree", side_effect=KeyboardInterrupt)
+    killed = mocker.patch("os.rmdir", side_effect=KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         tree.remove(str(tmp_path / "41"))
     assert [".41.going"] == os.listdir(tmp_path)
@@ -160,6 +161,100 @@ def test_a_removal_that_was_killed_is_finished_by_the_next(
     tree.remove(str(tmp_path / "41"))
     assert [] == os.listdir(tmp_path)
     tree.remove(str(tmp_path / "41"))
+
+
+def made(top: Path) -> Path:
+    """A tree of three files, one of them below a closed directory."""
+    (top / "lib" / "deep").mkdir(parents=True)
+    for name in ("one", "lib/two", "lib/deep/three"):
+        (top / name).write_text("x")
+    tree.seal(str(top))
+    return top
+
+
+class TestTakingApart:
+    def test_a_file_that_is_open_keeps_its_directories_only(
+        self, tmp_path: Path, mocker: MockerFixture
+    ) -> None:
+        OpenFiles(mocker, "two")
+        top = made(tmp_path / "41")
+        with pytest.raises(OSError, match="not empty") as caught:
+            tree.take_apart(str(top))
+        assert (str(top / "lib"), True) == (caught.value.filename, tree.is_busy(caught.value))
+        assert [top / "lib", top / "lib" / ".nfs1"] == sorted(top.rglob("*"))
+        with pytest.raises(OSError, match="busy") as caught:
+            tree.take_apart(str(top))
+        assert tree.is_busy(caught.value)
+
+    @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EROFS])
+    def test_an_error_in_one_place_leaves_no_other(
+        self, tmp_path: Path, mocker: MockerFixture, number: int
+    ) -> None:
+        failing(mocker, "two", number)
+        top = made(tmp_path / "41")
+        with pytest.raises(OSError, match=os.strerror(number)) as caught:
+            tree.take_apart(str(top))
+        assert (str(top / "lib" / "two"), False) == (
+            caught.value.filename,
+            tree.is_busy(caught.value),
+        )
+        assert [top / "lib", top / "lib" / "two"] == sorted(top.rglob("*"))
+
+    @pytest.mark.parametrize("backwards", [False, True])
+    def test_an_error_counts_more_than_what_is_open(
+        self, tmp_path: Path, mocker: MockerFixture, *, backwards: bool
+    ) -> None:
+        listdir = os.listdir
+        mocker.patch("os.listdir", lambda place: sorted(listdir(place), reverse=backwards))
+        OpenFiles(mocker)
+        failing(mocker, "two", errno.EIO)
+        top = tmp_path / "41"
+        top.mkdir()
+        (top / ".nfs1").touch()
+        (top / "two").touch()
+        with pytest.raises(OSError, match="Input/output error"):
+            tree.take_apart(str(top))
+
+    @pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE])
+    def test_what_another_client_removes_meanwhile_is_removed(
+        self, tmp_path: Path, mocker: MockerFixture, number: int
+    ) -> None:
+        failing(mocker, "two", number, remove=True)
+        tree.take_apart(str(made(tmp_path / "41")))
+        assert [] == os.listdir(tmp_path)
+
+    def test_a_name_that_is_taken_again_while_something_is_open_gets_out_of_the_way_too(
+        self, tmp_path: Path, mocker: MockerFixture
+    ) -> None:
+        opened = OpenFiles(mocker, "one")
+        for _ in range(3):
+            tree.remove(str(made(tmp_path / "41")))
+        assert [".41.going", ".41~2.going", ".41~3.going"] == sorted(os.listdir(tmp_path))
+        assert {"41"} == {tree.name_before(name) for name in os.listdir(tmp_path)}
+        opened.close()
+        tree.remove(str(tmp_path / "41"))
+        assert [] == os.listdir(tmp_path)
+
+    def test_there_is_an_end_to_names_for_what_goes(self, tmp_path: Path) -> None:
+        names = [".41.going", *(f".41~{number}.going" for number in range(2, 100))]
+        for name in names:
+            (tmp_path / name / "file").mkdir(parents=True)
+        (tmp_path / "41").mkdir()
+        with pytest.raises(FileExistsError, match="still in use"):
+            tree.retire(str(tmp_path / "41"))
+
+
+def failing(mocker: MockerFixture, name: str, number: int, *, remove: bool = False) -> None:
+    """Have the removal of a file fail; with ``remove`` it has gone all the same."""
+    unlink = os.unlink
+
+    def fail(path: str, *, dir_fd: int | None = None) -> None:
+        if path != name or remove:
+            unlink(path, dir_fd=dir_fd)
+        if path == name:
+            raise OSError(number, os.strerror(number), path)
+
+    mocker.patch("os.unlink", fail)
 
 
 def test_a_whole_filesystem_is_flushed(tmp_path: Path) -> None:

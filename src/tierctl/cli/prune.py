@@ -79,34 +79,42 @@ class PruneTeller(Teller):
         if done.not_inspected:
             count = _count(done.not_inspected, "process", "es")
             self.warn(f"{count} of this host could not be inspected, and other hosts never are")
-        if self.call.json:
-            self._document(done)
-        else:
+        if not self.call.json:
             result("\n".join(_lines(done, "would remove" if self.dry_run else "removed")))
+        elif done.errors:  # the error's document has it
+            self.call.facts.update(_members(done))
+        else:
+            self.call.document(ok=True, **_members(done))
         if self.dry_run:
             say("Dry run: nothing was changed.")
 
-    def _document(self, done: Pruned) -> None:
-        self.call.document(
-            ok=True,
-            removed=[verdict.number for verdict in done.verdicts if not verdict.reason],
-            kept=[
-                {"deployment": verdict.number, "reason": verdict.reason}
-                for verdict in done.verdicts
-                if verdict.reason
-            ],
-            cached=list(done.cached.names),
-            freed=done.freed,
-            not_inspected=done.not_inspected,
-        )
+
+def _members(done: Pruned) -> dict[str, object]:
+    return {
+        "removed": [verdict.number for verdict in done.verdicts if not verdict.reason],
+        "kept": [
+            {"deployment": verdict.number, "reason": verdict.reason}
+            for verdict in done.verdicts
+            if verdict.reason
+        ],
+        "cached": list(done.cached.names),
+        "left": [{"path": left.path, "used_by": left.used_by or None} for left in done.left],
+        "freed": done.freed,
+        "not_inspected": done.not_inspected,
+    }
 
 
 def _lines(done: Pruned, removed: str) -> list[str]:
     lines = [
-        f"deployment {verdict.number}: kept, {shown(verdict.reason)}"
+        f"deployment {verdict.number}: kept: {shown(verdict.reason)}"
         if verdict.reason
         else f"deployment {verdict.number}: {removed}"
         for verdict in done.verdicts
+    ]
+    lines += [
+        f"still in use: {shown(left.path)}, by {left.used_by or 'a process that cannot be seen'}; "
+        "a later prune removes it"
+        for left in done.left
     ]
     going = sum(not verdict.reason for verdict in done.verdicts)
     counts = f"{_count(going, 'deployment')}, {_count(len(done.cached.names), 'cached package')}"

@@ -22,13 +22,19 @@ from typing import IO
 from tierctl.deploy import overlay, rights
 from tierctl.deploy.overlay import Item
 from tierctl.errors import TierctlError
-from tierctl.places import TO_HOLD, Naming
+from tierctl.places import TO_HOLD, Naming, Opened
 from tierctl.text import shown
 
 _EVERYONE_ENTERS = 0o555
 _OWNER_WRITES = 0o755
 _OWNER_CHANGES = 0o700
 _GOING = ".going"
+# Stands before the number of a name for what goes, if there is one of that name already.
+_AGAIN = "~"
+_MOST_GOING = 100
+_OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST)
+# How the system says that something has been removed, here or by another client of the server.
+_GONE = (errno.ENOENT, errno.ESTALE)
 _DESCRIPTORS = "/proc/self/fd"
 # The unit of st_blocks, whatever the filesystem's own.
 _BLOCK_BYTES = 512
@@ -174,25 +180,43 @@ def _fail(error: OSError) -> None:
 def remove(top: str) -> None:
     """Remove a tree, closed directories included; one that is missing is removed already.
 
-    It loses its name first, so that nobody loads what is being taken apart.
+    It loses its name first, so that nobody loads what is being taken apart. What is in use (see
+    ``is_busy``) stays without its name, until a prune finds nobody who uses it.
     """
-    retire(top)
-    take_apart(_going(top))
+    going = retire(top)
+    for path in {going, *filter(is_own, _retired(top))}:
+        try:
+            take_apart(path)
+        except OSError as error:
+            if not is_busy(error):
+                raise
 
 
-def retire(top: str) -> None:
-    """Take a tree its name, in one step."""
+def retire(top: str) -> str:
+    """Rename a tree out of the way, atomically; return its new path. A missing one is no error."""
     with Naming(top), suppress(FileNotFoundError), _directory_of(top) as (name, directory):
-        going = paths.basename(_going(top))
-        os.rename(name, going, src_dir_fd=directory, dst_dir_fd=directory)
+        for times in range(1, _MOST_GOING):
+            going = _going(top, times)
+            new = paths.basename(going)
+            try:
+                os.rename(name, new, src_dir_fd=directory, dst_dir_fd=directory)
+            except OSError as error:
+                if error.errno not in _OCCUPIED:  # by one that was in use when it was to go
+                    raise
+            else:
+                return going
+        raise OSError(errno.EEXIST, "Too much that had this name is still in use", top)
+    return _going(top)
 
 
 def is_own(path: str) -> bool:
     """Say whether the caller can take a tree apart, as its owner or root; none is left to do."""
     try:
         return os.geteuid() in (0, os.lstat(path).st_uid)
-    except FileNotFoundError:
-        return True
+    except OSError as error:
+        if error.errno in _GONE:
+            return True
+        raise
 
 
 def is_going(name: str) -> bool:
@@ -201,22 +225,51 @@ def is_going(name: str) -> bool:
 
 
 def name_before(name: str) -> str:
-    """Return the name that was taken."""
-    return name.removeprefix(".").removesuffix(_GOING)
+    """Return the name that a tree had before ``retire``."""
+    return name.removeprefix(".").removesuffix(_GOING).partition(_AGAIN)[0]
 
 
-def take_apart(path: str) -> int:
-    """Remove a file or a tree, whatever its modes; return how many bytes that frees."""
-    freed = own_bytes(path)
-    with Naming(path), suppress(FileNotFoundError), _directory_of(path) as (name, directory):
+def is_busy(error: OSError) -> bool:
+    """Say whether a tree could not be removed because a process uses it.
+
+    An NFS client keeps a file that is open, under a name of its own, ``.nfs...``. The directory
+    of such a file is not empty, and the name itself is busy, until the file is closed.
+    """
+    return error.errno in (errno.EBUSY, errno.ENOTEMPTY)
+
+
+def take_apart(path: str) -> None:
+    """Remove a file or a tree, whatever its modes. What vanishes meanwhile is removed, too.
+
+    An error in one place leaves no other unremoved. In the end the first error is raised,
+    one that ``is_busy`` only if there was no other.
+    """
+    with Naming(path), suppress(FileNotFoundError), _directory_of(path) as (_, directory):
+        errors = _remove_at(path, directory)
+        if errors:
+            raise min(errors, key=is_busy)
+
+
+def _remove_at(path: str, directory: int) -> list[OSError]:
+    """Remove what has a path, in the directory that is open; return what stood in the way."""
+    name = paths.basename(path)
+    errors: list[OSError] = []
+    try:
         if stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
-            for _, _, _, inside in _walk(path):
+            with Opened(os.open(name, TO_HOLD, dir_fd=directory), path) as inside:
                 with suppress(PermissionError):  # another's, who let the group change it
                     os.fchmod(inside, _OWNER_CHANGES)
-            shutil.rmtree(name, dir_fd=directory)
+                for each in os.listdir(inside):
+                    errors += _remove_at(paths.join(path, each), inside)
+            if not errors:
+                os.rmdir(name, dir_fd=directory)
         else:
             os.unlink(name, dir_fd=directory)
-    return freed
+    except OSError as error:
+        if error.errno not in _GONE:
+            error.filename = path
+            errors.append(error)
+    return errors
 
 
 @contextmanager
@@ -248,14 +301,24 @@ def own_bytes(path: str) -> int:
 def _own_bytes_of_entry(path: str) -> int:
     try:
         found = os.lstat(path)
-    except FileNotFoundError:
+    except OSError:  # gone, or hidden
         return 0
     is_shared = not stat.S_ISDIR(found.st_mode) and found.st_nlink > 1
     return 0 if is_shared else found.st_blocks * _BLOCK_BYTES
 
 
-def _going(top: str) -> str:
-    return paths.join(paths.dirname(top), f".{paths.basename(top)}{_GOING}")
+def _going(top: str, times: int = 1) -> str:
+    again = f"{_AGAIN}{times}" if times > 1 else ""
+    return paths.join(paths.dirname(top), f".{paths.basename(top)}{again}{_GOING}")
+
+
+def _retired(top: str) -> list[str]:
+    """Return the paths of what had the name of a tree before, and is not gone yet."""
+    above, before = paths.split(top)
+    names = os.listdir(above) if paths.isdir(above) else []
+    return [
+        paths.join(above, name) for name in names if is_going(name) and name_before(name) == before
+    ]
 
 
 @contextmanager

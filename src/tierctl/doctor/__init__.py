@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from tierctl import control, freshness
-from tierctl.doctor import clock, guarantee, leftovers, links, moved, permissions, records, scratch
+from tierctl.doctor import (
+    clock,
+    guarantee,
+    leftovers,
+    links,
+    mount,
+    moved,
+    permissions,
+    records,
+    scratch,
+)
 from tierctl.doctor.finding import Finding, Remedy, Severity, problem
 from tierctl.errors import TierctlError, Untrusted, cause_of
 from tierctl.filesystem import FileSystem
@@ -24,6 +34,8 @@ def diagnose(fs: FileSystem, layout: Layout, *, probe: bool = True) -> list[Find
     filesystem can do; otherwise it writes nothing.
     """
     freshness.refresh_by_reading(fs, layout)
+    if mount.hides_links(fs, layout):  # to move what looks like a directory would move the link
+        return list(mount.examine(layout))
     findings: list[Finding] = []
     for subject, examine in _examinations(probe=probe):
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tierctl import mounts
+from tierctl.doctor import mount
 from tierctl.doctor.finding import Finding, fine, note, problem
 from tierctl.doctor.scratch import SUBJECT, InUse, can_be_had, scratch, trying_failed
 from tierctl.filesystem import (
@@ -27,7 +27,7 @@ _AN_INSTANT = (
 
 def examine(fs: FileSystem, layout: Layout, *, probe: bool) -> Iterator[Finding]:
     """Yield what this target guarantees on this host."""
-    yield from _mount(layout)
+    yield from mount.examine(layout)
     if not probe or not exists(fs, layout.control):
         foretold = _ONE_STEP if fs.can_exchange(layout.infrastructure) else _TWO_STEPS
         yield note(SUBJECT, f"not tried out, by the type of the filesystem {foretold}")
@@ -45,30 +45,6 @@ def examine(fs: FileSystem, layout: Layout, *, probe: bool) -> Iterator[Finding]
             )
         except OSError as error:
             yield trying_failed(layout, error)
-
-
-def _mount(layout: Layout) -> Iterator[Finding]:
-    mount = mounts.find(layout.infrastructure)
-    if mount is None:
-        return
-    yield fine(SUBJECT, f"filesystem: {shown(mount.type)}, mounted on {shown(mount.point)}")
-    if mount.is_read_only:
-        yield note(SUBJECT, "it is mounted read-only here", "Tiers can be loaded, nothing changed.")
-    if mount.may_lack_locks:
-        yield note(
-            SUBJECT,
-            "it is Lustre, mounted without flock: it may have no locks",
-            "Without locks changes are refused.",
-            "Mount it with: -o flock",
-        )
-    option = mount.locks_on_this_host_only
-    if option is not None:
-        yield problem(
-            SUBJECT,
-            f"it is mounted with {shown(option)}: locks hold on this host only",
-            "Changes from two hosts at once could mix.",
-            "Mount it without that option, or make changes from one host only.",
-        )
 
 
 def _tried(fs: FileSystem, layout: Layout) -> Iterator[Finding]:

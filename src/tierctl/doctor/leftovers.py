@@ -8,6 +8,7 @@ from tierctl.doctor import deployments, records, scratch
 from tierctl.doctor.finding import Finding, Remedy, note, problem
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import LINKS, Layout, temporary
+from tierctl.prune import removing
 from tierctl.text import shown, typed
 
 SUBJECT = "leftovers"
@@ -18,12 +19,26 @@ def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     if records.change_under_way(fs, layout) is None:
         yield from removable(fs, layout)
     yield from deployments.abandoned(fs, layout)
+    yield from _retired(fs, layout)
     if exists(fs, layout.half_built):
         yield note(
             SUBJECT,
             f"an interrupted bootstrap left {shown(layout.half_built)}",
             "It is in nobody's way.",
             f"If no bootstrap is running: rm -r {typed(layout.half_built)}",
+        )
+
+
+def _retired(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+    """Yield a finding for each deployment and cached package that is not quite gone."""
+    for left in removing.in_use(list(removing.retired(fs, layout))):
+        yield note(
+            SUBJECT,
+            f"{shown(left.path)} is left of what was removed"
+            + (f": {left.used_by} uses it" if left.used_by else ""),
+            "Nobody can load it: it has lost its name. It takes up room until it is gone.",
+            "When no process uses it any more, prune removes it:",
+            "prune",
         )
 
 

@@ -13,6 +13,7 @@ from tierctl.errors import TierctlError
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import DEPLOYMENTS, WHEELS, Layout
 from tierctl.packages import Package
+from tierctl.prune.removing import Remover
 
 _ARCHIVES = (".conda", ".tar.bz2")
 # What the engine extracts a package to before it gets its name: with six letters behind it.
@@ -54,16 +55,23 @@ def unneeded(
     return Unneeded(tuple(_unneeded_packages(fs, layout, needed)), tuple(sorted(wheels)))
 
 
-def remove(layout: Layout, found: Unneeded) -> int:
-    """Remove packages and wheels from the cache; return how many bytes that frees."""
-    freed = 0
-    for name in found.packages:
-        path = f"{layout.cache}/{name}"
-        freed += tree.take_apart(path) + tree.take_apart(f"{path}.lock")
-    return freed + (_remove_wheels(layout, found.wheels) if found.wheels else 0)
+def retire(layout: Layout, found: Unneeded, remover: Remover) -> Unneeded:
+    """Take the names of packages from them; return what is found without those that keep theirs.
+
+    What is in use then waits without a name, and no deploy takes it for a whole package.
+    """
+    gone = tuple(
+        name for name in found.packages if remover.retire(f"{layout.cache}/{name}") is None
+    )
+    for name in gone:
+        remover.remove(f"{layout.cache}/{name}.lock")
+    return found._replace(packages=gone)
 
 
-def _remove_wheels(layout: Layout, names: Iterable[str]) -> int:
+def remove_wheels(layout: Layout, names: Iterable[str]) -> int:
+    """Remove wheels from the cache; return how many bytes that frees."""
+    if not names:
+        return 0
     try:
         from tierctl.deploy.worker import uv
         from tierctl.deploy.worker.wheels import WheelsFailed

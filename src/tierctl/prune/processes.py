@@ -1,13 +1,16 @@
-"""Which deployments the processes of this host use, by what the kernel says of them."""
+"""What the processes of this host use, by what the kernel says of them."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from os import path as paths
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from tierctl.author import user_name
+
+T = TypeVar("T")
 _LINKS = ("cwd", "root", "exe")
 
 
@@ -26,19 +29,51 @@ def uses(deployments: str) -> Uses:
     """
     # The kernel tells resolved paths.
     pattern = re.compile(re.escape(paths.realpath(deployments)) + r"/([1-9][0-9]*)(?:/|$)")
-    found: dict[int, str] = {}
+
+    def number(path: str) -> int | None:
+        match = pattern.match(path)
+        return None if match is None else int(match[1])
+
+    found, not_inspected = _look(number)
+    return Uses({number: f"process {pid}" for number, pid in found.items()}, not_inspected)
+
+
+def users(trees: Collection[str]) -> dict[str, str]:
+    """Return who uses trees: by path one process and its user, if the caller can see any."""
+    resolved = {paths.realpath(tree): tree for tree in trees}
+
+    def tree(path: str) -> str | None:
+        return next((t for r, t in resolved.items() if path == r or path.startswith(f"{r}/")), None)
+
+    found, _ = _look(tree) if trees else ({}, 0)
+    return {tree: f"process {pid} of {_user(pid)}" for tree, pid in found.items()}
+
+
+def _look(what: Callable[[str], T | None]) -> tuple[dict[T, int], int]:
+    """Return what processes use, each with the first of them, and how many cannot be inspected.
+
+    ``what`` says what it is that a path belongs to.
+    """
+    found: dict[T, int] = {}
     not_inspected = 0
     for pid in _processes():
         try:
-            numbers = {int(match[1]) for path in _paths(pid) if (match := pattern.match(path))}
+            used = {each for path in _paths(pid) if (each := what(path)) is not None}
         except (FileNotFoundError, ProcessLookupError):  # it has ended
             continue
         except PermissionError:
             not_inspected += 1
             continue
-        for number in numbers:
-            found.setdefault(number, f"process {pid}")
-    return Uses(found, not_inspected)
+        for each in used:
+            found.setdefault(each, pid)
+    return found, not_inspected
+
+
+def _user(pid: int) -> str:
+    try:
+        return user_name(os.stat(f"/proc/{pid}").st_uid)
+    except FileNotFoundError:
+        return "somebody"
 
 
 def _processes() -> list[int]:

@@ -10,20 +10,22 @@ from __future__ import annotations
 import calendar
 import errno
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from math import inf
 from typing import NamedTuple, Protocol
 
 from tierctl import changes, ending, freshness, history, intent, tiers
 from tierctl.author import user_name
 from tierctl.deploy import numbering, tree
+from tierctl.errors import cause_of
 from tierctl.events import Author, Event, EventKind
 from tierctl.filesystem import FileSystem, Kind, exists
-from tierctl.layout import DEPLOYMENTS, Layout, is_deployment_number
+from tierctl.layout import DEPLOYMENTS, Layout
 from tierctl.locking import locked
 from tierctl.observe import observe, observe_for
-from tierctl.prune import caching, processes, retention
+from tierctl.prune import caching, processes, removing, retention
 from tierctl.prune.caching import Unneeded
+from tierctl.prune.removing import Left, NotRemoved, Remover
 from tierctl.prune.retention import Needs, Policy, Verdict
 
 # A link that dangles, or is a loop, leads to no deployment.
@@ -31,12 +33,18 @@ _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class Pruned(NamedTuple):
-    """What a prune removed, or would remove; ``freed`` is in bytes, of a dry run without wheels."""
+    """What a prune removed, or would remove.
+
+    ``freed`` is in bytes, of a dry run without wheels. ``left`` is what has lost its name but is
+    still in use. ``errors`` are those that kept something from being removed.
+    """
 
     verdicts: tuple[Verdict, ...]
     cached: Unneeded
-    freed: int
     not_inspected: int
+    freed: int = 0
+    left: tuple[Left, ...] = ()
+    errors: tuple[OSError, ...] = ()
 
 
 class Reporter(ending.Reporter, Protocol):
@@ -56,26 +64,45 @@ def prune(
     *,
     lock_timeout: float,
 ) -> None:
-    """Remove what nobody needs; raises a ``TierctlError`` with the reason against it."""
+    """Remove what nobody needs; raises a ``TierctlError`` with the reason against it.
+
+    What can be removed is, and is reported, before ``NotRemoved`` says that the rest could not.
+    """
     changes.finish_interrupted(
         fs, layout, EventKind.DEPLOY, author, reporter, lock_timeout=lock_timeout
     )
-    numbering.remove_unfinished(fs, layout, lock_timeout=lock_timeout)
+    remover = Remover()
+    try:
+        numbering.remove_unfinished(fs, layout, lock_timeout=lock_timeout)
+    except OSError as error:
+        remover.errors.append(error)
     with numbering.held(fs, layout, lock_timeout):
         with locked(fs, layout, author, "prune", lock_timeout):
             judged = _judge(fs, layout, policy)
-            cached = _unneeded(fs, layout, judged)
-            numbers = [verdict.number for verdict in judged.verdicts if not verdict.reason]
-            numbering.remember(fs, layout, numbers)
-            for number in numbers:
-                tree.retire(_directory(layout, number))
-            if exists(fs, layout.deployments):
-                fs.sync(layout.deployments)
+            judged = judged._replace(cached=_unneeded(fs, layout, judged))
+            judged = _retired(fs, layout, judged, remover)
         # From here on nothing has a name that anybody could load.
-        going = list(_going(fs, layout))
-        freed = sum(tree.take_apart(path) for path in going)
-        freed += caching.remove(layout, cached)
-    reporter.pruned(judged._replace(cached=cached, freed=freed))
+        cached = caching.retire(layout, judged.cached, remover)
+        remover.remove_retired(list(removing.retired(fs, layout)))
+        freed = remover.freed + caching.remove_wheels(layout, cached.wheels)
+    errors = tuple(remover.errors)
+    reporter.pruned(judged._replace(cached=cached, freed=freed, left=remover.left(), errors=errors))
+    if errors:
+        raise NotRemoved(errors)
+
+
+def _retired(fs: FileSystem, layout: Layout, judged: Pruned, remover: Remover) -> Pruned:
+    """Take the names from what goes; return the judgement, in which what keeps its name stays."""
+    numbering.remember(fs, layout, _going(judged))
+    kept = {}
+    for number in _going(judged):
+        error = remover.retire(_directory(layout, number))
+        if error is not None:
+            kept[number] = f"it could not be removed: {cause_of(error)}"
+    if exists(fs, layout.deployments):
+        fs.sync(layout.deployments)
+    verdicts = tuple(v._replace(reason=kept.get(v.number, v.reason)) for v in judged.verdicts)
+    return judged._replace(verdicts=verdicts)
 
 
 def preview(fs: FileSystem, layout: Layout, policy: Policy, reporter: Reporter) -> None:
@@ -84,7 +111,7 @@ def preview(fs: FileSystem, layout: Layout, policy: Policy, reporter: Reporter) 
     freshness.refresh_by_reading(fs, layout)
     judged = _judge(fs, layout, policy)
     cached = _unneeded(fs, layout, judged)
-    places = [_directory(layout, v.number) for v in judged.verdicts if not v.reason]
+    places = [_directory(layout, number) for number in _going(judged)]
     places += [f"{layout.cache}/{name}" for name in cached.packages]
     freed = sum(map(tree.own_bytes, places))
     reporter.pruned(judged._replace(cached=cached, freed=freed))
@@ -95,8 +122,12 @@ def _unneeded(fs: FileSystem, layout: Layout, judged: Pruned) -> Unneeded:
         fs,
         layout,
         staying=[verdict.number for verdict in judged.verdicts if verdict.reason],
-        going=[verdict.number for verdict in judged.verdicts if not verdict.reason],
+        going=_going(judged),
     )
+
+
+def _going(judged: Pruned) -> list[int]:
+    return [verdict.number for verdict in judged.verdicts if not verdict.reason]
 
 
 def _judge(fs: FileSystem, layout: Layout, policy: Policy) -> Pruned:
@@ -117,7 +148,7 @@ def _judge(fs: FileSystem, layout: Layout, policy: Policy) -> Pruned:
     )
     shown = _last_shown(fs, layout, policy)
     ages = {number: min(_age(fs, layout, number), shown.get(number, inf)) for number in numbers}
-    return Pruned(tuple(retention.judge(ages, needs, policy)), Unneeded(), 0, seen.not_inspected)
+    return Pruned(tuple(retention.judge(ages, needs, policy)), Unneeded(), seen.not_inspected)
 
 
 def _shown(fs: FileSystem, layout: Layout, numbers: Iterable[int]) -> dict[int, str]:
@@ -180,15 +211,6 @@ def _age(fs: FileSystem, layout: Layout, number: int) -> float:
     """Return how long ago a deployment was finished, in seconds."""
     record = layout.deployment_record(f"{DEPLOYMENTS}/{number}")
     return time.time() - fs.entry(record).modified
-
-
-def _going(fs: FileSystem, layout: Layout) -> Iterator[str]:
-    """Yield what has lost its name already, by this prune or by one that was killed."""
-    for name in fs.names(layout.deployments) if exists(fs, layout.deployments) else []:
-        path = f"{layout.deployments}/{name}"
-        is_one = tree.is_going(name) and is_deployment_number(tree.name_before(name))
-        if is_one and tree.is_own(path):
-            yield path
 
 
 def _directory(layout: Layout, number: int) -> str:

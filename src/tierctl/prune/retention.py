@@ -67,5 +67,6 @@ def _reason(
         return f"it was built, or a tier showed it, within {policy.days:g} days"
     if number in needs.foreign:
         owner = needs.foreign[number]
-        return f"only {owner} can remove it" if owner == "root" else f"only {owner} or root can"
+        can = "root" if owner == "root" else f"its owner ({owner}) or root"
+        return f"only {can} can remove it"
     return ""
