@@ -93,6 +93,8 @@ def image() -> Image:
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / "lock"):
         if not directory.is_dir():
+            for left in cache.glob("building-*"):  # by a build that was killed
+                shutil.rmtree(left, ignore_errors=True)
             with TemporaryDirectory(dir=cache, prefix="building-") as scratch:
                 try:
                     _build(Path(scratch), tools)
