@@ -417,6 +417,22 @@ class TestRecords:
         assert {"share/base": 4} == known.get(path).files
         assert times == reading.call_count
 
+    def test_they_are_looked_for_less_and_less_often(
+        self, prefix: Path, mocker: MockerFixture
+    ) -> None:
+        """An install on NFS takes long, and each look is a call to the server."""
+        pauses: list[float] = []
+
+        def wait(seconds: float) -> bool:
+            pauses.append(seconds)
+            return len(pauses) == 5
+
+        mocker.patch.object(records, "Event").return_value.wait.side_effect = wait
+        with records.Records().read_ahead([str(prefix)]):
+            pass
+        assert 5 == len(set(pauses))
+        assert sorted(pauses) == pauses
+
     def test_one_that_is_written_anew_is_read_again(self, prefix: Path) -> None:
         known = records.Records()
         known.get(self.record(prefix, "share/base"))
