@@ -245,6 +245,7 @@ def _require_unserved(fs: FileSystem, layout: Layout, event: Event, before: Stat
 def _go_back(fs: FileSystem, layout: Layout, event: Event, before: State, cause: OSError) -> None:
     """Have the links as they were and no intent, or raise ``ChangeUnfinished``."""
     try:
+        freshness.refresh(fs, layout)
         now = observe_for(fs, layout, event.after)
         require_between(now, event)
         if now == event.after:  # it got there, only looking failed: there is no way back from that

@@ -31,7 +31,7 @@ def renew(
 
     ``directory`` is a descriptor; ``is_new`` says that it has just been opened.
     With ``write`` the directory's time of modification is set, if the caller is
-    allowed to. Raises ``OSError``.
+    allowed to. ``names`` are those that nobody changes meanwhile. Raises ``OSError``.
     """
     written = write and _set_time(directory)
     if not written and (mount.opens_from_cache or not is_new):
@@ -46,8 +46,9 @@ def renew(
                 continue
             if not mount.lists_objects:
                 _ask(directory, entry.name)
-            # Elsewhere than on NFS a listing may tell inode numbers of its own.
-            _require_as_listed(directory, entry.name, entry.inode() if mount.is_nfs else None)
+            if entry.name in names:  # of the others somebody may change one at any moment
+                # Elsewhere than on NFS a listing may tell inode numbers of its own.
+                _require_as_listed(directory, entry.name, entry.inode() if mount.is_nfs else None)
     if written:
         for name in {*names}.difference(entry.name for entry in listed):
             _require_missing(directory, name)

@@ -178,8 +178,9 @@ class FileSystem(Protocol):
         removed, if not before.
 
         With ``write`` the directory's time of modification is set, if the caller
-        has permission to, and no change is missed; a name that the cache cannot be
-        made to show as the server has it is an error (ESTALE). Without ``write``
+        has permission to, and no change of ``names`` is missed. Those are names that
+        the caller keeps others from changing, by a lock: one that the cache cannot
+        be made to show as the server has it is an error (ESTALE). Without ``write``
         nothing is changed, and a change can be missed that another host made within
         the same tick of the server's clock as the last one that this host has seen.
 

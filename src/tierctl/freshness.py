@@ -15,7 +15,7 @@ _MAY_BE_MISSING = (FileNotFoundError, NotADirectoryError)
 def lock(
     fs: FileSystem, layout: Layout, path: str, *, timeout: float
 ) -> AbstractContextManager[object]:
-    """Take one of a target's locks, then refresh the target; return what holds the lock.
+    """Take the lock of a target's links and records, then refresh them; return what holds it.
 
     Whatever is read from here on is what the server has, and nobody who takes
     the same lock changes it. Raises as ``FileSystem.lock`` does.

@@ -11,7 +11,6 @@ from tierctl.layout import CONTROL, DEPLOYMENTS, INFRASTRUCTURE
 TO_HOLD = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 IN_CONTROL = f"/{INFRASTRUCTURE}/{CONTROL}/"
 OF_DEPLOYMENTS = f"/{INFRASTRUCTURE}/{DEPLOYMENTS}"
-_INSIDE = f"/{INFRASTRUCTURE}/"
 
 
 def name(error: OSError, path: str) -> None:
@@ -69,8 +68,9 @@ class Opened:
 
 
 def open_directory(path: str) -> int:
-    """Open a directory; one that is in an infrastructure not by a link in its place."""
-    return os.open(path, TO_HOLD if _INSIDE in path else TO_HOLD & ~os.O_NOFOLLOW)
+    """Open a directory, not by a link in its place unless it is the infrastructure itself."""
+    itself = path.endswith(f"/{INFRASTRUCTURE}")
+    return os.open(path, TO_HOLD & ~os.O_NOFOLLOW if itself else TO_HOLD)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from tierctl import freshness
 from tierctl.filesystem import ExchangeUnsupported, FileSystem, Kind, exists
 from tierctl.layout import DEPLOYMENTS, LINKS, Layout, temporary
 from tierctl.observe import observe_for
@@ -77,7 +78,8 @@ def _take(fs: FileSystem, layout: Layout, steps: Plan, after: State) -> None:
     except ExchangeUnsupported:
         raise
     except OSError:
-        # The kernel may have done what it reports as failed: only the links know.
+        # The kernel or a server may have done what is reported as failed: only the links know.
+        freshness.refresh(fs, layout)
         if observe_for(fs, layout, after) != after:
             raise
 

@@ -57,7 +57,8 @@ def ask_server(directory: int, name: str = "") -> None:
     ctypes.set_errno(0)
     if call(directory, os.fsencode(name)) != 0:
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), name)
+        if number != errno.ENOSYS:  # a kernel before 4.11 has no such call
+            raise OSError(number, os.strerror(number), name)
 
 
 # Takes a directory and a name in it, and those of the other.

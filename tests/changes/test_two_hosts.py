@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
+from pytest_mock import MockerFixture
 
 from reporters import Heard
 from targets import make_deployment, make_target
@@ -98,11 +99,6 @@ def seen(fs: FileSystem) -> tuple[State, list[tuple[State | None, State]]]:
     """Return where the links point to, and from where to where each event says that they moved."""
     events = history.newest_first(fs, LAYOUT)
     return observe(fs, LAYOUT, ["dev1"]), [(event.before, event.after) for event in events]
-
-
-def skip_unless_possible(hosts: Hosts, request: Request) -> None:
-    if ending(hosts.a, request) is not None:
-        pytest.skip("the first host is refused")
 
 
 @pytest.mark.parametrize("second", REQUESTS)
@@ -214,18 +210,22 @@ def test_status_shows_what_another_host_has_promoted(hosts: Hosts) -> None:
     assert EventKind.PROMOTION is production.event.kind
 
 
-def test_a_build_that_another_host_has_finished_is_not_removed(hosts: Hosts) -> None:
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_a_build_that_another_host_has_finished_is_not_removed(
+    hosts: Hosts, mocker: MockerFixture, *, is_finished: bool
+) -> None:
     """It was killed before it gave up the number; this host has looked for the record before."""
-    number = 46
-    directory = LAYOUT.within(f"deployments/{number}")
+    removed = mocker.patch("tierctl.deploy.tree.remove")
+    directory = LAYOUT.within("deployments/46")
     hosts.server.make_directory(directory, 0o755)
     hosts.server.make_directory(f"{directory}/meta", 0o755)
-    hosts.server.write(LAYOUT.building(number), b"")
-    record = LAYOUT.deployment_record(f"deployments/{number}")
-    look_at_all(hosts.b, LAYOUT.target)
+    hosts.server.write(LAYOUT.building(46), b"")
+    record = LAYOUT.deployment_record("deployments/46")
     assert not exists(hosts.b, record)
-    hosts.server.write(record, b"{}")
-    assert not exists(hosts.b, record)
-    numbering._end(hosts.b, LAYOUT, number)
-    assert exists(hosts.server, record)
-    assert not exists(hosts.server, LAYOUT.building(number))
+    if is_finished:
+        hosts.server.write(record, b"{}")
+        assert not exists(hosts.b, record)
+    with numbering.held(hosts.b, LAYOUT, 0):
+        numbering._end(hosts.b, LAYOUT, 46)
+    assert is_finished is not removed.called
+    assert not exists(hosts.server, LAYOUT.building(46))

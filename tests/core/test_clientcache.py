@@ -128,8 +128,9 @@ class TestRenew:
     ) -> None:
         mocker.patch("os.stat", side_effect=FileNotFoundError)
         made = mocker.patch("os.mkdir", side_effect=FileExistsError)
-        clientcache.renew(opened, mount, write=True, is_new=False)
-        assert set(os.listdir(place)) == {call.args[0] for call in made.call_args_list}
+        names = ["production", "staging"]
+        clientcache.renew(opened, mount, names, write=True, is_new=False)
+        assert set(names) == {call.args[0] for call in made.call_args_list}
 
     def test_a_listed_name_that_was_removed_meanwhile_stays_removed(
         self, place: Path, opened: int, mocker: MockerFixture
@@ -149,8 +150,17 @@ class TestRenew:
         other = (place / "staging").lstat()
         mocker.patch("os.stat", return_value=other)
         with pytest.raises(OSError, match="does not show what the server has") as caught:
-            clientcache.renew(opened, NFS, write=True, is_new=False)
+            clientcache.renew(opened, NFS, ["production"], write=True, is_new=False)
         assert errno.ESTALE == caught.value.errno
+
+    def test_names_that_others_may_change_meanwhile_are_no_error(
+        self, place: Path, opened: int, mocker: MockerFixture
+    ) -> None:
+        """They belong to another lock than the one that is held."""
+        mocker.patch("os.stat", side_effect=FileNotFoundError)
+        made = mocker.patch("os.mkdir")
+        clientcache.renew(opened, NFS, write=True, is_new=False)
+        made.assert_not_called()
 
     def test_a_name_that_matters_may_be_missing(self, opened: int) -> None:
         clientcache.renew(opened, NFS, ["missing", "staging"], write=True, is_new=False)
@@ -178,7 +188,7 @@ class TestRenew:
         self, place: Path, opened: int, mocker: MockerFixture
     ) -> None:
         mocker.patch("os.stat", return_value=(place / "staging").lstat())
-        clientcache.renew(opened, SSHFS, write=True, is_new=False)
+        clientcache.renew(opened, SSHFS, ["production"], write=True, is_new=False)
 
 
 class TestOsFileSystem:

@@ -329,7 +329,15 @@ class TestNumbers:
 HELD = (Package("base", "1", channel="c"), Package("hello", "1.0", channel="c"))
 
 
+def seal(running: Engine, prefix: str) -> None:
+    """Seal a prefix; then open it for changes again."""
+    running.seal({"tools": prefix})
+    for directory, _, _ in os.walk(prefix):
+        os.chmod(directory, 0o755)
+
+
 def verify(running: Engine, prefix: str) -> None:
+    seal(running, prefix)
     running.verify({"tools": prefix}, {"tools": HELD})
 
 
@@ -351,6 +359,44 @@ class TestVerifying:
         Path(prefix, "share/base").write_text("b")
         with pytest.raises(Incomplete, match="share/base has 1 bytes instead of 4"):
             verify(started, prefix)
+
+    def test_a_file_is_looked_at_once(self, started: Engine, prefix: str) -> None:
+        """What is verified is what was found when the prefix was sealed."""
+        seal(started, prefix)
+        os.unlink(f"{prefix}/share/base")
+        started.verify({"tools": prefix}, {"tools": HELD})
+
+    def test_a_prefix_that_cannot_be_sealed_is_named(self, started: Engine, tmp_path: Path) -> None:
+        with pytest.raises(EngineFailed, match=f"tools: .*{tmp_path}/missing"):
+            started.seal({"tools": f"{tmp_path}/missing"})
+
+    def test_a_file_behind_a_link_to_a_directory_is_found(
+        self, started: Engine, prefix: str
+    ) -> None:
+        os.rename(f"{prefix}/share", f"{prefix}/shared")
+        os.symlink("shared", f"{prefix}/share")
+        verify(started, prefix)
+        Path(prefix, "shared/base").unlink()
+        with pytest.raises(Incomplete, match="share/base is missing"):
+            verify(started, prefix)
+
+    def test_a_wheel_counts_once_though_a_link_leads_to_its_modules(
+        self, started: Engine, prefix: str
+    ) -> None:
+        """Python's own packages bring such links: lib/python3.1 shows lib/python3.11."""
+        described = Path(prefix, "lib/python3.11/site-packages/wave_form-1.dist-info")
+        described.mkdir(parents=True)
+        (described / "RECORD").write_text("wave.py,,4\n../../../bin/wave,,2\n")
+        (described.parent / "wave.py").write_text("wave")
+        Path(prefix, "bin/wave").write_text("go")
+        os.symlink("python3.11", f"{prefix}/lib/python3.1")
+        held = {"tools": (*HELD, Package("Wave-Form", "1"))}
+        seal(started, prefix)
+        started.verify({"tools": prefix}, held)
+        Path(prefix, "bin/wave").write_text("gone")
+        seal(started, prefix)
+        with pytest.raises(Incomplete, match="bin/wave has 4 bytes instead of 2"):
+            started.verify({"tools": prefix}, held)
 
     @pytest.mark.parametrize("mode", ["text", "binary"])
     def test_a_file_that_was_not_told_its_prefix_is_named(
@@ -416,6 +462,22 @@ class TestRecords:
         times = reading.call_count
         assert {"share/base": 4} == known.get(path).files
         assert times == reading.call_count
+
+    def test_they_are_looked_for_less_and_less_often(
+        self, prefix: Path, mocker: MockerFixture
+    ) -> None:
+        """An install on NFS takes long, and each look is a call to the server."""
+        pauses: list[float] = []
+
+        def wait(seconds: float) -> bool:
+            pauses.append(seconds)
+            return len(pauses) == 5
+
+        mocker.patch.object(records, "Event").return_value.wait.side_effect = wait
+        with records.Records().read_ahead([str(prefix)]):
+            pass
+        assert 5 == len(set(pauses))
+        assert sorted(pauses) == pauses
 
     def test_one_that_is_written_anew_is_read_again(self, prefix: Path) -> None:
         known = records.Records()

@@ -76,7 +76,7 @@ def test_after_a_failed_switch_it_is_said_what_shows_the_deployment(
 def test_or_why_that_cannot_be_seen(tmp_path: Path, mocker: MockerFixture) -> None:
     layout = make_target(tmp_path / "lab", blue=41, green=42)
     fs = OsFileSystem()
-    mocker.patch.object(fs, "refresh", side_effect=OSError(errno.EIO, "broken", "/a/path"))
+    mocker.patch.object(fs, "names", side_effect=OSError(errno.EIO, "broken", "/a/path"))
     assert (
         "deployment 41 is finished; what shows it cannot be seen: /a/path: broken"
         == deploying._what_becomes_of(fs, layout, 41)

@@ -120,7 +120,47 @@ def test_what_cannot_be_looked_into_is_not_left_unsealed(
     mocker.patch("os.open", side_effect=failing)
     with pytest.raises(OSError, match="Input/output error") as caught:
         tree.seal(str(tmp_path / "41"))
-    assert str(tmp_path / "41") == caught.value.filename
+    assert str(tmp_path / "41" / "etc") == caught.value.filename
+
+
+def test_a_sealed_tree_s_sizes_are_known(tmp_path: Path) -> None:
+    top = tmp_path / "41"
+    (top / "envs" / "main" / "bin").mkdir(parents=True)
+    (top / "notes").write_text("text")
+    (top / "envs" / "file").write_text("1")
+    (top / "envs" / "main" / "bin" / "tool").write_text("22")
+    (top / "envs" / "main" / "link").symlink_to("bin")
+    sizes = tree.seal(str(top))
+    assert {
+        "": {"notes": 4},
+        "envs": {"file": 1},
+        "envs/main": {"link": None},
+        "envs/main/bin": {"tool": 2},
+    } == sizes
+
+
+def test_what_somebody_else_seals_is_left_out(tmp_path: Path) -> None:
+    top = tmp_path / "41"
+    (top / "envs" / "main").mkdir(parents=True, mode=0o700)
+    (top / "envs" / "main" / "file").touch(0o600)
+    (top / "envs" / "other").mkdir()
+    sizes = tree.seal(str(top), left_out=["envs/main"])
+    assert {"": {}, "envs": {}, "envs/other": {}} == sizes
+    found = modes(top)
+    assert {"envs/main": 0o700, "envs/main/file": 0o600, "envs": 0o555}.items() <= found.items()
+
+
+def test_a_file_that_cannot_be_looked_at_is_an_error(tmp_path: Path, mocker: MockerFixture) -> None:
+    (tmp_path / "41" / "lib").mkdir(parents=True)
+    entry = mocker.Mock()
+    entry.is_dir.return_value = False
+    entry.stat.side_effect = OSError(errno.EIO, "failing disk")
+    listing = mocker.MagicMock()
+    listing.__enter__.return_value = [entry]
+    mocker.patch("os.scandir", return_value=listing)
+    with pytest.raises(OSError, match="failing disk") as caught:
+        tree.seal(str(tmp_path / "41" / "lib"))
+    assert f"{tmp_path}/41/lib" == caught.value.filename
 
 
 def test_a_directory_that_cannot_be_read_stays_as_it_is(

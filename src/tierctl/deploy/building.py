@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from os import path as paths
 from typing import Any
@@ -20,6 +20,8 @@ from tierctl.packages import Package
 from tierctl.text import shown
 
 SCHEMA = 1
+
+_ENVIRONMENTS = "conda/envs"
 
 
 def build(
@@ -59,7 +61,7 @@ def _build(
     top = layout.within(directory)
     begun(Step.BUILD, f"deployment {number}")
     tree.make_directories(place, (*TIER_DIRECTORIES, "meta/locks"))
-    prefixes = {name: f"{top}/conda/envs/{name}" for name in wanted.packages}
+    prefixes = {name: f"{top}/{_ENVIRONMENTS}/{name}" for name in wanted.packages}
     locks = {name: layout.lock_record(directory, name) for name in wanted.packages}
     known: dict[str, Any] = {}
 
@@ -69,16 +71,22 @@ def _build(
 
     known["engine"] = engine.install(prefixes, locks, meanwhile)
     begun(Step.CHECK, f"deployment {number}")
-    engine.verify(prefixes, wanted.packages, partial(_close, top, place, prefixes.values()))
+    engine.seal(prefixes, partial(_seal_the_rest, top, prefixes))
+    tree.require_in_place(top, place)
+    engine.verify(prefixes, wanted.packages, partial(_try_out, top, place))
     engine.dismiss()
     tree.flush(place)
     _finish(fs, top, place, _record(number, wanted, **known))
 
 
-def _close(top: str, place: str, prefixes: Collection[str]) -> None:
-    """Close a tree to changes and have shells load it, while its environments are verified."""
-    tree.seal(top, open_below="meta", opened=prefixes)
-    tree.require_in_place(top, place)
+def _seal_the_rest(top: str, environments: Iterable[str]) -> None:
+    """Close a tree to changes, but for its environments: the engine closes those meanwhile."""
+    left_out = {f"{_ENVIRONMENTS}/{name}" for name in environments}
+    tree.seal(top, open_below="meta", left_out=left_out)
+
+
+def _try_out(top: str, place: str) -> None:
+    """Have shells load a tree that is closed, while its environments are verified."""
     loading.profiles_load(top)
     tree.flush(place)  # so that there is little left to flush at the end
 

@@ -139,7 +139,7 @@ def deploy(
 def _what_becomes_of(fs: FileSystem, layout: Layout, number: int) -> str:
     """Return what to say of a finished deployment after the switch to it has failed."""
     try:
-        freshness.refresh(fs, layout)
+        freshness.refresh_by_reading(fs, layout)
         showing = tiers.showing(fs, layout, Content.of_deployment(number))
     except OSError as error:
         return f"deployment {number} is finished; what shows it cannot be seen: {cause_of(error)}"

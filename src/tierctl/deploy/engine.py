@@ -159,6 +159,16 @@ class Engine:
         )
         return ", ".join(answer["tools"])
 
+    def seal(
+        self, prefixes: Mapping[str, str], meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
+        """Close each prefix to changes and open it to readers, see ``tree.seal``.
+
+        The worker does it, and knows by that what ``verify`` needs: each file is
+        looked at once. Raises ``EngineFailed``.
+        """
+        self._ask("seal", meanwhile, prefixes=prefixes)
+
     def verify(
         self,
         prefixes: Mapping[str, str],
@@ -167,7 +177,8 @@ class Engine:
     ) -> None:
         """Raise ``Incomplete`` unless each file of the packages is there with the right size.
 
-        That comes before what may be wrong ``meanwhile``: it may be the reason.
+        They have been sealed before. What is wrong with the files comes before what
+        may be wrong ``meanwhile``: it may be the reason.
         """
         wrong: list[TierctlError] = []
 

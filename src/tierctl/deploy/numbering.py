@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from os import path as paths
 from typing import NamedTuple
 
-from tierctl import control, freshness, history, record
+from tierctl import control, freshness, history
 from tierctl.deploy import tree
 from tierctl.errors import Locked, LocksUnsupported
 from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, exists, read
@@ -100,7 +100,10 @@ def _is_abandoned(fs: FileSystem, layout: Layout, number: int) -> bool:
 
 def _end(fs: FileSystem, layout: Layout, number: int) -> None:
     directory = f"{DEPLOYMENTS}/{number}"
-    if not record.is_finished(fs, layout, directory):
+    written = layout.deployment_record(directory)
+    with suppress(FileNotFoundError, NotADirectoryError):  # nothing of it was built
+        fs.refresh(paths.dirname(written), write=True, names=(paths.basename(written),))
+    if not exists(fs, written):
         tree.remove(layout.within(directory))
     _forget(fs, layout, number)
 
@@ -184,12 +187,15 @@ def held(fs: FileSystem, layout: Layout, timeout: float) -> Iterator[None]:
     require_writable(fs, layout)
     control.ensure(fs, layout)
     try:
-        lock = freshness.lock(fs, layout, layout.numbers, timeout=timeout)
+        lock = fs.lock(layout.numbers, timeout=timeout)
     except LockTimeout as error:
         raise Locked("somebody who removes deployments", timeout) from error
     except LockUnavailable as error:
         raise LocksUnsupported(layout.numbers, error.strerror or str(error)) from error
     with lock:
-        with suppress(FileNotFoundError):  # there is no deployment yet
-            fs.refresh(layout.deployments, write=True)
+        # The links, and what is noted of a change under way, another lock protects.
+        freshness.refresh_by_reading(fs, layout)
+        for path in (layout.control, layout.deployments):
+            with suppress(FileNotFoundError):  # there is no deployment yet
+                fs.refresh(path, write=True)
         yield

@@ -39,6 +39,10 @@ _DESCRIPTORS = "/proc/self/fd"
 # The unit of st_blocks, whatever the filesystem's own.
 _BLOCK_BYTES = 512
 
+# By directory, as a path below the top of a tree ("" is the top): the names in it that are no
+# directories, each with its size in bytes, or None if it is no regular file.
+Sizes = dict[str, dict[str, int | None]]
+
 
 class Changed(TierctlError):
     """A file is not what it was when the definitions were read."""
@@ -156,20 +160,60 @@ def _copy_file(item: Item, path: str) -> None:
         os.fchmod(written.fileno(), 0o755 if item.mode & stat.S_IXUSR else 0o644)
 
 
-def seal(top: str, *, open_below: str = "", opened: Collection[str] = ()) -> None:
-    """Let everyone read a tree and nobody make or remove names in it.
+def seal(top: str, *, open_below: str = "", left_out: Collection[str] = ()) -> Sizes:
+    """Let everyone read a tree and nobody create or remove names in it; return the files' sizes.
 
-    The directory ``open_below`` in it stays open to its owner. The files of the
-    trees ``opened`` are opened by somebody else.
+    The directory ``open_below`` in it stays open to its owner, and the directories
+    ``left_out`` stay as they are.
     """
-    left_open = paths.join(top, open_below) if open_below else ""
-    with Naming(top):
-        for path, _, names, directory in _walk(top, topdown=False):
-            if not path.startswith(tuple(f"{prefix}/" for prefix in opened)):
-                for name in names:
-                    found = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                    rights.open_to_readers(name, found, directory)
-            os.fchmod(directory, _OWNER_WRITES if path == left_open else _EVERYONE_ENTERS)
+    sealing = _Sealing(top, open_below, left_out)
+    with Naming(top), _directory_of(top) as (name, directory):
+        sealing.seal(name, "", directory)
+    return sealing.sizes
+
+
+class _Sealing:
+    """Seals a tree, see ``seal``: in one walk, which looks at each file once."""
+
+    def __init__(self, top: str, open_below: str, left_out: Collection[str]) -> None:
+        self.sizes: Sizes = {}
+        self._top = top
+        self._left_open = open_below or None
+        self._left_out = left_out
+
+    def seal(self, name: str, path: str, parent: int) -> None:
+        """Seal the directory ``name`` of ``parent``; ``path`` is its path in the tree."""
+        if path in self._left_out:
+            return
+        with Naming(paths.join(self._top, path) if path else self._top):
+            directory = os.open(name, TO_HOLD, dir_fd=parent)
+            try:
+                self.sizes[path], below = _open_files_to_readers(directory)
+                for each in below:
+                    self.seal(each, paths.join(path, each), directory)
+                # Last: after a change of a directory an NFS client asks anew for each name in it.
+                os.fchmod(directory, _OWNER_WRITES if path == self._left_open else _EVERYONE_ENTERS)
+            finally:
+                os.close(directory)
+
+
+def _open_files_to_readers(directory: int) -> tuple[dict[str, int | None], list[str]]:
+    """Let everyone read the files in a directory; return their sizes, and the directories in it.
+
+    Each file is looked at while the names are listed: an NFS client takes that as
+    a hint to ask for names and sizes together, many with one call to the server.
+    """
+    sizes: dict[str, int | None] = {}
+    directories = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                directories.append(entry.name)
+                continue
+            found = entry.stat(follow_symlinks=False)
+            rights.open_to_readers(entry.name, found, directory)
+            sizes[entry.name] = found.st_size if stat.S_ISREG(found.st_mode) else None
+    return sizes, directories
 
 
 def _fail(error: OSError) -> None:
@@ -281,13 +325,6 @@ def _directory_of(path: str) -> Iterator[tuple[str, int]]:
         yield name, directory
     finally:
         os.close(directory)
-
-
-def _walk(top: str, *, topdown: bool = True) -> Iterator[tuple[str, list[str], list[str], int]]:
-    """Walk as ``os.fwalk`` does, from a directory that is not reached by a link either."""
-    with _directory_of(top) as (name, directory):
-        for path, directories, names, inside in os.fwalk(name, topdown, _fail, dir_fd=directory):
-            yield paths.join(paths.dirname(top), path), directories, names, inside
 
 
 def own_bytes(path: str) -> int:

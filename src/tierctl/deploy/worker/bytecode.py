@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator
 from glob import escape, iglob
 from os import path as paths
 
-from tierctl.deploy import rights
-
 
 def compile_modules(prefix: str) -> None:
     """Compile, with the environment's own Python, the modules that came without bytecode.
@@ -20,12 +18,9 @@ def compile_modules(prefix: str) -> None:
     python = f"{prefix}/bin/python"
     if not os.access(python, os.X_OK):
         return
-    modules = _without_bytecode(prefix)
-    _compile(python, modules, "0")
-    _compile(python, _without_bytecode(prefix), "1")  # without semaphores one at a time
-    for directory in {f"{paths.dirname(module)}/__pycache__" for module in modules}:
-        for path in iglob(f"{escape(directory)}/*"):
-            rights.open_to_readers(path, os.lstat(path))
+    if modules := _without_bytecode(prefix):
+        _compile(python, modules, "0")
+        _compile(python, _without_bytecode(prefix), "1")  # without semaphores one at a time
 
 
 def _without_bytecode(prefix: str) -> list[str]:

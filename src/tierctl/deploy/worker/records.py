@@ -9,7 +9,10 @@ from contextlib import contextmanager, suppress
 from threading import Event, Thread
 from typing import Any, NamedTuple
 
-_PAUSE_S = 0.02
+# Between looks at what has been linked: each costs calls to a server where the environment is on
+# NFS, and there an install may take minutes.
+_FIRST_PAUSE_S = 0.02
+_LONGER_EACH_TIME = 1.5
 
 # By path below the prefix: the size in bytes, None where any will do.
 Files = dict[str, int | None]
@@ -48,7 +51,9 @@ class Records:
         over = Event()
 
         def reading() -> None:
-            while not over.wait(_PAUSE_S):
+            pause_s = _FIRST_PAUSE_S
+            while not over.wait(pause_s):
+                pause_s *= _LONGER_EACH_TIME
                 for path in (path for prefix in prefixes for path in list_records(prefix)):
                     if path not in self._read:
                         with suppress(OSError, ValueError):  # not all of it is there yet

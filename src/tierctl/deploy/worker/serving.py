@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from tierctl.deploy import tree
 from tierctl.deploy.process import NO_PROXIES, PROXIES
+from tierctl.deploy.tree import Sizes
 from tierctl.deploy.worker import confining, solving
 from tierctl.deploy.worker.failures import Failed, text_of
 from tierctl.deploy.worker.records import Records
@@ -53,6 +54,7 @@ class _Server:
         self.scratch = ""  # where its temporary files are, if it has an own place for them
         self._solved: Environments = {}
         self._records = Records()
+        self._sizes: dict[str, Sizes] = {}
 
     def serve(self, questions: SimpleQueue[bytes]) -> NoReturn:
         """Answer whatever comes."""
@@ -91,10 +93,15 @@ class _Server:
                 with self._records.read_ahead(asked["prefixes"].values()):
                     asyncio.run(self._install(asked))
                 return {"tools": installing.tools(self._solved)}
+            case "seal":
+                from tierctl.deploy.worker import verifying
+
+                self._sizes = verifying.seal(asked["prefixes"])
+                return {}
             case "verify":
                 from tierctl.deploy.worker import verifying
 
-                return verifying.verify(asked, self._records)
+                return verifying.verify(asked, self._records, self._sizes)
             case verb:
                 raise ValueError(verb)
 

@@ -5,29 +5,53 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
-from glob import escape, iglob
+from collections.abc import Iterable, Iterator, Mapping
 from mmap import PROT_READ, mmap
 from os import path as paths
-from typing import Any
+from typing import Any, NamedTuple
 
-from tierctl.deploy import rights
+from tierctl.deploy import tree
+from tierctl.deploy.tree import Sizes
+from tierctl.deploy.worker.failures import Failed, text_of
 from tierctl.deploy.worker.records import Files, Records, list_records
 from tierctl.text import shown
 
+_DESCRIPTION = re.compile(r"lib/python[^/]*/site-packages/([^/]+)\.dist-info")
 
-def verify(asked: dict[str, Any], records: Records) -> dict[str, Any]:
+
+class _Environment(NamedTuple):
+    """Where an environment is, and the sizes of its files."""
+
+    prefix: str
+    sizes: Sizes
+
+
+def seal(prefixes: Mapping[str, str]) -> dict[str, Sizes]:
+    """Close each environment to changes; return the sizes of its files. Raises ``Failed``."""
+    sizes = {}
+    for name, prefix in prefixes.items():
+        try:
+            sizes[name] = tree.seal(prefix)
+        except OSError as error:
+            raise Failed({name: text_of(error)}) from error
+    return sizes
+
+
+def verify(asked: dict[str, Any], records: Records, sizes: Mapping[str, Sizes]) -> dict[str, Any]:
     """Say for each environment what is wrong with it, and which packages are not whole.
 
-    Those as the cache calls them. Of the files that are right everyone may
-    afterwards do what their owner may, but for writing.
+    Those as the cache calls them. ``sizes`` is what ``seal`` has found: it does not
+    have directories, nor what is found only by a symlink to a directory.
     """
     wrong, damaged = {}, []
     for name, prefix in asked["prefixes"].items():
-        found = {path: list(_wrong_package(prefix, path, records)) for path in list_records(prefix)}
-        wheels = list(_described(prefix, asked["wheels"][name]))
+        environment = _Environment(prefix, sizes[name])
+        found = {
+            path: list(_wrong_package(environment, path, records)) for path in list_records(prefix)
+        }
+        wheels = list(_described(environment.sizes, asked["wheels"][name]))
         wrong[name] = [problem for problems in found.values() for problem in problems]
-        wrong[name] += [problem for directory in wheels for problem in _wrong_wheel(directory)]
+        wrong[name] += [problem for wheel in wheels for problem in _wrong_wheel(environment, wheel)]
         there, wanted = len(found) + len(wheels), asked["counts"][name]
         if there != wanted:
             wrong[name].insert(0, f"{there} packages are there, {wanted} were to be")
@@ -36,16 +60,15 @@ def verify(asked: dict[str, Any], records: Records) -> dict[str, Any]:
     return {"wrong": wrong, "damaged": damaged}
 
 
-def _wrong_package(prefix: str, record: str, records: Records) -> Iterator[str]:
+def _wrong_package(environment: _Environment, record: str, records: Records) -> Iterator[str]:
     try:
         files, placeholders = records.get(record)
     except (OSError, ValueError) as error:
         yield f"{shown(paths.basename(record))} cannot be read: {error}"
         return
-    rights.open_to_readers(record, os.lstat(record))
-    yield from _wrong_files(prefix, files)
+    yield from _wrong_files(environment, files)
     for name, placeholder in placeholders.items():
-        if _holds(f"{prefix}/{name}", placeholder.encode()):
+        if _holds(f"{environment.prefix}/{name}", placeholder.encode()):
             yield f"{shown(name)} was not told where it is"
 
 
@@ -58,14 +81,15 @@ def _holds(path: str, text: bytes) -> bool:
         return False
 
 
-def _described(prefix: str, wheels: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Yield the directory of what each wheel says of itself."""
+def _described(sizes: Sizes, wheels: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield the directory of what each wheel says of itself, as a path below the prefix."""
     wanted = {(_normal(name), version) for name, version in wheels}
-    for path in iglob(f"{escape(prefix)}/lib/python*/site-packages/*.dist-info/RECORD"):
-        directory = paths.dirname(path)
-        name, _, version = paths.basename(directory).removesuffix(".dist-info").partition("-")
-        if (_normal(name), version) in wanted:
-            yield directory
+    for path, names in sizes.items():
+        found = _DESCRIPTION.fullmatch(path)
+        if found is not None and "RECORD" in names:
+            name, _, version = found[1].partition("-")
+            if (_normal(name), version) in wanted:
+                yield path
 
 
 def _normal(name: str) -> str:
@@ -73,34 +97,42 @@ def _normal(name: str) -> str:
     return re.sub("[-_.]+", "-", name).lower()
 
 
-def _wrong_wheel(directory: str) -> Iterator[str]:
+def _wrong_wheel(environment: _Environment, described: str) -> Iterator[str]:
     """Say what is wrong with the files of a wheel, by its list of them: path, digest, size."""
     import csv  # which most environments do not need
 
+    top = paths.dirname(described)
     try:
-        with open(f"{directory}/RECORD", encoding="utf-8", newline="") as file:
-            files = {name: int(size) if size else None for name, _, size in csv.reader(file)}
+        listed = f"{environment.prefix}/{described}/RECORD"
+        with open(listed, encoding="utf-8", newline="") as file:
+            # A script's name leads out of the directory of modules: ../../../bin/name.
+            files = {
+                paths.normpath(paths.join(top, name)): int(size) if size else None
+                for name, _, size in csv.reader(file)
+            }
     except (OSError, ValueError) as error:
-        yield f"{shown(paths.basename(directory))}/RECORD cannot be read: {error}"
+        yield f"{shown(paths.basename(described))}/RECORD cannot be read: {error}"
     else:
-        yield from _wrong_files(paths.dirname(directory), files)
+        yield from _wrong_files(environment, files)
 
 
-def _wrong_files(top: str, files: Files) -> Iterator[str]:
-    """Say which files below a directory are missing or of a wrong size; open the others."""
-    directory = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for name, wanted in files.items():
-            try:
-                found = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            except (FileNotFoundError, NotADirectoryError):
-                yield f"{shown(name)} is missing"
-                continue
-            except OSError as error:
-                yield f"{shown(name)} cannot be looked at: {error.strerror}"
-                continue
-            if wanted not in (None, found.st_size) and stat.S_ISREG(found.st_mode):
-                yield f"{shown(name)} has {found.st_size} bytes instead of {wanted}"
-            rights.open_to_readers(name, found, directory)
-    finally:
-        os.close(directory)
+def _wrong_files(environment: _Environment, files: Files) -> Iterator[str]:
+    """Say which files of an environment are missing or of a wrong size."""
+    for name, wanted in files.items():
+        directory, _, base = name.rpartition("/")
+        known = environment.sizes.get(directory, {})
+        try:
+            size = known[base] if base in known else _size(paths.join(environment.prefix, name))
+        except (FileNotFoundError, NotADirectoryError):
+            yield f"{shown(name)} is missing"
+        except OSError as error:
+            yield f"{shown(name)} cannot be looked at: {error.strerror}"
+        else:
+            if None not in (wanted, size) and wanted != size:
+                yield f"{shown(name)} has {size} bytes instead of {wanted}"
+
+
+def _size(path: str) -> int | None:
+    """Return the size of a file, None if it is no regular file; raises ``OSError``."""
+    found = os.lstat(path)
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
