@@ -71,6 +71,9 @@ class Nothing:
         meanwhile()
         return "nothing"
 
+    def seal(self, prefixes: object, meanwhile: Callable[[], None]) -> None:
+        meanwhile()
+
     def verify(self, prefixes: object, packages: object, meanwhile: Callable[[], None]) -> None:
         meanwhile()
 
