@@ -13,7 +13,14 @@ from tierctl.ending import (
     record,
     unfinished,
 )
-from tierctl.errors import ChangeFailed, ChangeUnfinished, Refused, TierctlError, cause_of
+from tierctl.errors import (
+    ChangeFailed,
+    ChangeUnfinished,
+    InvalidLink,
+    Refused,
+    TierctlError,
+    cause_of,
+)
 from tierctl.events import Author, Event, EventKind, new_event
 from tierctl.filesystem import FileSystem, exists
 from tierctl.history import End
@@ -24,7 +31,7 @@ from tierctl.past import Past
 from tierctl.recovery import finish, interrupted_change, require_between
 from tierctl.request import Request
 from tierctl.rotation import Color, Plan, State, plan
-from tierctl.switching import go_back, switch
+from tierctl.switching import drop_temporary_links, go_back, switch
 from tierctl.text import shown
 from tierctl.validators import validate_rotation
 
@@ -215,6 +222,8 @@ def _switch_or_go_back(
         cause = no_room or error
         _go_back(fs, layout, event, before, cause)
         raise ChangeFailed(event.kind, cause_of(cause)) from error
+    except InvalidLink as error:
+        raise _stopped(event, error.message) from error
 
 
 def _require_unserved(fs: FileSystem, layout: Layout, event: Event, before: State) -> None:
@@ -243,8 +252,13 @@ def _require_unserved(fs: FileSystem, layout: Layout, event: Event, before: Stat
 
 
 def _go_back(fs: FileSystem, layout: Layout, event: Event, before: State, cause: OSError) -> None:
-    """Have the links as they were and no intent, or raise ``ChangeUnfinished``."""
+    """Have the links as they were and no intent, or raise ``ChangeUnfinished``.
+
+    Where the answer to a renaming was lost, the server may do that later, but
+    not without what is renamed: after that is removed the links stay as they are seen.
+    """
     try:
+        drop_temporary_links(fs, layout, event.after)
         freshness.refresh(fs, layout)
         now = observe_for(fs, layout, event.after)
         require_between(now, event)
@@ -253,9 +267,15 @@ def _go_back(fs: FileSystem, layout: Layout, event: Event, before: State, cause:
         go_back(fs, layout, now, before, event.after)
         fs.sync(layout.infrastructure)
     except OSError as error:
-        raise unfinished(event.kind, "stopped half way", cause) from error
+        raise _stopped(event, cause_of(cause)) from error
+    except InvalidLink as error:
+        raise _stopped(event, error.message) from error
     if not intent.withdraw(fs, layout):
         raise unfinished(event.kind, "undone, but still noted", cause)
+
+
+def _stopped(event: Event, cause: str) -> ChangeUnfinished:
+    return ChangeUnfinished(event.kind, "stopped half way", cause)
 
 
 class _nothing_changed:  # noqa: N801 (as other contexts)

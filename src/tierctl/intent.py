@@ -7,6 +7,8 @@ so that whoever finds it can finish the change and record it as it was meant.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from os import path as paths
 
 from tierctl import trust
 from tierctl.errors import BadFile
@@ -58,13 +60,16 @@ def clear(fs: FileSystem, layout: Layout) -> None:
 
 
 def withdraw(fs: FileSystem, layout: Layout) -> bool:
-    """Remove the intent of a change that did not happen, and its draft; say whether that worked."""
+    """Remove the intent of a change that did not happen, and its draft; say whether that worked.
+
+    The draft first: where the answer to its renaming was lost, the server may do
+    that later, but not without a draft.
+    """
     try:
-        for path in (layout.intent, temporary(layout.intent)):
-            try:
+        for path in (temporary(layout.intent), layout.intent):
+            fs.refresh(layout.control, write=True, names=(paths.basename(path),))
+            with suppress(FileNotFoundError):
                 fs.remove(path)
-            except FileNotFoundError:
-                continue
         fs.sync(layout.control)
     except OSError:
         return False

@@ -48,7 +48,6 @@ def go_back(fs: FileSystem, layout: Layout, now: State, before: State, after: St
     old content again before production has left it. Raises ``OSError`` where
     the links did not get back. Flushes nothing.
     """
-    drop_temporary_links(fs, layout, after)
     for state in _way_back(now, before, after):
         switch(fs, layout, now, state)
         now = state

@@ -167,13 +167,15 @@ class Overtaken(FaultyFileSystem):
         super().__init__(OsFileSystem(), Fault(at))
         self.target = target
 
-    def _do(self, verb: str, path: str, operation: Callable[[], T], part: object = None) -> T:
+    def _do(
+        self, verb: str, path: str, operation: Callable[[FileSystem], T], part: object = None
+    ) -> T:
         self.trace.append(Operation(verb, path))
         if self.operations == self.fault.at:
             self.fired = True
             with suppress(Locked, Exists):
                 create(self.target)
-        return operation()
+        return operation(self.inner)
 
 
 def test_whenever_another_one_ends_in_between_there_is_one_target_and_no_leftover(
