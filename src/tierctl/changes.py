@@ -30,7 +30,7 @@ from tierctl.observe import color_of, observe, observe_for, private_tier
 from tierctl.past import Past
 from tierctl.recovery import finish, interrupted_change, require_between
 from tierctl.request import Request
-from tierctl.rotation import Color, Plan, State, plan
+from tierctl.rotation import Color, Content, Plan, State, plan
 from tierctl.switching import drop_temporary_links, go_back, switch
 from tierctl.text import shown
 from tierctl.validators import validate_rotation
@@ -49,7 +49,7 @@ def carry_out(
     with _nothing_changed(request.kind):
         if not control.require_writable(fs, layout):
             control.ensure(fs, layout)
-    with locked(fs, layout, author, request.kind, lock_timeout):
+    with locked(fs, layout, author, request.kind, lock_timeout, request.private):
         with _nothing_changed(request.kind):
             interrupted = interrupted_change(fs, layout)
         if interrupted is not None:
@@ -126,7 +126,7 @@ def _found(
     before, end = observe(fs, layout, request.private), history.end(fs, layout)
     newest = interrupted or end.newest
     if newest is not None and not newest.agrees_with(before):
-        freshness.refresh(fs, layout)
+        freshness.refresh(fs, layout, request.private)
         before, end = observe(fs, layout, request.private), history.end(fs, layout)
         _tell_if_moved(interrupted or end.newest, before, reporter)
     return before, end
@@ -216,7 +216,7 @@ def _switch_or_go_back(
 ) -> Plan:
     """Move the links; where that fails, have them as they were and raise ``ChangeFailed``."""
     try:
-        _require_unserved(fs, layout, event, before)
+        _look_once_more(fs, layout, event, before)
         return switch(fs, layout, before, event.after, fall_back=no_room is None)
     except OSError as error:
         cause = no_room or error
@@ -226,11 +226,11 @@ def _switch_or_go_back(
         raise _stopped(event, error.message) from error
 
 
-def _require_unserved(fs: FileSystem, layout: Layout, event: Event, before: State) -> None:
-    """Raise ``Refused`` if production shows a color that this change is to point elsewhere.
+def _look_once_more(fs: FileSystem, layout: Layout, event: Event, before: State) -> None:
+    """Raise ``Refused`` if a color can no longer be pointed to what it is to show.
 
-    The links were read under the lock, when the change was decided. Who moves
-    them by hand takes no lock, so the server is asked once more.
+    Everything was read under the lock, when the change was decided. Who moves links or
+    removes deployments by hand takes no lock, so the server is asked once more.
     """
     moving = [color for color in Color if before.content(color) != event.after.content(color)]
     if not moving:
@@ -245,10 +245,24 @@ def _require_unserved(fs: FileSystem, layout: Layout, event: Event, before: Stat
                 "Somebody has moved the links meanwhile. See what they show:",
                 "status",
             )
+        for content in map(event.after.content, moving):
+            _require_there(fs, layout, event, content)
     except TierctlError as error:
         if not intent.withdraw(fs, layout):
             raise ChangeUnfinished(event.kind, "noted, not begun", error.message) from error
         raise
+
+
+def _require_there(fs: FileSystem, layout: Layout, event: Event, content: Content) -> None:
+    if content.deployment is None:
+        return
+    fs.refresh(layout.deployments, write=True, names=(str(content.deployment),))
+    if not exists(fs, layout.within(content.directory)):
+        raise Refused(
+            f"{event.kind}: {content} is gone; nothing was changed",
+            "Somebody has removed it meanwhile. See which deployments there are:",
+            "prune -n",
+        )
 
 
 def _go_back(fs: FileSystem, layout: Layout, event: Event, before: State, cause: OSError) -> None:
@@ -259,7 +273,7 @@ def _go_back(fs: FileSystem, layout: Layout, event: Event, before: State, cause:
     """
     try:
         drop_temporary_links(fs, layout, event.after)
-        freshness.refresh(fs, layout)
+        freshness.refresh(fs, layout, dict(event.after.private))
         now = observe_for(fs, layout, event.after)
         require_between(now, event)
         if now == event.after:  # it got there, only looking failed: there is no way back from that

@@ -55,7 +55,7 @@ def make_durable(
         adoption.complete(fs, layout, event)
         found = event.after
         if not is_as(fs, layout, found):
-            freshness.refresh(fs, layout)
+            freshness.refresh(fs, layout, dict(event.after.private))
             found = observe_for(fs, layout, event.after)
     except OSError as error:
         if no_room is not None:  # without an intent the command, typed again, is a new one

@@ -78,7 +78,7 @@ def _take(fs: FileSystem, layout: Layout, steps: Plan, after: State) -> None:
         raise
     except OSError:
         # The kernel or a server may have done what is reported as failed: only the links know.
-        freshness.refresh(fs, layout)
+        freshness.refresh(fs, layout, dict(after.private))
         if observe_for(fs, layout, after) != after:
             raise
 

@@ -140,7 +140,7 @@ def test_history_catches_links_that_are_read_from_a_cache(
     """The lock is taken without a refresh, as if that had shown nothing new."""
     monkeypatch.setattr(
         "tierctl.freshness.lock",
-        lambda fs, layout, path, *, timeout: fs.lock(path, timeout=timeout),
+        lambda fs, layout, path, *, timeout, private=(): fs.lock(path, timeout=timeout),
     )
     carry_out(hosts.a, Promotion())
     heard = carry_out(hosts.b, REQUESTS[second], BOB)
@@ -197,6 +197,37 @@ def test_a_color_that_production_has_come_to_show_is_not_pointed_elsewhere(hosts
     assert (43, 42) == (found.served and found.served.deployment, found.staged.deployment)
     assert before == history.newest(hosts.server, LAYOUT)
     assert not exists(hosts.server, LAYOUT.intent)
+
+
+@pytest.mark.parametrize(
+    ("asked", "number"), [(Rollback(to=41), 41), (Deployment("staging", 45), 45)], ids=str
+)
+def test_a_color_is_not_pointed_to_what_another_host_has_removed(
+    hosts: Hosts, asked: Request, number: int
+) -> None:
+    """As a prune does it: the deployment loses its name, and is taken apart later."""
+    before = observe(hosts.server, LAYOUT)
+    directory = LAYOUT.within(f"deployments/{number}")
+    hosts.server.rename(directory, LAYOUT.within("deployments/.gone"))
+    assert exists(hosts.b, directory)
+    with pytest.raises(Refused, match=f"deployment {number} is gone"):
+        carry_out(hosts.b, asked, BOB)
+    assert before == observe(hosts.server, LAYOUT)
+    assert not exists(hosts.server, LAYOUT.intent)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_deploy_takes_the_place_of_what_another_host_left_in_a_private_tier(
+    hosts: Hosts, *, is_there: bool
+) -> None:
+    carry_out(hosts.b, Deployment("dev1", 44))
+    if is_there:
+        carry_out(hosts.a, Deployment("dev1", 43))
+    else:
+        hosts.server.remove(LAYOUT.within("dev1"))
+    heard = carry_out(hosts.b, Deployment("dev1", 45), BOB)
+    ((_, replaced),) = heard.outcomes[0].before.private
+    assert (replaced and replaced.deployment) == (43 if is_there else None)
 
 
 def test_status_shows_what_another_host_has_promoted(hosts: Hosts) -> None:
