@@ -100,7 +100,13 @@ def clear_intent(fs: FileSystem, layout: Layout, reporter: Reporter) -> None:
 
 def moved_since(event: Event, now: State) -> Interrupted:
     """Return the error of a change whose links somebody else has moved since it began."""
-    return Interrupted(f"a {event.kind}", str(event.after), str(now), str(now.served or "nothing"))
+    return interrupted(event, "the links were moved without tierctl since it began", now)
+
+
+def interrupted(event: Event, why: str, now: State) -> Interrupted:
+    """Return the error of a change that cannot be finished, with the reason."""
+    served = str(now.served or "nothing")
+    return Interrupted(f"a {event.kind}", why, str(event.after), str(now), served)
 
 
 def outcome_of(event: Event) -> Outcome:

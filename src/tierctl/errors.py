@@ -266,9 +266,9 @@ class Interrupted(TierctlError):
 
     code = "unfinished-change"
 
-    def __init__(self, what: str, intended: str, found: str, served: str) -> None:
+    def __init__(self, what: str, why: str, intended: str, found: str, served: str) -> None:
         super().__init__(
-            f"{what} is unfinished, and the links were moved without tierctl since it began:\n"
+            f"{what} is unfinished, and {why}:\n"
             f"  intended: {intended}\n  found:    {found}\n  production serves {served} now",
             "Look at the links; then drop the unfinished change with:",
             "doctor --fix",

@@ -46,7 +46,8 @@ def locked(
 ) -> Iterator[None]:
     """Hold the target's lock, with all that is read under it as the server has it.
 
-    ``private`` names the private tiers that the command is about. Raises ``Locked`` or ``LocksUnsupported``, and ``ChangeFailed`` if that fails otherwise.
+    ``private`` names the private tiers that the command is about. Raises
+    ``Locked`` or ``LocksUnsupported``, and ``ChangeFailed`` if that fails otherwise.
     """
     try:
         lock = freshness.lock(fs, layout, layout.lock, timeout=timeout, private=private)

@@ -1,24 +1,24 @@
 """A change on one host right after another host's: the second one's cache is of before both."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import pytest
 from pytest_mock import MockerFixture
 
 from reporters import Heard
 from targets import make_deployment, make_target
-from tierctl import changes, history, status
+from tierctl import changes, freshness, history, status
 from tierctl.deploy import numbering
 from tierctl.deploy.switch import Deployment
-from tierctl.errors import Refused, TierctlError
+from tierctl.errors import Interrupted, Refused, TierctlError
 from tierctl.events import Author, EventKind
 from tierctl.filesystem import FileSystem, exists
-from tierctl.layout import Layout
+from tierctl.layout import LINKS, Layout, temporary
 from tierctl.observe import observe
 from tierctl.request import Promotion, Request, Rollback
 from tierctl.rotation import Color, State
-from tierctl.testing import MemoryClient, MemoryFileSystem
+from tierctl.testing import Fault, FaultyFileSystem, MemoryClient, MemoryFileSystem
 
 ADA, BOB = Author("ada", "a"), Author("bob", "b")
 LAYOUT = Layout.of_target("/target")
@@ -173,30 +173,56 @@ def test_a_dry_run_says_so_too(hosts: Hosts) -> None:
 
 
 class MovedBy:
-    """A host on which somebody moves the links by hand as soon as a change has noted its intent."""
+    """A host on which somebody moves the links by hand right after one operation."""
 
-    def __init__(self, host: MemoryFileSystem, move: Callable[[], None]) -> None:
+    def __init__(
+        self, host: MemoryFileSystem, move: Callable[[], None], *, after: tuple[str, ...]
+    ) -> None:
         self._host = host
         self._move = move
+        self._after = after
 
     def __getattr__(self, verb: str) -> object:
-        return getattr(self._host, verb)
+        def do(*arguments: Any, **options: Any) -> object:
+            done = getattr(self._host, verb)(*arguments, **options)
+            if (verb, *arguments) == self._after:
+                self._move()
+            return done
 
-    def rename(self, path: str, new: str) -> None:
-        self._host.rename(path, new)
-        if new == LAYOUT.intent:
-            self._move()
+        return do
+
+
+NOTED = ("rename", temporary(LAYOUT.intent), LAYOUT.intent)
+SWITCHED = ("sync", LAYOUT.infrastructure)
 
 
 def test_a_color_that_production_has_come_to_show_is_not_pointed_elsewhere(hosts: Hosts) -> None:
     before = history.newest(hosts.server, LAYOUT)
-    fs = MovedBy(hosts.b, lambda: move_by_hand(hosts.server))
+    fs = MovedBy(hosts.b, lambda: move_by_hand(hosts.server), after=NOTED)
     with pytest.raises(Refused, match="production shows green now"):
         carry_out(fs, Deployment("staging", 45), BOB)  # type: ignore[arg-type]
     found = observe(hosts.server, LAYOUT)
     assert (43, 42) == (found.served and found.served.deployment, found.staged.deployment)
     assert before == history.newest(hosts.server, LAYOUT)
     assert not exists(hosts.server, LAYOUT.intent)
+
+
+def replace(fs: FileSystem, tier: str, color: str) -> None:
+    """Point a tier elsewhere, as ``ln -sfn`` does."""
+    fs.make_link(temporary(LAYOUT.within(tier)), color)
+    fs.rename(temporary(LAYOUT.within(tier)), LAYOUT.within(tier))
+
+
+def test_an_error_says_what_production_serves_on_the_server_now(hosts: Hosts) -> None:
+    """This host knows of one link that was moved after the switch, but not of the other."""
+
+    def move() -> None:
+        replace(hosts.b, "staging", "green")
+        replace(hosts.server, "production", "blue")
+
+    fs = MovedBy(hosts.b, move, after=SWITCHED)
+    with pytest.raises(Interrupted, match="production serves deployment 42 now"):
+        carry_out(fs, Promotion(), BOB)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -228,6 +254,29 @@ def test_a_deploy_takes_the_place_of_what_another_host_left_in_a_private_tier(
     heard = carry_out(hosts.b, Deployment("dev1", 45), BOB)
     ((_, replaced),) = heard.outcomes[0].before.private
     assert (replaced and replaced.deployment) == (43 if is_there else None)
+
+
+class Refreshing(FaultyFileSystem):
+    """Notes which names are refreshed by writing."""
+
+    def __init__(self, inner: FileSystem) -> None:
+        super().__init__(inner, Fault(0))
+        self.refreshed: list[tuple[str, tuple[str, ...]]] = []
+
+    def refresh(self, path: str, *, write: bool = False, names: Sequence[str] = ()) -> None:
+        super().refresh(path, write=write, names=names)
+        if write:
+            self.refreshed.append((path, tuple(names)))
+
+
+def test_what_the_lock_protects_is_refreshed_by_its_name(hosts: Hosts) -> None:
+    """Without a name a change within the same tick of the server's clock could be missed."""
+    fs = Refreshing(hosts.b)
+    with freshness.lock(fs, LAYOUT, LAYOUT.lock, timeout=0, private=["dev1"]):
+        assert fs.refreshed == [
+            (LAYOUT.infrastructure, (*LINKS, "dev1")),
+            (LAYOUT.control, ("intent.json",)),
+        ]
 
 
 def test_status_shows_what_another_host_has_promoted(hosts: Hosts) -> None:

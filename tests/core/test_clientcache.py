@@ -110,10 +110,11 @@ class TestRenew:
         clientcache.renew(opened, SSHFS, ["staging"], write=True, is_new=False)
         assert "staging" in asked
 
+    @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT])
     def test_who_cannot_write_reads(
-        self, opened: int, asked: list[str], mocker: MockerFixture
+        self, opened: int, asked: list[str], mocker: MockerFixture, number: int
     ) -> None:
-        mocker.patch("os.utime", side_effect=PermissionError(errno.EACCES, "no"))
+        mocker.patch("os.utime", side_effect=OSError(number, "no"))
         clientcache.renew(opened, NFS, write=True, is_new=False)
         assert ["", "production", "staging"] == sorted(asked)
 
@@ -144,14 +145,21 @@ class TestRenew:
         clientcache.renew(opened, WITHOUT_OBJECTS, write=True, is_new=False)
         assert ["directory", "production", "staging"] == sorted(os.listdir(place))
 
-    def test_a_link_that_is_another_object_than_the_listed_one_is_an_error(
-        self, place: Path, opened: int, mocker: MockerFixture
+    @pytest.mark.parametrize("name", ["production", "directory", "file"])
+    def test_a_name_of_another_object_than_the_listed_one_is_an_error(
+        self, place: Path, opened: int, mocker: MockerFixture, name: str
     ) -> None:
         other = (place / "staging").lstat()
         mocker.patch("os.stat", return_value=other)
         with pytest.raises(OSError, match="does not show what the server has") as caught:
-            clientcache.renew(opened, NFS, ["production"], write=True, is_new=False)
+            clientcache.renew(opened, NFS, [name], write=True, is_new=False)
         assert errno.ESTALE == caught.value.errno
+
+    def test_where_something_is_mounted_the_listing_tells_of_what_that_hides(
+        self, place: Path, opened: int, mocker: MockerFixture
+    ) -> None:
+        mocker.patch("os.stat", return_value=os.stat("/proc"))
+        clientcache.renew(opened, NFS, ["directory"], write=True, is_new=False)
 
     def test_names_that_others_may_change_meanwhile_are_no_error(
         self, place: Path, opened: int, mocker: MockerFixture
@@ -210,7 +218,9 @@ class TestOsFileSystem:
         OsFileSystem().refresh(str(place), write=True)
         assert LONG_AGO == place.stat().st_mtime
 
-    @pytest.mark.parametrize("kind", ["nfs", "nfs4", "lustre", "ceph", "fuse.sshfs", "9p"])
+    @pytest.mark.parametrize(
+        "kind", ["nfs", "nfs4", "lustre", "ceph", "9p", "fuse.sshfs", "fuse.gocryptfs"]
+    )
     def test_on_any_other_it_is(self, place: Path, mocker: MockerFixture, kind: str) -> None:
         mocker.patch("os.major", return_value=0)
         mocker.patch("tierctl.mounts.find", return_value=Mount(kind, "/mnt", ()))

@@ -106,7 +106,8 @@ def deploy(
     numbering.remove_unfinished(fs, layout, lock_timeout=lock_timeout)
     _require_cache(fs, layout)
     wanted = _prepare(fs, layout, wish, author, run, reporter)
-    if not wish.rebuild and _is_there_already(fs, layout, wanted, seen):
+    there = not wish.rebuild and _is_there_already(fs, layout, wanted, seen)
+    if there and _is_as_seen(fs, layout, wish.tier, seen):
         run.dismiss()
         reporter.unchanged(seen)
         return
@@ -232,6 +233,12 @@ def _locks(fs: FileSystem, layout: Layout, found: Definitions, like: str) -> dic
 
 def _is_there_already(fs: FileSystem, layout: Layout, wanted: Build, seen: Seen) -> bool:
     return seen.content is not None and unchanged.is_built_from(fs, layout, seen.content, wanted)
+
+
+def _is_as_seen(fs: FileSystem, layout: Layout, tier: str, seen: Seen) -> bool:
+    """Say whether nobody has moved the links since the deploy began: solving can take minutes."""
+    fs.refresh(layout.infrastructure, write=True)
+    return look_at(fs, layout, tier) == seen
 
 
 class _Watching:
