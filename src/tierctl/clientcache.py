@@ -24,7 +24,7 @@ _CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQ
 _OLD_CACHE = "This host's cache does not show what the server has"
 
 
-def renew(
+def refresh(
     directory: int, mount: Mount, names: Sequence[str] = (), *, write: bool, is_new: bool
 ) -> None:
     """Have the server answer what is asked of a directory, of what is listed there, and of names.

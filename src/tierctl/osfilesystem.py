@@ -229,10 +229,10 @@ class OsFileSystem:
         held = self._held.get(path)
         if held is not None:
             with Naming(path):
-                clientcache.renew(held.fd, mount, names, write=write, is_new=False)
+                clientcache.refresh(held.fd, mount, names, write=write, is_new=False)
         else:
             with Opened(places.open_directory(path), path) as fd:
-                clientcache.renew(fd, mount, names, write=write, is_new=True)
+                clientcache.refresh(fd, mount, names, write=write, is_new=True)
 
     def is_locked(self, path: str) -> bool:
         """See ``FileSystem.is_locked``."""

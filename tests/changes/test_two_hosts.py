@@ -6,16 +6,21 @@ from typing import Any, NamedTuple
 import pytest
 from pytest_mock import MockerFixture
 
+from changed import Target
 from reporters import Heard
 from targets import make_deployment, make_target
 from tierctl import changes, freshness, history, status
 from tierctl.deploy import numbering
 from tierctl.deploy.switch import Deployment
+from tierctl.doctor import repairs
 from tierctl.errors import Interrupted, Refused, TierctlError
 from tierctl.events import Author, EventKind
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import LINKS, Layout, temporary
 from tierctl.observe import observe
+from tierctl.prune import pruning, retention
+from tierctl.prune.caching import Unneeded
+from tierctl.prune.processes import Uses
 from tierctl.request import Promotion, Request, Rollback
 from tierctl.rotation import Color, State
 from tierctl.testing import Fault, FaultyFileSystem, MemoryClient, MemoryFileSystem
@@ -301,6 +306,7 @@ def test_a_build_that_another_host_has_finished_is_not_removed(
     hosts.server.make_directory(f"{directory}/meta", 0o755)
     hosts.server.write(LAYOUT.building(46), b"")
     record = LAYOUT.deployment_record("deployments/46")
+    hosts.b.refresh(LAYOUT.deployments, write=True)  # that it was begun this host has seen
     assert not exists(hosts.b, record)
     if is_finished:
         hosts.server.write(record, b"{}")
@@ -309,3 +315,61 @@ def test_a_build_that_another_host_has_finished_is_not_removed(
         numbering._end(hosts.b, LAYOUT, 46)
     assert is_finished is not removed.called
     assert not exists(hosts.server, LAYOUT.building(46))
+
+
+# Numbers, prune and doctor
+
+
+def test_a_number_that_another_host_has_taken_is_not_taken_again(hosts: Hosts) -> None:
+    with (
+        numbering.reserved(hosts.a, LAYOUT, lock_timeout=0) as first,
+        numbering.reserved(hosts.b, LAYOUT, lock_timeout=0) as second,
+    ):
+        assert (46, 47) == (first.number, second.number)
+
+
+def test_a_number_is_taken_for_a_plain_directory_that_somebody_has_put_there(hosts: Hosts) -> None:
+    hosts.server.remove(LAYOUT.within("blue"))
+    hosts.server.make_directory(LAYOUT.within("blue"), 0o755)
+    with numbering.reserved(hosts.b, LAYOUT, lock_timeout=0, spare=True) as taken:
+        assert (47, 46) == taken
+
+
+@pytest.fixture
+def retired(mocker: MockerFixture) -> list[str]:
+    """What a prune takes the names from; nothing in memory is in use, or in a cache."""
+    mocker.patch("tierctl.prune.processes.uses", return_value=Uses({}, 0))
+    mocker.patch("tierctl.prune.caching.unneeded", return_value=Unneeded())
+    mocker.patch("tierctl.prune.caching.retire", return_value=Unneeded())
+    mocker.patch("tierctl.prune.caching.remove_wheels", return_value=0)
+    mocker.patch("tierctl.deploy.tree.is_own", return_value=True)
+    paths: list[str] = []
+    mocker.patch("tierctl.prune.removing.Remover.retire", lambda _, path: paths.append(path))
+    return paths
+
+
+def test_a_prune_keeps_what_another_host_has_promoted(hosts: Hosts, retired: list[str]) -> None:
+    """That one exchanges the links, so they are no new objects."""
+    carry_out(hosts.server, Deployment("staging", 45))
+    carry_out(hosts.server, Promotion())
+    policy = retention.Policy(keep=0, days=0)
+    pruning.prune(hosts.b, LAYOUT, policy, BOB, Pruned(), lock_timeout=0)
+    assert retired == [LAYOUT.within(f"deployments/{number}") for number in (44, 43, 41)]
+
+
+class Pruned(Heard):
+    """Hears of a prune."""
+
+    def pruned(self, done: object) -> None:
+        """See ``pruning.Reporter.pruned``."""
+
+
+def test_doctor_finishes_what_another_host_has_left_unfinished(hosts: Hosts) -> None:
+    Target(hosts.a, LAYOUT).kill(Promotion(), *SWITCHED)
+    hosts.server.release_locks()
+    assert not exists(hosts.b, LAYOUT.intent)
+    heard = Heard()
+    (done,) = repairs.repair(hosts.b, LAYOUT, BOB, heard, lock_timeout=0)
+    assert ("finished the interrupted change", True) == (done.text, done.done)
+    assert heard.finished == [history.newest(hosts.server, LAYOUT)]
+    assert not exists(hosts.server, LAYOUT.intent)
