@@ -61,7 +61,7 @@ def make_durable(
         if no_room is not None:  # without an intent the command, typed again, is a new one
             raise TierctlError(
                 f"{event.kind}: switched, not yet durable and not in history: {cause_of(error)}",
-                "Mend that, then see what production serves: tierctl status",
+                "Fix that, then see what production serves: tierctl status",
             ) from error
         raise unfinished(event.kind, "switched, not yet durable", error) from error
     if found != event.after:

@@ -45,7 +45,7 @@ def _require_contents(fs: FileSystem, layout: Layout, now: State, event: Event) 
     private = (content for _, content in event.after.private)
     for content in (event.after.blue, event.after.green, *filter(None, private)):
         if not exists(fs, layout.within(content.directory)):
-            raise interrupted(event, f"{content}, which it is to show, is gone", now)
+            raise interrupted(event, f"{content} is gone", now)
 
 
 def finish(

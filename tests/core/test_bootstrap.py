@@ -256,7 +256,7 @@ class TestWhatItSays:
         with pytest.raises(ChangeUnfinished, match=os.strerror(number)) as caught:
             create(tmp_path, FaultyFileSystem(OsFileSystem(), Fault(62, number)))
         assert f"what is built is in {tmp_path}/.infrastructure.bootstrap" in caught.value.message
-        assert "type the command again" in caught.value.hint
+        assert "run the command again" in caught.value.hint
 
     def test_what_is_whole_but_not_flushed_is_not_taken_for_another_ones(
         self, tmp_path: Path
