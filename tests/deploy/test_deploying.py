@@ -10,12 +10,13 @@ from pytest_mock import MockerFixture
 
 from targets import make_target
 from tierctl.demo.channel import SUBDIR
-from tierctl.deploy import building, deploying, unchanged
+from tierctl.deploy import building, deploying, tree, unchanged
 from tierctl.deploy.engine import Engine
 from tierctl.deploy.failures import NotBuilt
 from tierctl.errors import NoSuchTier
 from tierctl.events import Author
 from tierctl.osfilesystem import OsFileSystem
+from tierctl.packages import Package
 from tierctl.rotation import Color, Content, State
 
 
@@ -66,6 +67,22 @@ def test_nothing_is_built_only_if_the_tier_still_shows_that_at_the_end(
         deploying.deploy(fs, layout, wish, engine, author, reporter, lock_timeout=5)
     assert is_promoted_meanwhile is build.called
     assert is_promoted_meanwhile is not reporter.unchanged.called
+
+
+def test_of_packages_that_are_not_whole_the_cache_loses_those_that_were_wanted(
+    tmp_path: Path, mocker: MockerFixture
+) -> None:
+    """Their names come from files that somebody else's package has brought."""
+    layout = make_target(tmp_path / "lab")
+    names = ("a-1-0", "b-1-0", "repodata", "kept-1-0")
+    for name in names:
+        Path(layout.cache, name).mkdir(parents=True)
+    packages = tuple(Package(name, "1", "0", "noarch", "c") for name in ("a", "b", "kept"))
+    wanted = mocker.Mock(packages={"tools": packages})
+    removed = mocker.patch.object(tree, "remove", side_effect=PermissionError)
+    deploying._remove_cached(layout, wanted, {"a-1-0", "b-1-0", "repodata", "."})
+    paths = sorted(call.args[0] for call in removed.call_args_list)
+    assert paths == [f"{layout.cache}/a-1-0", f"{layout.cache}/b-1-0"]
 
 
 @pytest.mark.parametrize(("replaced", "warned"), [(7, False), (8, False), (9, True)])

@@ -195,6 +195,22 @@ def test_a_sealed_tree_can_be_removed_by_its_owner(tmp_path: Path) -> None:
     assert outside.exists()
 
 
+def test_what_another_user_put_into_a_tree_keeps_nobody_from_going_on(tmp_path: Path) -> None:
+    """The tree has lost its name; what is left of it a prune of root's or of theirs removes."""
+    require_root()
+    tmp_path.chmod(0o755)
+    home = tmp_path / "home"
+    theirs = home / "41" / "theirs"
+    theirs.mkdir(parents=True)
+    (theirs / "file").touch()
+    os.chown(home, 10041, 10041)
+    os.chown(home / "41", 10041, 10041)
+    script = "import sys; from tierctl.deploy import tree; tree.remove(sys.argv[1])"
+    subprocess.run([*as_user(10041), sys.executable, "-c", script, f"{home}/41"], check=True)
+    assert [".41.going"] == os.listdir(home)
+    assert (home / ".41.going" / "theirs" / "file").exists()
+
+
 def test_a_removal_that_was_killed_is_finished_by_the_next(
     tmp_path: Path, mocker: MockerFixture
 ) -> None:

@@ -6,7 +6,8 @@ looked at again when the lock is taken for the switch.
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Collection
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -121,8 +122,7 @@ def deploy(
         try:
             building.build(fs, layout, number, wanted, run, reporter.begun)
         except Incomplete as error:
-            for package in error.damaged:
-                tree.remove(f"{layout.cache}/{package}")
+            _remove_cached(layout, wanted, error.damaged)
             raise
         except OSError as error:
             raise NotBuilt(error) from error
@@ -135,6 +135,14 @@ def deploy(
         except TierctlError:
             reporter.warn(_what_becomes_of(fs, layout, number))
             raise
+
+
+def _remove_cached(layout: Layout, wanted: Build, damaged: Collection[str]) -> None:
+    """Have the next deploy fetch anew, of what was wanted, the packages that are not whole."""
+    for package in {each for packages in wanted.packages.values() for each in packages}:
+        if package.channel and package.name_in_cache in damaged:
+            with suppress(OSError):  # another member's; why the deploy fails is told in any case
+                tree.remove(f"{layout.cache}/{package.name_in_cache}")
 
 
 def _what_becomes_of(fs: FileSystem, layout: Layout, number: int) -> str:

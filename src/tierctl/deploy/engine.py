@@ -181,8 +181,8 @@ class Engine:
     ) -> None:
         """Raise ``Incomplete`` unless each file of the packages is there with the right size.
 
-        They have been sealed before. What is wrong with the files comes before what
-        may be wrong ``meanwhile``: it may be the reason.
+        They have been sealed before. What is wrong with the files is raised before a
+        ``TierctlError`` of ``meanwhile``: it may be the reason.
         """
         wrong: list[TierctlError] = []
 

@@ -286,14 +286,14 @@ def remove(top: str) -> None:
     """Remove a tree, closed directories included; one that is missing is removed already.
 
     It loses its name first, so that nobody loads what is being taken apart. What is in use (see
-    ``is_busy``) stays without its name, until a prune finds nobody who uses it.
+    ``is_busy``) or another's stays without its name, until a prune can remove it.
     """
     going = retire(top)
     for path in {going, *filter(is_own, _retired(top))}:
         try:
             take_apart(path)
         except OSError as error:
-            if not is_busy(error):
+            if not (is_busy(error) or isinstance(error, PermissionError)):
                 raise
 
 
