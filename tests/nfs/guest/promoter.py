@@ -1,6 +1,6 @@
 """Exchanges the tiers again and again: ``promoter.py HOW INFRASTRUCTURE TIMES PAUSE``.
 
-HOW is ``tierctl``, ``unlink`` (the usual script: unlink, then symlink) or ``ln``
+HOW is ``tierctl``, ``unlink`` (the usual script: ``rm``, then ``ln -s``) or ``ln``
 (``ln -sfn``). PAUSE is how many seconds to wait after each, on the average. Prints one
 JSON document: for each exchange ``[begun, done, production, staging]``.
 """
@@ -22,8 +22,8 @@ def _tierctl(infrastructure: str, _: str, __: str) -> None:
 
 def _unlink(infrastructure: str, production: str, staging: str) -> None:
     for tier, color in (("production", staging), ("staging", production)):
-        os.unlink(f"{infrastructure}/{tier}")
-        os.symlink(color, f"{infrastructure}/{tier}")
+        subprocess.run(["rm", f"{infrastructure}/{tier}"], check=True)
+        subprocess.run(["ln", "-s", color, f"{infrastructure}/{tier}"], check=True)
 
 
 def _ln(infrastructure: str, production: str, staging: str) -> None:
