@@ -232,12 +232,14 @@ def reference(scenario: Scenario, place: Path) -> Reference:
     return Reference(done, calls, before, links_of(layout), shape(layout))
 
 
-def is_between(now: dict[str, str], before: dict[str, str], after: dict[str, str]) -> bool:
+def is_between(
+    now: dict[str, str], before: dict[str, str], after: dict[str, str], *, exchanged: bool = True
+) -> bool:
     """Say whether links that are looked at between two states are whole.
 
     Each is what it was or what it is to be, none of them is missing, production
-    and staging are two, and a new target has all of its links or none. Prepared
-    ones do not count.
+    and staging are two (unless they are not exchanged, but replaced), and a new
+    target has all of its links or none. Prepared ones do not count.
     """
     now = {name: text for name, text in now.items() if name[0] != "."}
     names = now.keys() | before.keys() | after.keys()
@@ -245,6 +247,6 @@ def is_between(now: dict[str, str], before: dict[str, str], after: dict[str, str
     return (
         all(now.get(name) in (before.get(name), after.get(name)) for name in names)
         and (before.keys() & after.keys()) <= now.keys()
-        and len(set(tiers)) == len(tiers)
+        and (not exchanged or len(set(tiers)) == len(tiers))
         and (bool(before) or now in ({}, after))
     )
