@@ -65,9 +65,7 @@ _SCENARIOS = {name: SCENARIOS[name] for name in _OF_A_DISK} | {
     "doctor": Scenario(_half_promoted, command("doctor", "--fix")),
 }
 # All kinds of changes, as they are typed on a client.
-CHANGES = {
-    name: replace(scenario, program=("tierctl",)) for name, scenario in _SCENARIOS.items()
-}
+CHANGES = {name: replace(scenario, program=("tierctl",)) for name, scenario in _SCENARIOS.items()}
 
 
 class Trial:
@@ -81,10 +79,12 @@ class Trial:
         self.layout = Layout.of_target(f"{cluster.mount(options)}/{self.place}/lab")
         self._log, self._pid = (f"/tmp/{self.place}.{what}" for what in ("log", "pid"))  # noqa: S108
         self._job: Job | None = None
+        self._at: Call | None = None
         self._make()
 
-    def __str__(self) -> str:
-        return f"{self.name} on {self.options}"
+    @property
+    def case(self) -> str:
+        return f"{self.name} on {self.options}, after {self._at}"
 
     def _make(self) -> None:
         made = self.cluster.host / "made" / self.name.replace(" ", "-")
@@ -103,9 +103,7 @@ class Trial:
         """Return a copy of the target as it is on the server's disk."""
         seen = f"seen/{self.place}-{next(_numbers)}"
         self.cluster.host.joinpath("seen").mkdir(exist_ok=True)
-        self.cluster.server.must(
-            f"cp -a {self.cluster.on_server(self._on_client)} /host/{seen}"
-        )
+        self.cluster.server.must(f"cp -a {self.cluster.on_server(self._on_client)} /host/{seen}")
         return Layout.of_target(str(self.cluster.host / seen / "lab"))
 
     def typed(self, *, json: bool = True) -> list[str]:
@@ -119,13 +117,14 @@ class Trial:
         done = a.run(shlex.join(strace.tracing(self.typed(), concerned(self.layout), self._log)))
         calls = strace.calls_in(a.must(f"cat {self._log}"))
         after = self.on_disk()
-        assert len(calls) > 10, (done, calls)
+        assert (0, True) == (done.code, len(calls) > 10), (done, calls)
         newest = history.newest(FS, after)
         assert newest is None or newest.agrees_with(observe(FS, after))
         return Reference(done, calls, before, links_of(after), shape(after))
 
     def begin(self, at: Call) -> None:
         """Begin the command on A; it will be stopped right after a system call."""
+        self._at = at
         pausing = ["sh", "-c", f'echo $$ >{self._pid}; exec "$@"', "sh", *self.typed()]
         words = strace.injecting(
             pausing, concerned(self.layout), at, "signal=SIGSTOP", log=self._log
@@ -151,18 +150,16 @@ class Trial:
         assert self._job is not None
         return self._job.wait(timeout)
 
-    def require_between(self, undisturbed: Reference, case: str) -> Layout:
+    def require_between(self) -> None:
         """Require that the links on disk are whole, and that production shows a whole deployment."""
-        found = self.on_disk()
+        found, reference = self.on_disk(), undisturbed(self.cluster, self.name)
         links = links_of(found)
-        between = is_between(links, undisturbed.before, undisturbed.wanted, exchanged=False)
-        assert between, f"{case}: {links}"
-        if "production" in links:
-            color = links["production"]
-            directory = links.get(color, color)
-            if directory != color:
-                assert Path(found.deployment_record(directory)).exists(), f"{case}: {links}"
-        return found
+        between = is_between(links, reference.before, reference.wanted, exchanged=False)
+        assert between, f"{self.case}: {links}"
+        if "production" in reference.before:
+            directory = links.get(links["production"], links["production"])
+            record = Path(found.deployment_record(directory))
+            assert "/" not in directory or record.exists(), f"{self.case}: {links}"
 
     def next_on(self, client: Machine, done: Ended | None) -> Ended:
         """Type on a client what one types next: the same again, unless that was reported as done.
@@ -174,11 +171,11 @@ class Trial:
             words = ["doctor", "--fix", "-t", self.layout.target]
         return client.tierctl(*words, "--json")
 
-    def require_ended(self, undisturbed: Reference, reported: list[str], case: str) -> None:
+    def require_ended(self, reported: list[str]) -> None:
         """Require that the target is as if nothing had happened, and has all that was reported."""
         found = self.on_disk()
-        assert undisturbed.after == shape(found), case
-        assert {*reported} <= {event.id for event in history.newest_first(FS, found)}, case
+        assert undisturbed(self.cluster, self.name).after == shape(found), self.case
+        assert {*reported} <= {event.id for event in history.newest_first(FS, found)}, self.case
 
 
 def told(*ended: Ended | None) -> list[str]:
