@@ -7,6 +7,8 @@ so that whoever finds it can finish the change and record it as it was meant.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
+from os import path as paths
 
 from tierctl import trust
 from tierctl.errors import BadFile
@@ -58,14 +60,21 @@ def clear(fs: FileSystem, layout: Layout) -> None:
 
 
 def withdraw(fs: FileSystem, layout: Layout) -> bool:
-    """Remove the intent of a change that did not happen, and its draft; say whether that worked."""
+    """Remove the intent of a change that did not happen, and its draft; say whether that worked.
+
+    The draft first: an NFS server can carry out its rename after that has failed here.
+    Once the draft is gone, either it cannot any more, or it has, and the intent is there.
+    """
     try:
-        for path in (layout.intent, temporary(layout.intent)):
-            try:
-                fs.remove(path)
-            except FileNotFoundError:
-                continue
+        _remove_if_there(fs, temporary(layout.intent))
+        fs.refresh(layout.control, write=True, names=(paths.basename(layout.intent),))
+        _remove_if_there(fs, layout.intent)
         fs.sync(layout.control)
     except OSError:
         return False
     return True
+
+
+def _remove_if_there(fs: FileSystem, path: str) -> None:
+    with suppress(FileNotFoundError):
+        fs.remove(path)

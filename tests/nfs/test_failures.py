@@ -31,22 +31,22 @@ _SAMPLED = 3
 batches = pytest.mark.parametrize("batch", range(_MOST_POINTS if THOROUGH else 1))
 
 
-def trials(cluster: Cluster, batch: int, options: Iterable[str], *, sample: int) -> list[Trial]:
-    """Begin changes on A, with each of the options; return them when all are stopped.
+def trials(cluster: Cluster, batch: int, options: Sequence[str], *, sample: int) -> list[Trial]:
+    """Begin changes on A; return them when all are stopped.
 
-    In the long form all kinds are stopped at the batch's point, if they have so many. In a
-    sample it is every third kind, and some point in the middle of each.
+    In the long form all kinds are stopped at the batch's point, if they have so many, with
+    each of the options. In a sample it is every third kind, some point in the middle of it,
+    and one of the options.
     """
     found = []
     for number, name in enumerate(CHANGES):
         calls = undisturbed(cluster, name).calls
-        for version, option in enumerate(options):
-            if THOROUGH:
-                found += [(name, option, call) for call in points(calls)[batch:][:1]]
-            elif number % _SAMPLED == sample % _SAMPLED:
-                inner = middle(calls)
-                at = (sample + 3 * number + 5 * version) % len(inner)
-                found.append((name, option, inner[at]))
+        if THOROUGH:
+            found += [(name, each, call) for each in options for call in points(calls)[batch:][:1]]
+        elif number % _SAMPLED == sample % _SAMPLED:
+            inner = middle(calls)
+            option = options[(number // _SAMPLED + sample) % len(options)]
+            found.append((name, option, inner[(sample + 3 * number) % len(inner)]))
     if not found:
         pytest.skip("no change has so many points")
     begun = [begin(cluster, *each) for each in found]

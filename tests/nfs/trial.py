@@ -29,7 +29,7 @@ from harness.scenarios import (
 )
 from harness.strace import CHANGING, Call
 from nfs.cluster import Cluster
-from nfs.machines import Job, Machine
+from nfs.machines import Job, Machine, wait_until
 from program import Ended
 from targets import make_target, with_profiles
 from tierctl import history
@@ -141,9 +141,11 @@ class Trial:
     def kill(self) -> None:
         self.cluster.a.must(f"kill -KILL $(cat {self._pid})")
 
-    @property
-    def is_done(self) -> bool:
-        return self._job is not None and self._job.is_done
+    def wait_until_it_has_answered(self) -> None:
+        """Wait until the command has printed how it ended, whatever it still has to close."""
+        assert self._job is not None
+        a, job = self.cluster.a, self._job
+        wait_until(lambda: job.is_done or a.run(f"test -s {job.printed}").code == 0, 120)
 
     def wait(self, timeout: float = 120) -> Ended:
         """Return how the command ended on A."""
