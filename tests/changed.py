@@ -140,7 +140,9 @@ class Failing(FaultyFileSystem):
         super().__init__(inner, Fault(0, number, effect))
         self.struck = verb, path
 
-    def _do(self, verb: str, path: str, *operations: Callable[[], object] | None) -> object:
+    def _do(
+        self, verb: str, path: str, *operations: Callable[[FileSystem], object] | None
+    ) -> object:
         if (verb, path) == self.struck and not self.fired:
             self.fault = self.fault._replace(at=self.operations + 1)
         return super()._do(verb, path, *operations)

@@ -239,7 +239,7 @@ def _require_directory(fs: FileSystem, place: str) -> None:
     except FileNotFoundError as error:
         hint = f"Make it first: mkdir -p {typed(place)}"
         if exists(fs, place):
-            hint = "It is a symlink that leads nowhere: mend or remove it."
+            hint = "It is a symlink that leads nowhere: fix or remove it."
         raise InvalidTargetPath(f"there is no directory {shown(place)}", hint) from error
     except OSError as error:
         raise InvalidTargetPath(f"there is no directory: {cause_of(error)}", hint) from error

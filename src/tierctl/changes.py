@@ -13,7 +13,14 @@ from tierctl.ending import (
     record,
     unfinished,
 )
-from tierctl.errors import ChangeFailed, ChangeUnfinished, Refused, TierctlError, cause_of
+from tierctl.errors import (
+    ChangeFailed,
+    ChangeUnfinished,
+    InvalidLink,
+    Refused,
+    TierctlError,
+    cause_of,
+)
 from tierctl.events import Author, Event, EventKind, new_event
 from tierctl.filesystem import FileSystem, exists
 from tierctl.history import End
@@ -23,8 +30,8 @@ from tierctl.observe import color_of, observe, observe_for, private_tier
 from tierctl.past import Past
 from tierctl.recovery import finish, interrupted_change, require_between
 from tierctl.request import Request
-from tierctl.rotation import Color, Plan, State, plan
-from tierctl.switching import go_back, switch
+from tierctl.rotation import Color, Content, Plan, State, plan
+from tierctl.switching import drop_temporary_links, go_back, switch
 from tierctl.text import shown
 from tierctl.validators import validate_rotation
 
@@ -42,7 +49,7 @@ def carry_out(
     with _nothing_changed(request.kind):
         if not control.require_writable(fs, layout):
             control.ensure(fs, layout)
-    with locked(fs, layout, author, request.kind, lock_timeout):
+    with locked(fs, layout, author, request.kind, lock_timeout, request.private):
         with _nothing_changed(request.kind):
             interrupted = interrupted_change(fs, layout)
         if interrupted is not None:
@@ -119,7 +126,7 @@ def _found(
     before, end = observe(fs, layout, request.private), history.end(fs, layout)
     newest = interrupted or end.newest
     if newest is not None and not newest.agrees_with(before):
-        freshness.refresh(fs, layout)
+        freshness.refresh(fs, layout, request.private)
         before, end = observe(fs, layout, request.private), history.end(fs, layout)
         _tell_if_moved(interrupted or end.newest, before, reporter)
     return before, end
@@ -209,19 +216,21 @@ def _switch_or_go_back(
 ) -> Plan:
     """Move the links; where that fails, have them as they were and raise ``ChangeFailed``."""
     try:
-        _require_unserved(fs, layout, event, before)
+        _look_once_more(fs, layout, event, before)
         return switch(fs, layout, before, event.after, fall_back=no_room is None)
     except OSError as error:
         cause = no_room or error
         _go_back(fs, layout, event, before, cause)
         raise ChangeFailed(event.kind, cause_of(cause)) from error
+    except InvalidLink as error:
+        raise _stopped(event, error.message) from error
 
 
-def _require_unserved(fs: FileSystem, layout: Layout, event: Event, before: State) -> None:
-    """Raise ``Refused`` if production shows a color that this change is to point elsewhere.
+def _look_once_more(fs: FileSystem, layout: Layout, event: Event, before: State) -> None:
+    """Raise ``Refused`` if a color can no longer be pointed to what it is to show.
 
-    The links were read under the lock, when the change was decided. Who moves
-    them by hand takes no lock, so the server is asked once more.
+    Everything was read under the lock, when the change was decided. Who moves links or
+    removes deployments by hand takes no lock, so the server is asked once more.
     """
     moving = [color for color in Color if before.content(color) != event.after.content(color)]
     if not moving:
@@ -236,16 +245,35 @@ def _require_unserved(fs: FileSystem, layout: Layout, event: Event, before: Stat
                 "Somebody has moved the links meanwhile. See what they show:",
                 "status",
             )
+        for content in map(event.after.content, moving):
+            _require_there(fs, layout, event, content)
     except TierctlError as error:
         if not intent.withdraw(fs, layout):
             raise ChangeUnfinished(event.kind, "noted, not begun", error.message) from error
         raise
 
 
+def _require_there(fs: FileSystem, layout: Layout, event: Event, content: Content) -> None:
+    if content.deployment is None:
+        return
+    fs.refresh(layout.deployments, write=True, names=(str(content.deployment),))
+    if not exists(fs, layout.within(content.directory)):
+        raise Refused(
+            f"{event.kind}: {content} is gone; nothing was changed",
+            "Somebody has removed it meanwhile. See which deployments there are:",
+            "prune -n",
+        )
+
+
 def _go_back(fs: FileSystem, layout: Layout, event: Event, before: State, cause: OSError) -> None:
-    """Have the links as they were and no intent, or raise ``ChangeUnfinished``."""
+    """Have the links as they were and no intent, or raise ``ChangeUnfinished``.
+
+    Where the answer to a renaming was lost, the server may do that later, but
+    not without what is renamed: after that is removed the links stay as they are seen.
+    """
     try:
-        freshness.refresh(fs, layout)
+        drop_temporary_links(fs, layout, event.after)
+        freshness.refresh(fs, layout, dict(event.after.private))
         now = observe_for(fs, layout, event.after)
         require_between(now, event)
         if now == event.after:  # it got there, only looking failed: there is no way back from that
@@ -253,9 +281,15 @@ def _go_back(fs: FileSystem, layout: Layout, event: Event, before: State, cause:
         go_back(fs, layout, now, before, event.after)
         fs.sync(layout.infrastructure)
     except OSError as error:
-        raise unfinished(event.kind, "stopped half way", cause) from error
+        raise _stopped(event, cause_of(cause)) from error
+    except InvalidLink as error:
+        raise _stopped(event, error.message) from error
     if not intent.withdraw(fs, layout):
         raise unfinished(event.kind, "undone, but still noted", cause)
+
+
+def _stopped(event: Event, cause: str) -> ChangeUnfinished:
+    return ChangeUnfinished(event.kind, "stopped half way", cause)
 
 
 class _nothing_changed:  # noqa: N801 (as other contexts)

@@ -12,26 +12,26 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from tierctl import syscalls
 from tierctl.mounts import Mount
 
-# The caller is not allowed to write the directory, or nobody is.
-_CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS)
+# The caller is not allowed to write the directory, or nobody is, or there is no room for it:
+# a filesystem that writes nothing in place needs some for a time as well.
+_CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 _OLD_CACHE = "This host's cache does not show what the server has"
 
 
-def renew(
+def refresh(
     directory: int, mount: Mount, names: Sequence[str] = (), *, write: bool, is_new: bool
 ) -> None:
     """Have the server answer what is asked of a directory, of what is listed there, and of names.
 
     ``directory`` is a descriptor; ``is_new`` says that it has just been opened.
-    With ``write`` the directory's time of modification is set, if the caller is
-    allowed to. ``names`` are those that nobody changes meanwhile. Raises ``OSError``.
+    With ``write`` the directory's time of modification is set, if it can be.
+    ``names`` are those that nobody changes meanwhile. Raises ``OSError``.
     """
     written = write and _set_time(directory)
     if not written and (mount.opens_from_cache or not is_new):
@@ -71,7 +71,7 @@ def _to_list(directory: int, mount: Mount) -> Iterator[int]:
 
 
 def _set_time(directory: int) -> bool:
-    """Set a directory's time of modification to now; say whether the caller is allowed to."""
+    """Set a directory's time of modification to now; say whether that can be done."""
     try:
         os.utime(directory)
     except OSError as error:
@@ -104,7 +104,8 @@ def _require_as_listed(directory: int, name: str, inode: int | None) -> None:
 
     If the cache says that there is no such name, the server is asked to make a
     directory of that name: it refuses, and the cache forgets what it had. Raises
-    ``OSError`` (ESTALE) for a link that is another object than the listed one.
+    ``OSError`` (ESTALE) for what is another object than the listed one. Where
+    something is mounted, the listing tells of what that hides.
     """
     try:
         found = os.stat(name, dir_fd=directory, follow_symlinks=False)
@@ -113,5 +114,6 @@ def _require_as_listed(directory: int, name: str, inode: int | None) -> None:
             os.mkdir(name, dir_fd=directory)
             os.rmdir(name, dir_fd=directory)  # it was removed since it was listed
         return
-    if stat.S_ISLNK(found.st_mode) and inode not in (None, found.st_ino):
+    is_mounted = found.st_dev != os.fstat(directory).st_dev
+    if not is_mounted and inode not in (None, found.st_ino):
         raise OSError(errno.ESTALE, _OLD_CACHE, name)

@@ -105,4 +105,4 @@ def why_not_writable(fs: FileSystem, path: str) -> str:
     if os.geteuid() == 0 or (os.geteuid() == entry.uid and entry.mode & 0o200):
         return "the filesystem refuses it"
     group = f" and the group {group_name(entry.gid)}" if entry.group_writes else ""
-    return f"only {user_name(entry.uid)}{group} may"
+    return f"only {user_name(entry.uid)}{group} can"

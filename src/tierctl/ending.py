@@ -55,13 +55,13 @@ def make_durable(
         adoption.complete(fs, layout, event)
         found = event.after
         if not is_as(fs, layout, found):
-            freshness.refresh(fs, layout)
+            freshness.refresh(fs, layout, dict(event.after.private))
             found = observe_for(fs, layout, event.after)
     except OSError as error:
         if no_room is not None:  # without an intent the command, typed again, is a new one
             raise TierctlError(
                 f"{event.kind}: switched, not yet durable and not in history: {cause_of(error)}",
-                "Mend that, then see what production serves: tierctl status",
+                "Fix that, then see what production serves: tierctl status",
             ) from error
         raise unfinished(event.kind, "switched, not yet durable", error) from error
     if found != event.after:
@@ -100,7 +100,13 @@ def clear_intent(fs: FileSystem, layout: Layout, reporter: Reporter) -> None:
 
 def moved_since(event: Event, now: State) -> Interrupted:
     """Return the error of a change whose links somebody else has moved since it began."""
-    return Interrupted(f"a {event.kind}", str(event.after), str(now), str(now.served or "nothing"))
+    return interrupted(event, "the links were moved without tierctl since it began", now)
+
+
+def interrupted(event: Event, why: str, now: State) -> Interrupted:
+    """Return the error of a change that cannot be finished, with the reason."""
+    served = str(now.served or "nothing")
+    return Interrupted(f"a {event.kind}", why, str(event.after), str(now), served)
 
 
 def outcome_of(event: Event) -> Outcome:

@@ -214,8 +214,8 @@ class NotWritable(TierctlError):
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(
-            f"you may not write to {shown(path)}: {shown(why)}",
-            "Ask somebody who may to do it, or for the right to.",
+            f"no permission to write to {shown(path)}: {shown(why)}",
+            "Ask the owner to run this, or to give you write access.",
         )
         self.path = path
 
@@ -266,9 +266,9 @@ class Interrupted(TierctlError):
 
     code = "unfinished-change"
 
-    def __init__(self, what: str, intended: str, found: str, served: str) -> None:
+    def __init__(self, what: str, why: str, intended: str, found: str, served: str) -> None:
         super().__init__(
-            f"{what} is unfinished, and the links were moved without tierctl since it began:\n"
+            f"{what} is unfinished, and {why}:\n"
             f"  intended: {intended}\n  found:    {found}\n  production serves {served} now",
             "Look at the links; then drop the unfinished change with:",
             "doctor --fix",
@@ -281,7 +281,7 @@ class ChangeFailed(TierctlError):
     code = "nothing-changed"
 
     def __init__(self, what: str, cause: str) -> None:
-        super().__init__(f"{what} failed, nothing was changed: {cause}", "Mend that and try again.")
+        super().__init__(f"{what} failed, nothing was changed: {cause}", "Fix that and try again.")
 
 
 class ChangeUnfinished(TierctlError):
@@ -292,5 +292,5 @@ class ChangeUnfinished(TierctlError):
     def __init__(self, what: str, how_far: str, cause: str) -> None:
         super().__init__(
             f"{what}: {how_far}: {cause}",
-            "Mend that and type the command again: it finishes this change, and no more.",
+            "Fix that and run the command again: it finishes this change and does nothing else.",
         )

@@ -177,14 +177,15 @@ class FileSystem(Protocol):
         Any other name that has vanished is found to be gone when it is opened or
         removed, if not before.
 
-        With ``write`` the directory's time of modification is set, if the caller
-        has permission to, and no change of ``names`` is missed. Those are names that
-        the caller keeps others from changing, by a lock: one that the cache cannot
-        be made to show as the server has it is an error (ESTALE). Without ``write``
-        nothing is changed, and a change can be missed that another host made within
-        the same tick of the server's clock as the last one that this host has seen.
+        With ``write`` the directory's time of modification is set, if it can be, and
+        no change of ``names`` is missed. Those are names that the caller keeps others
+        from changing, by a lock: one that the cache cannot be made to show as the
+        server has it is an error (ESTALE). Without ``write`` nothing is changed, and a
+        change can be missed that another host made within the same tick of the
+        server's clock as the last one that this host has seen.
 
-        Costs nothing on a local filesystem. On NFS it costs about four calls to the
+        Costs nothing on a local filesystem, but for one look at the mounts where that is
+        on no disk of its own (btrfs, tmpfs, ZFS). On NFS it costs about four calls to the
         server; without ``write`` two, and one more for each link.
         """
         ...

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, ExitStack, suppress
 from os import path as paths
 
 from tierctl.filesystem import FileSystem, exists
@@ -13,25 +14,25 @@ _MAY_BE_MISSING = (FileNotFoundError, NotADirectoryError)
 
 
 def lock(
-    fs: FileSystem, layout: Layout, path: str, *, timeout: float
+    fs: FileSystem, layout: Layout, path: str, *, timeout: float, private: Iterable[str] = ()
 ) -> AbstractContextManager[object]:
     """Take the lock of a target's links and records, then refresh them; return what holds it.
 
     Whatever is read from here on is what the server has, and nobody who takes
     the same lock changes it. Raises as ``FileSystem.lock`` does.
     """
-    held = fs.lock(path, timeout=timeout)
-    try:
-        refresh(fs, layout)
-    except BaseException:
-        held.__exit__(None, None, None)
-        raise
-    return held
+    with ExitStack() as held:
+        held.enter_context(fs.lock(path, timeout=timeout))
+        refresh(fs, layout, private)
+        return held.pop_all()
 
 
-def refresh(fs: FileSystem, layout: Layout) -> None:
-    """Have the links and the records read from the server from here on; raises ``OSError``."""
-    fs.refresh(layout.infrastructure, write=True, names=LINKS)
+def refresh(fs: FileSystem, layout: Layout, private: Iterable[str] = ()) -> None:
+    """Have the links and the records read from the server from here on; raises ``OSError``.
+
+    For who holds their lock. ``private`` names the private tiers that matter.
+    """
+    fs.refresh(layout.infrastructure, write=True, names=(*LINKS, *private))
     with suppress(*_MAY_BE_MISSING):
         fs.refresh(layout.control, write=True, names=(paths.basename(layout.intent),))
     if exists(fs, layout.intent):  # that change may have moved a directory to the deployments
@@ -40,7 +41,7 @@ def refresh(fs: FileSystem, layout: Layout) -> None:
 
 
 def refresh_by_reading(fs: FileSystem, layout: Layout) -> None:
-    """Do so for links, records and deployments as far as it is possible without writing.
+    """Have links, records and deployments read from the server as far as reading alone can.
 
     For commands that take no lock. A change may be missed that another host made
     within a few milliseconds of the last one that this host has seen.

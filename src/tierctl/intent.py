@@ -62,19 +62,15 @@ def clear(fs: FileSystem, layout: Layout) -> None:
 def withdraw(fs: FileSystem, layout: Layout) -> bool:
     """Remove the intent of a change that did not happen, and its draft; say whether that worked.
 
-    The draft first: an NFS server can carry out its rename after that has failed here.
-    Once the draft is gone, either it cannot any more, or it has, and the intent is there.
+    The draft first: where the answer to its renaming was lost, the server may do
+    that later, but not without a draft.
     """
     try:
-        _remove_if_there(fs, temporary(layout.intent))
-        fs.refresh(layout.control, write=True, names=(paths.basename(layout.intent),))
-        _remove_if_there(fs, layout.intent)
+        for path in (temporary(layout.intent), layout.intent):
+            fs.refresh(layout.control, write=True, names=(paths.basename(path),))
+            with suppress(FileNotFoundError):
+                fs.remove(path)
         fs.sync(layout.control)
     except OSError:
         return False
     return True
-
-
-def _remove_if_there(fs: FileSystem, path: str) -> None:
-    with suppress(FileNotFoundError):
-        fs.remove(path)

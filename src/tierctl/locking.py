@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
@@ -37,14 +37,20 @@ class Holder(NamedTuple):
 
 @contextmanager
 def locked(
-    fs: FileSystem, layout: Layout, author: Author, command: str, timeout: float
+    fs: FileSystem,
+    layout: Layout,
+    author: Author,
+    command: str,
+    timeout: float,
+    private: Iterable[str] = (),
 ) -> Iterator[None]:
     """Hold the target's lock, with all that is read under it as the server has it.
 
-    Raises ``Locked`` or ``LocksUnsupported``, and ``ChangeFailed`` if that fails otherwise.
+    ``private`` names the private tiers that the command is about. Raises
+    ``Locked`` or ``LocksUnsupported``, and ``ChangeFailed`` if that fails otherwise.
     """
     try:
-        lock = freshness.lock(fs, layout, layout.lock, timeout=timeout)
+        lock = freshness.lock(fs, layout, layout.lock, timeout=timeout, private=private)
     except LockTimeout as error:
         raise _locked_by(read_holder(fs, layout), author.host, timeout) from error
     except LockUnavailable as error:

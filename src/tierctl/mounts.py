@@ -23,8 +23,9 @@ _EXCHANGING = frozenset(
         "xfs",
     }
 )
-# Those that are on no block device, and that no other host changes all the same.
-_LOCAL = _EXCHANGING | {"zfs"}
+# Those that are on no block device, and that no other host changes all the same. What FUSE shows
+# may come from anywhere.
+_LOCAL = frozenset({"btrfs", "overlay", "ramfs", "tmpfs", "zfs"})
 # ZFS does since 2.2.
 _ZFS_VERSION = "/sys/module/zfs/version"
 # Options under which a lock is taken without a word and locks out no other host.

@@ -210,8 +210,7 @@ class OsFileSystem:
             try:
                 with Naming(path):
                     _acquire(fd, path, timeout)
-                    _require_same(self._held[directory].found, directory)
-                    _require_same(found, path)
+                    self._require_named(found, path)
             except BaseException:
                 os.close(fd)
                 raise
@@ -230,10 +229,10 @@ class OsFileSystem:
         held = self._held.get(path)
         if held is not None:
             with Naming(path):
-                clientcache.renew(held.fd, mount, names, write=write, is_new=False)
+                clientcache.refresh(held.fd, mount, names, write=write, is_new=False)
         else:
             with Opened(places.open_directory(path), path) as fd:
-                clientcache.renew(fd, mount, names, write=write, is_new=True)
+                clientcache.refresh(fd, mount, names, write=write, is_new=True)
 
     def is_locked(self, path: str) -> bool:
         """See ``FileSystem.is_locked``."""
@@ -326,6 +325,17 @@ class OsFileSystem:
         if directory not in self._held:
             self._held[directory] = _open_to_hold(directory)
         self._holders[directory] += 1
+
+    def _require_named(self, found: os.stat_result, path: str) -> None:
+        """Raise ``OSError`` if a file, or the directory that is held, has lost its name."""
+        directory, _, name = path.rpartition("/")
+        held = self._held[directory]
+        if self._network(directory, held.found.st_dev) is not None:
+            from tierctl import syscalls
+
+            syscalls.ask_server(held.fd, name)
+        _require_same(held.found, directory)
+        _require_same(found, path)
 
     def _unlock(self, fd: int, directory: str) -> None:
         os.close(fd)

@@ -32,6 +32,11 @@ class Package(NamedTuple):
     sha256: str = ""
     size: int = 0
 
+    @property
+    def name_in_cache(self) -> str:
+        """What the package cache calls it, if a channel has it."""
+        return f"{self.name}-{self.version}-{self.build}"
+
 
 Packages = dict[str, tuple[Package, ...]]
 

@@ -10,13 +10,14 @@ from tierctl import intent
 from tierctl.ending import (
     Reporter,
     clear_intent,
+    interrupted,
     make_durable,
     moved_since,
     outcome_of,
     record,
     unfinished,
 )
-from tierctl.errors import Interrupted, TierctlError
+from tierctl.errors import TierctlError
 from tierctl.events import Event
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import Layout
@@ -44,8 +45,7 @@ def _require_contents(fs: FileSystem, layout: Layout, now: State, event: Event) 
     private = (content for _, content in event.after.private)
     for content in (event.after.blue, event.after.green, *filter(None, private)):
         if not exists(fs, layout.within(content.directory)):
-            intended = f"{event.after}; but {content} is gone"
-            raise Interrupted(f"a {event.kind}", intended, str(now), str(now.served or "nothing"))
+            raise interrupted(event, f"{content} is gone", now)
 
 
 def finish(

@@ -142,7 +142,7 @@ def _guard_against_going_back(staged: Content, past: Past) -> None:
     if staged.deployment in past.rolled_back:
         raise Guarded(
             f"staging shows {staged}, which was rolled back",
-            "Deploy a mended one, or promote it all the same with --force.",
+            "Deploy a fixed one, or promote it all the same with --force.",
         )
     if staged in past.trail:
         raise Guarded(

@@ -48,7 +48,6 @@ def go_back(fs: FileSystem, layout: Layout, now: State, before: State, after: St
     old content again before production has left it. Raises ``OSError`` where
     the links did not get back. Flushes nothing.
     """
-    drop_temporary_links(fs, layout, after)
     for state in _way_back(now, before, after):
         switch(fs, layout, now, state)
         now = state
@@ -79,7 +78,7 @@ def _take(fs: FileSystem, layout: Layout, steps: Plan, after: State) -> None:
         raise
     except OSError:
         # The kernel or a server may have done what is reported as failed: only the links know.
-        freshness.refresh(fs, layout)
+        freshness.refresh(fs, layout, dict(after.private))
         if observe_for(fs, layout, after) != after:
             raise
 

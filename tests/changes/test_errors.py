@@ -50,7 +50,7 @@ class TestErrors:
         new.carry_out(Promotion(to=Color.GREEN))  # makes .tierctl
         with pytest.raises(ChangeUnfinished, match="switched, not yet durable") as caught:
             new.fail(Promotion(), "sync", new.layout.infrastructure, errno.EIO)
-        assert "type the command again" in caught.value.hint
+        assert "run the command again" in caught.value.hint
         assert (42, [], True) == (new.served, new.events, new.is_noted)
         new.carry_out(Promotion())
         assert (42, 1, False) == (new.served, len(new.events), new.is_noted)

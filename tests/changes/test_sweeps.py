@@ -7,9 +7,11 @@ too is stopped at every operation, then typed once more and left alone. See
 
 import errno
 import json
+import os
 import pickle
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -25,7 +27,7 @@ from tierctl.filesystem import FileSystem, Kind, exists, read
 from tierctl.layout import LINKS, Layout, temporary
 from tierctl.observe import observe
 from tierctl.request import Promotion, Request, Rollback
-from tierctl.rotation import Adopt, Exchange, Plan, State, plan, states_along
+from tierctl.rotation import Adopt, Color, Exchange, Plan, State, plan, states_along
 from tierctl.testing import (
     Effect,
     Fault,
@@ -45,6 +47,10 @@ KEPT = LAYOUT.within(f"deployments/{SPARE}")
 
 NEEDING_ROOM = ("write", "make_directory", "make_link", "rename", "lock")
 CHANGING = (*NEEDING_ROOM, "exchange", "remove", "sync")
+OF_A_WRITE = [effect for effect in Effect if effect is not Effect.UNHEARD]
+COLORS = [LAYOUT.within(color) for color in Color]
+# After more operations than any command has.
+LATEST = 60
 
 # What stands between a command and the filesystem: nothing, or a harm to be found.
 Harm = Callable[[FileSystem], FileSystem]
@@ -233,15 +239,17 @@ class Attempt(NamedTuple):
 
 def attempt(disk: Disk, request: Request, fault: Fault, harm: Harm = unharmed) -> Attempt:
     hosts, heard = disk.hosts(), Heard()
-    watched = Watched(hosts.typing[0], hosts.server)
-    faulty = FaultyFileSystem(watched, fault)
+    watched, server = (Watched(fs, hosts.server) for fs in (hosts.typing[0], hosts.server))
+    faulty = FaultyFileSystem(watched, fault, server=server)
     error: BaseException | None = None
     try:
         changes.carry_out(harm(faulty), LAYOUT, request, AUTHOR, heard, lock_timeout=0)
     except (OSError, TierctlError, Killed) as caught:
         error = caught
+    faulty.settle()
     ended = Disk(hosts.in_turn())
-    return Attempt(ended, heard, error, faulty.fired, watched.found, faulty.trace)
+    found = watched.found + server.found
+    return Attempt(ended, heard, error, faulty.fired, found, faulty.trace)
 
 
 # The scenarios
@@ -425,7 +433,8 @@ class Sweep:
         self._way: list[str] = []
         # A host that cannot exchange may go on with what one that can has begun.
         ways = [plan(*scenario[2:4], exchange=each) for each in (True, False)]
-        plans = ways if len(scenario.disk.hosts().typing) > 1 else [scenario.steps]
+        self._is_shared = len(scenario.disk.hosts().typing) > 1
+        plans = ways if self._is_shared else [scenario.steps]
         self._allowed = {state for steps in plans for state in states_along(scenario.before, steps)}
 
     def run(self, depth: int = 2) -> None:
@@ -441,7 +450,7 @@ class Sweep:
         self._check_clean(unharmed)
         if depth == 0:
             return
-        for fault in faults_in(unharmed.trace):
+        for fault in self._faults_in(unharmed.trace):
             tried = self._attempt(disk, fault)
             assert tried.fired
             self._way.append(f"{fault} in {tried.trace[fault.at - 1]}: {tried.error!r}")
@@ -474,6 +483,11 @@ class Sweep:
             assert len(found.events) == self.scenario.events + 1, "a reported event is lost"
         if found.intent_stands or not reported:
             self._go_on_from(disk, depth, reported=reported)
+
+    def _faults_in(self, trace: list[Operation]) -> Iterator[Fault]:
+        yield from faults_in(trace)
+        if self._is_shared:
+            yield from unheard_in(trace)
 
     def _attempt(self, disk: Disk, fault: Fault) -> Attempt:
         tried = attempt(disk, self.scenario.request, fault, self.harm)
@@ -549,7 +563,20 @@ def faults_in(trace: list[Operation]) -> Iterator[Fault]:
 def effects_on(verb: str, path: str) -> list[Effect]:
     if path == LAYOUT.holder:  # for messages only
         return [Effect.NONE]
-    return list(Effect) if verb == "write" else [Effect.NONE, Effect.WHOLE]
+    return OF_A_WRITE if verb == "write" else [Effect.NONE, Effect.WHOLE]
+
+
+def unheard_in(trace: list[Operation]) -> Iterator[Fault]:
+    """Yield the faults of a server that does what it is asked for, at once or later, unheard.
+
+    Of what is done later only a renaming changes what somebody reads. One of a plain
+    directory, which is kept as a deployment, cannot be kept from being done later.
+    """
+    for at, (verb, path) in enumerate(trace, start=1):
+        if verb in CHANGING and path != LAYOUT.holder:
+            latest = LATEST if verb == "rename" and path not in COLORS else 0
+            for late in range(latest + 1):
+                yield Fault(at, errno.ETIMEDOUT, Effect.UNHEARD, late)
 
 
 # Fewer would mean that a sweep does not try out what it should.
@@ -781,7 +808,7 @@ MUTANTS: dict[str, tuple[dict[str, object], Build, bool, str]] = {
         "File exists",
     ),
     "leftovers of a failure": (
-        {"tierctl.switching.drop_temporary_links": nothing},
+        {"tierctl.changes.drop_temporary_links": nothing},
         promotion,
         TWO_RENAMES,
         "a failure leaves something",
@@ -799,6 +826,53 @@ def test_the_sweep_finds_a_step_that_is_left_out_or_wrong(
         monkeypatch.setattr(place, mutation)
     with pytest.raises(AssertionError, match=broken):
         Sweep(played).run()
+
+
+def withdraw_intent_first(fs: FileSystem, layout: Layout) -> bool:
+    """Remove the intent, then what may yet be renamed to it."""
+    for path in (layout.intent, temporary(layout.intent)):
+        fs.refresh(layout.control, write=True, names=(os.path.basename(path),))
+        with suppress(FileNotFoundError):
+            fs.remove(path)
+    fs.sync(layout.control)
+    return True
+
+
+def withdraw_what_is_known(fs: FileSystem, layout: Layout) -> bool:
+    """Remove the draft and the intent, if the cache knows of them."""
+    for path in (temporary(layout.intent), layout.intent):
+        with suppress(FileNotFoundError):
+            fs.remove(path)
+    fs.sync(layout.control)
+    return True
+
+
+def look_then_drop(fs: FileSystem, layout: Layout, now: State, before: State, after: State) -> None:
+    """Go back from where the links were, and only then remove what may yet be renamed."""
+    switching.go_back(fs, layout, now, before, after)
+    switching.drop_temporary_links(fs, layout, after)
+
+
+# Ways to end a change that failed, wrong where the server did what it gave no answer to.
+WRONG_ENDINGS: dict[str, dict[str, object]] = {
+    "intent first": {"tierctl.intent.withdraw": withdraw_intent_first},
+    "as the cache says": {"tierctl.intent.withdraw": withdraw_what_is_known},
+    "look, then drop": {
+        "tierctl.changes.drop_temporary_links": nothing,
+        "tierctl.changes.go_back": look_then_drop,
+    },
+}
+
+
+@pytest.mark.parametrize("name", WRONG_ENDINGS)
+def test_the_sweep_finds_an_ending_that_takes_no_answer_for_a_no(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    played = scenario(promotion, exchanges=True, typists=two_clients)
+    for place, mutation in WRONG_ENDINGS[name].items():
+        monkeypatch.setattr(place, mutation)
+    with pytest.raises(AssertionError, match="a failure"):
+        Sweep(played).run(depth=1)
 
 
 @pytest.mark.parametrize("build", [promotion, rollback, rollback_of_color, adoption])

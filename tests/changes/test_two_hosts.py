@@ -1,24 +1,29 @@
 """A change on one host right after another host's: the second one's cache is of before both."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import pytest
 from pytest_mock import MockerFixture
 
+from changed import Target
 from reporters import Heard
 from targets import make_deployment, make_target
-from tierctl import changes, history, status
+from tierctl import changes, freshness, history, status
 from tierctl.deploy import numbering
 from tierctl.deploy.switch import Deployment
-from tierctl.errors import Refused, TierctlError
+from tierctl.doctor import repairs
+from tierctl.errors import Interrupted, Refused, TierctlError
 from tierctl.events import Author, EventKind
 from tierctl.filesystem import FileSystem, exists
-from tierctl.layout import Layout
+from tierctl.layout import LINKS, Layout, temporary
 from tierctl.observe import observe
+from tierctl.prune import pruning, retention
+from tierctl.prune.caching import Unneeded
+from tierctl.prune.processes import Uses
 from tierctl.request import Promotion, Request, Rollback
 from tierctl.rotation import Color, State
-from tierctl.testing import MemoryClient, MemoryFileSystem
+from tierctl.testing import Fault, FaultyFileSystem, MemoryClient, MemoryFileSystem
 
 ADA, BOB = Author("ada", "a"), Author("bob", "b")
 LAYOUT = Layout.of_target("/target")
@@ -140,7 +145,7 @@ def test_history_catches_links_that_are_read_from_a_cache(
     """The lock is taken without a refresh, as if that had shown nothing new."""
     monkeypatch.setattr(
         "tierctl.freshness.lock",
-        lambda fs, layout, path, *, timeout: fs.lock(path, timeout=timeout),
+        lambda fs, layout, path, *, timeout, private=(): fs.lock(path, timeout=timeout),
     )
     carry_out(hosts.a, Promotion())
     heard = carry_out(hosts.b, REQUESTS[second], BOB)
@@ -173,30 +178,110 @@ def test_a_dry_run_says_so_too(hosts: Hosts) -> None:
 
 
 class MovedBy:
-    """A host on which somebody moves the links by hand as soon as a change has noted its intent."""
+    """A host on which somebody moves the links by hand right after one operation."""
 
-    def __init__(self, host: MemoryFileSystem, move: Callable[[], None]) -> None:
+    def __init__(
+        self, host: MemoryFileSystem, move: Callable[[], None], *, after: tuple[str, ...]
+    ) -> None:
         self._host = host
         self._move = move
+        self._after = after
 
     def __getattr__(self, verb: str) -> object:
-        return getattr(self._host, verb)
+        def do(*arguments: Any, **options: Any) -> object:
+            done = getattr(self._host, verb)(*arguments, **options)
+            if (verb, *arguments) == self._after:
+                self._move()
+            return done
 
-    def rename(self, path: str, new: str) -> None:
-        self._host.rename(path, new)
-        if new == LAYOUT.intent:
-            self._move()
+        return do
+
+
+NOTED = ("rename", temporary(LAYOUT.intent), LAYOUT.intent)
+SWITCHED = ("sync", LAYOUT.infrastructure)
 
 
 def test_a_color_that_production_has_come_to_show_is_not_pointed_elsewhere(hosts: Hosts) -> None:
     before = history.newest(hosts.server, LAYOUT)
-    fs = MovedBy(hosts.b, lambda: move_by_hand(hosts.server))
+    fs = MovedBy(hosts.b, lambda: move_by_hand(hosts.server), after=NOTED)
     with pytest.raises(Refused, match="production shows green now"):
         carry_out(fs, Deployment("staging", 45), BOB)  # type: ignore[arg-type]
     found = observe(hosts.server, LAYOUT)
     assert (43, 42) == (found.served and found.served.deployment, found.staged.deployment)
     assert before == history.newest(hosts.server, LAYOUT)
     assert not exists(hosts.server, LAYOUT.intent)
+
+
+def replace(fs: FileSystem, tier: str, color: str) -> None:
+    """Point a tier elsewhere, as ``ln -sfn`` does."""
+    fs.make_link(temporary(LAYOUT.within(tier)), color)
+    fs.rename(temporary(LAYOUT.within(tier)), LAYOUT.within(tier))
+
+
+def test_an_error_says_what_production_serves_on_the_server_now(hosts: Hosts) -> None:
+    """This host knows of one link that was moved after the switch, but not of the other."""
+
+    def move() -> None:
+        replace(hosts.b, "staging", "green")
+        replace(hosts.server, "production", "blue")
+
+    fs = MovedBy(hosts.b, move, after=SWITCHED)
+    with pytest.raises(Interrupted, match="production serves deployment 42 now"):
+        carry_out(fs, Promotion(), BOB)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("asked", "number"), [(Rollback(to=41), 41), (Deployment("staging", 45), 45)], ids=str
+)
+def test_a_color_is_not_pointed_to_what_another_host_has_removed(
+    hosts: Hosts, asked: Request, number: int
+) -> None:
+    """As a prune does it: the deployment loses its name, and is taken apart later."""
+    before = observe(hosts.server, LAYOUT)
+    directory = LAYOUT.within(f"deployments/{number}")
+    hosts.server.rename(directory, LAYOUT.within("deployments/.gone"))
+    assert exists(hosts.b, directory)
+    with pytest.raises(Refused, match=f"deployment {number} is gone"):
+        carry_out(hosts.b, asked, BOB)
+    assert before == observe(hosts.server, LAYOUT)
+    assert not exists(hosts.server, LAYOUT.intent)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_deploy_takes_the_place_of_what_another_host_left_in_a_private_tier(
+    hosts: Hosts, *, is_there: bool
+) -> None:
+    carry_out(hosts.b, Deployment("dev1", 44))
+    if is_there:
+        carry_out(hosts.a, Deployment("dev1", 43))
+    else:
+        hosts.server.remove(LAYOUT.within("dev1"))
+    heard = carry_out(hosts.b, Deployment("dev1", 45), BOB)
+    ((_, replaced),) = heard.outcomes[0].before.private
+    assert (replaced and replaced.deployment) == (43 if is_there else None)
+
+
+class Refreshing(FaultyFileSystem):
+    """Notes which names are refreshed by writing."""
+
+    def __init__(self, inner: FileSystem) -> None:
+        super().__init__(inner, Fault(0))
+        self.refreshed: list[tuple[str, tuple[str, ...]]] = []
+
+    def refresh(self, path: str, *, write: bool = False, names: Sequence[str] = ()) -> None:
+        super().refresh(path, write=write, names=names)
+        if write:
+            self.refreshed.append((path, tuple(names)))
+
+
+def test_what_the_lock_protects_is_refreshed_by_its_name(hosts: Hosts) -> None:
+    """Without a name a change within the same tick of the server's clock could be missed."""
+    fs = Refreshing(hosts.b)
+    with freshness.lock(fs, LAYOUT, LAYOUT.lock, timeout=0, private=["dev1"]):
+        assert fs.refreshed == [
+            (LAYOUT.infrastructure, (*LINKS, "dev1")),
+            (LAYOUT.control, ("intent.json",)),
+        ]
 
 
 def test_status_shows_what_another_host_has_promoted(hosts: Hosts) -> None:
@@ -221,6 +306,7 @@ def test_a_build_that_another_host_has_finished_is_not_removed(
     hosts.server.make_directory(f"{directory}/meta", 0o755)
     hosts.server.write(LAYOUT.building(46), b"")
     record = LAYOUT.deployment_record("deployments/46")
+    hosts.b.refresh(LAYOUT.deployments, write=True)  # that it was begun this host has seen
     assert not exists(hosts.b, record)
     if is_finished:
         hosts.server.write(record, b"{}")
@@ -229,3 +315,61 @@ def test_a_build_that_another_host_has_finished_is_not_removed(
         numbering._end(hosts.b, LAYOUT, 46)
     assert is_finished is not removed.called
     assert not exists(hosts.server, LAYOUT.building(46))
+
+
+# Numbers, prune and doctor
+
+
+def test_a_number_that_another_host_has_taken_is_not_taken_again(hosts: Hosts) -> None:
+    with (
+        numbering.reserved(hosts.a, LAYOUT, lock_timeout=0) as first,
+        numbering.reserved(hosts.b, LAYOUT, lock_timeout=0) as second,
+    ):
+        assert (46, 47) == (first.number, second.number)
+
+
+def test_a_number_is_taken_for_a_plain_directory_that_somebody_has_put_there(hosts: Hosts) -> None:
+    hosts.server.remove(LAYOUT.within("blue"))
+    hosts.server.make_directory(LAYOUT.within("blue"), 0o755)
+    with numbering.reserved(hosts.b, LAYOUT, lock_timeout=0, spare=True) as taken:
+        assert (47, 46) == taken
+
+
+@pytest.fixture
+def retired(mocker: MockerFixture) -> list[str]:
+    """What a prune takes the names from; nothing in memory is in use, or in a cache."""
+    mocker.patch("tierctl.prune.processes.uses", return_value=Uses({}, 0))
+    mocker.patch("tierctl.prune.caching.unneeded", return_value=Unneeded())
+    mocker.patch("tierctl.prune.caching.retire", return_value=Unneeded())
+    mocker.patch("tierctl.prune.caching.remove_wheels", return_value=0)
+    mocker.patch("tierctl.deploy.tree.is_own", return_value=True)
+    paths: list[str] = []
+    mocker.patch("tierctl.prune.removing.Remover.retire", lambda _, path: paths.append(path))
+    return paths
+
+
+def test_a_prune_keeps_what_another_host_has_promoted(hosts: Hosts, retired: list[str]) -> None:
+    """That one exchanges the links, so they are no new objects."""
+    carry_out(hosts.server, Deployment("staging", 45))
+    carry_out(hosts.server, Promotion())
+    policy = retention.Policy(keep=0, days=0)
+    pruning.prune(hosts.b, LAYOUT, policy, BOB, Pruned(), lock_timeout=0)
+    assert retired == [LAYOUT.within(f"deployments/{number}") for number in (44, 43, 41)]
+
+
+class Pruned(Heard):
+    """Hears of a prune."""
+
+    def pruned(self, done: object) -> None:
+        """See ``pruning.Reporter.pruned``."""
+
+
+def test_doctor_finishes_what_another_host_has_left_unfinished(hosts: Hosts) -> None:
+    Target(hosts.a, LAYOUT).kill(Promotion(), *SWITCHED)
+    hosts.server.release_locks()
+    assert not exists(hosts.b, LAYOUT.intent)
+    heard = Heard()
+    (done,) = repairs.repair(hosts.b, LAYOUT, BOB, heard, lock_timeout=0)
+    assert ("finished the interrupted change", True) == (done.text, done.done)
+    assert heard.finished == [history.newest(hosts.server, LAYOUT)]
+    assert not exists(hosts.server, LAYOUT.intent)

@@ -180,7 +180,7 @@ class TestGroup:
             assert (0, "") == (done.returncode, done.stderr)
         other = subprocess.run([*as_user(10003), *promote], capture_output=True, text=True)
         assert 1 == other.returncode
-        assert "you may not write to" in other.stderr
+        assert "no permission to write to" in other.stderr
 
     def test_an_unknown_one_is_refused(self, tierctl: Program, tmp_path: Path) -> None:
         done = tierctl("bootstrap", tmp_path / "lab", "--group", "no such group")
@@ -196,7 +196,7 @@ def test_who_may_not_write_is_told(tmp_path: Path) -> None:
         text=True,
     )
     assert 1 == done.returncode
-    assert f"you may not write to {tmp_path}" in done.stderr
+    assert f"no permission to write to {tmp_path}" in done.stderr
 
 
 def create(fs: FaultyFileSystem | OsFileSystem, target: Path, group: Group | None = None) -> None:

@@ -133,7 +133,7 @@ def test_what_fails_half_way_can_be_finished(tmp_path: Path, number: int) -> Non
     faulty = FaultyFileSystem(OsFileSystem(), Fault(30, number))
     with pytest.raises(ChangeUnfinished, match=os.strerror(number)) as caught:
         bootstrap.create(faulty, target, AUTHOR, None, lock_timeout=0)
-    assert "type the command again" in caught.value.hint
+    assert "run the command again" in caught.value.hint
     bootstrap.create(OsFileSystem(), target, AUTHOR, None, lock_timeout=0)
     assert ["conda_package_cache", "infrastructure"] == sorted(os.listdir(target))
 

@@ -283,7 +283,7 @@ class TestSomebodyElse:
         done = as_somebody_else("doctor", "-t", layout.target)
         assert (0, "") == (done.returncode, done.stderr)
         assert "note     permissions: root may change this target; you may not\n" in done.stdout
-        assert f"not tried out: you may not write to {layout.control}\n" in done.stdout
+        assert f"not tried out: no permission to write to {layout.control}\n" in done.stdout
         assert before == listing(layout.target)
 
     @pytest.mark.parametrize("dry", [[], ["--dry-run"]])

@@ -16,7 +16,7 @@ from targets import make_target
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.main import tierctl as group
 
-TRY_AGAIN = "Mend that and try again.\n"
+TRY_AGAIN = "Fix that and try again.\n"
 
 
 def commands() -> list[click.Command]:

@@ -167,13 +167,15 @@ class Overtaken(FaultyFileSystem):
         super().__init__(OsFileSystem(), Fault(at))
         self.target = target
 
-    def _do(self, verb: str, path: str, operation: Callable[[], T], part: object = None) -> T:
+    def _do(
+        self, verb: str, path: str, operation: Callable[[FileSystem], T], part: object = None
+    ) -> T:
         self.trace.append(Operation(verb, path))
         if self.operations == self.fault.at:
             self.fired = True
             with suppress(Locked, Exists):
                 create(self.target)
-        return operation()
+        return operation(self.inner)
 
 
 def test_whenever_another_one_ends_in_between_there_is_one_target_and_no_leftover(
@@ -254,7 +256,7 @@ class TestWhatItSays:
         with pytest.raises(ChangeUnfinished, match=os.strerror(number)) as caught:
             create(tmp_path, FaultyFileSystem(OsFileSystem(), Fault(62, number)))
         assert f"what is built is in {tmp_path}/.infrastructure.bootstrap" in caught.value.message
-        assert "type the command again" in caught.value.hint
+        assert "run the command again" in caught.value.hint
 
     def test_what_is_whole_but_not_flushed_is_not_taken_for_another_ones(
         self, tmp_path: Path

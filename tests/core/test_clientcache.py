@@ -57,44 +57,44 @@ def asked(mocker: MockerFixture) -> list[str]:
     return names
 
 
-class TestRenew:
+class TestRefresh:
     def test_by_writing_only_the_time_is_changed(self, place: Path, opened: int) -> None:
         before = sorted(os.listdir(place))
-        clientcache.renew(opened, NFS, write=True, is_new=True)
+        clientcache.refresh(opened, NFS, write=True, is_new=True)
         assert before == sorted(os.listdir(place))
         assert place.stat().st_mtime > LONG_AGO
 
     def test_by_reading_nothing_is_changed(self, place: Path, opened: int) -> None:
-        clientcache.renew(opened, NFS, write=False, is_new=True)
+        clientcache.refresh(opened, NFS, write=False, is_new=True)
         assert LONG_AGO == place.stat().st_mtime
 
     def test_by_reading_each_link_is_asked_for(self, opened: int, asked: list[str]) -> None:
-        clientcache.renew(opened, NFS, write=False, is_new=True)
+        clientcache.refresh(opened, NFS, write=False, is_new=True)
         assert ["production", "staging"] == sorted(asked)
 
     def test_a_directory_that_was_opened_before_is_asked_for_itself(
         self, opened: int, asked: list[str]
     ) -> None:
-        clientcache.renew(opened, NFS, write=False, is_new=False)
+        clientcache.refresh(opened, NFS, write=False, is_new=False)
         assert "" in asked
 
     def test_so_is_one_whose_mount_does_not_ask_when_it_is_opened(
         self, opened: int, asked: list[str]
     ) -> None:
-        clientcache.renew(opened, WITHOUT_OPENING, write=False, is_new=True)
+        clientcache.refresh(opened, WITHOUT_OPENING, write=False, is_new=True)
         assert "" in asked
 
     def test_a_listing_that_brings_the_objects_makes_other_questions_needless(
         self, opened: int, asked: list[str]
     ) -> None:
-        clientcache.renew(opened, NFS, write=True, is_new=False)
+        clientcache.refresh(opened, NFS, write=True, is_new=False)
         assert [] == asked
 
     @pytest.mark.parametrize("mount", [WITHOUT_OBJECTS, SSHFS])
     def test_where_it_does_not_each_name_is_asked_for(
         self, opened: int, asked: list[str], mount: Mount
     ) -> None:
-        clientcache.renew(opened, mount, write=True, is_new=False)
+        clientcache.refresh(opened, mount, write=True, is_new=False)
         assert ["directory", "file", "production", "staging"] == sorted(asked)
 
     def test_on_sshfs_an_open_directory_is_opened_again_to_be_listed(
@@ -107,20 +107,21 @@ class TestRenew:
             return nullcontext(()) if place == opened else real(place)
 
         mocker.patch("os.scandir", scandir)
-        clientcache.renew(opened, SSHFS, ["staging"], write=True, is_new=False)
+        clientcache.refresh(opened, SSHFS, ["staging"], write=True, is_new=False)
         assert "staging" in asked
 
+    @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT])
     def test_who_cannot_write_reads(
-        self, opened: int, asked: list[str], mocker: MockerFixture
+        self, opened: int, asked: list[str], mocker: MockerFixture, number: int
     ) -> None:
-        mocker.patch("os.utime", side_effect=PermissionError(errno.EACCES, "no"))
-        clientcache.renew(opened, NFS, write=True, is_new=False)
+        mocker.patch("os.utime", side_effect=OSError(number, "no"))
+        clientcache.refresh(opened, NFS, write=True, is_new=False)
         assert ["", "production", "staging"] == sorted(asked)
 
     def test_any_other_error_is_one(self, opened: int, mocker: MockerFixture) -> None:
         mocker.patch("os.utime", side_effect=OSError(errno.EIO, "broken"))
         with pytest.raises(OSError, match="broken"):
-            clientcache.renew(opened, NFS, write=True, is_new=False)
+            clientcache.refresh(opened, NFS, write=True, is_new=False)
 
     @pytest.mark.parametrize("mount", [NFS, WITHOUT_OBJECTS])
     def test_a_listed_name_that_the_cache_does_not_have_is_one_that_cannot_be_made(
@@ -129,7 +130,7 @@ class TestRenew:
         mocker.patch("os.stat", side_effect=FileNotFoundError)
         made = mocker.patch("os.mkdir", side_effect=FileExistsError)
         names = ["production", "staging"]
-        clientcache.renew(opened, mount, names, write=True, is_new=False)
+        clientcache.refresh(opened, mount, names, write=True, is_new=False)
         assert set(names) == {call.args[0] for call in made.call_args_list}
 
     def test_a_listed_name_that_was_removed_meanwhile_stays_removed(
@@ -141,17 +142,24 @@ class TestRenew:
             raise FileNotFoundError
 
         mocker.patch("tierctl.syscalls.ask_server", side_effect=remove)
-        clientcache.renew(opened, WITHOUT_OBJECTS, write=True, is_new=False)
+        clientcache.refresh(opened, WITHOUT_OBJECTS, write=True, is_new=False)
         assert ["directory", "production", "staging"] == sorted(os.listdir(place))
 
-    def test_a_link_that_is_another_object_than_the_listed_one_is_an_error(
-        self, place: Path, opened: int, mocker: MockerFixture
+    @pytest.mark.parametrize("name", ["production", "directory", "file"])
+    def test_a_name_of_another_object_than_the_listed_one_is_an_error(
+        self, place: Path, opened: int, mocker: MockerFixture, name: str
     ) -> None:
         other = (place / "staging").lstat()
         mocker.patch("os.stat", return_value=other)
         with pytest.raises(OSError, match="does not show what the server has") as caught:
-            clientcache.renew(opened, NFS, ["production"], write=True, is_new=False)
+            clientcache.refresh(opened, NFS, [name], write=True, is_new=False)
         assert errno.ESTALE == caught.value.errno
+
+    def test_where_something_is_mounted_the_listing_tells_of_what_that_hides(
+        self, place: Path, opened: int, mocker: MockerFixture
+    ) -> None:
+        mocker.patch("os.stat", return_value=os.stat("/proc"))
+        clientcache.refresh(opened, NFS, ["directory"], write=True, is_new=False)
 
     def test_names_that_others_may_change_meanwhile_are_no_error(
         self, place: Path, opened: int, mocker: MockerFixture
@@ -159,11 +167,11 @@ class TestRenew:
         """They belong to another lock than the one that is held."""
         mocker.patch("os.stat", side_effect=FileNotFoundError)
         made = mocker.patch("os.mkdir")
-        clientcache.renew(opened, NFS, write=True, is_new=False)
+        clientcache.refresh(opened, NFS, write=True, is_new=False)
         made.assert_not_called()
 
     def test_a_name_that_matters_may_be_missing(self, opened: int) -> None:
-        clientcache.renew(opened, NFS, ["missing", "staging"], write=True, is_new=False)
+        clientcache.refresh(opened, NFS, ["missing", "staging"], write=True, is_new=False)
 
     def test_one_that_the_cache_has_and_the_server_does_not_is_asked_for(
         self, place: Path, opened: int, mocker: MockerFixture
@@ -171,7 +179,7 @@ class TestRenew:
         real, kept = os.stat, (place / "staging").lstat()
         mocker.patch("os.stat", lambda name, **how: kept if name == "old" else real(name, **how))
         ask = mocker.patch("tierctl.syscalls.ask_server", side_effect=FileNotFoundError)
-        clientcache.renew(opened, NFS, ["old"], write=True, is_new=False)
+        clientcache.refresh(opened, NFS, ["old"], write=True, is_new=False)
         ask.assert_called_once_with(opened, "old")
 
     def test_one_that_the_cache_keeps_is_an_error(
@@ -181,14 +189,14 @@ class TestRenew:
         mocker.patch("os.stat", lambda name, **how: kept if name == "old" else real(name, **how))
         mocker.patch("tierctl.syscalls.ask_server")
         with pytest.raises(OSError, match="does not show what the server has") as caught:
-            clientcache.renew(opened, NFS, ["old"], write=True, is_new=False)
+            clientcache.refresh(opened, NFS, ["old"], write=True, is_new=False)
         assert (errno.ESTALE, "old") == (caught.value.errno, caught.value.filename)
 
     def test_where_listings_have_numbers_of_their_own_it_is_none(
         self, place: Path, opened: int, mocker: MockerFixture
     ) -> None:
         mocker.patch("os.stat", return_value=(place / "staging").lstat())
-        clientcache.renew(opened, SSHFS, ["production"], write=True, is_new=False)
+        clientcache.refresh(opened, SSHFS, ["production"], write=True, is_new=False)
 
 
 class TestOsFileSystem:
@@ -210,7 +218,9 @@ class TestOsFileSystem:
         OsFileSystem().refresh(str(place), write=True)
         assert LONG_AGO == place.stat().st_mtime
 
-    @pytest.mark.parametrize("kind", ["nfs", "nfs4", "lustre", "ceph", "fuse.sshfs", "9p"])
+    @pytest.mark.parametrize(
+        "kind", ["nfs", "nfs4", "lustre", "ceph", "9p", "fuse.sshfs", "fuse.gocryptfs"]
+    )
     def test_on_any_other_it_is(self, place: Path, mocker: MockerFixture, kind: str) -> None:
         mocker.patch("os.major", return_value=0)
         mocker.patch("tierctl.mounts.find", return_value=Mount(kind, "/mnt", ()))

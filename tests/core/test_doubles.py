@@ -283,6 +283,37 @@ class TestFaults:
         change(other)
         assert seen(other) == seen(fs)
 
+    @pytest.mark.parametrize("late", [0, 2])
+    def test_what_the_server_does_unheard_the_client_sees_when_it_looks_anew(
+        self, late: int
+    ) -> None:
+        server = with_directories()
+        server.make_link("/d/link", "old")
+        server.make_link("/d/new", "new")
+        client = server.client()
+        fault = Fault(1, errno.ETIMEDOUT, Effect.UNHEARD, late)
+        fs = FaultyFileSystem(client, fault, server=server)
+        assert "old" == client.read_link("/d/link")
+        with pytest.raises(TimeoutError):
+            fs.rename("/d/new", "/d/link")
+        for _ in range(late):
+            assert "old" == server.read_link("/d/link")
+            assert "old" == fs.read_link("/d/link")
+        assert "new" == server.read_link("/d/link")
+        assert "old" == client.read_link("/d/link")
+        fs.refresh("/d", write=True)
+        assert "new" == fs.read_link("/d/link")
+
+    def test_what_the_server_has_not_done_when_the_client_ends_it_does_then(self) -> None:
+        server = with_directories()
+        fault = Fault(1, None, Effect.UNHEARD, late=5)
+        fs = FaultyFileSystem(server.client(), fault, server=server)
+        with pytest.raises(Killed):
+            fs.make_link("/d/link", "x")
+        assert [] == server.names("/d")
+        fs.settle()
+        assert ["link"] == server.names("/d")
+
     def test_a_torn_write_leaves_its_first_half_and_what_stood_behind_that(self) -> None:
         fs = faulty(Fault(at=1, effect=Effect.TORN))
         with pytest.raises(OSError):  # noqa: PT011 (the fault)

@@ -63,7 +63,7 @@ def test_a_record_that_cannot_be_written_is_found_before_anything_moves(
     before = links(layout), sorted(os.listdir(layout.control))
     real = run_as(ADA, "rollback", "-t", layout.target)
     assert real[0] == 1
-    assert f"you may not write to {layout.control}/{record}: only root may" in real[1]
+    assert f"no permission to write to {layout.control}/{record}: only root can" in real[1]
     assert (1, real[1]) == run_as(ADA, "rollback", "-n", "-t", layout.target)
     assert before == (links(layout), sorted(os.listdir(layout.control)))
 
@@ -162,7 +162,7 @@ def _records(layout: Layout) -> list[str]:
 
 
 def _refused(ended: tuple[int, str]) -> tuple[int, bool]:
-    return ended[0], "you may not write to" in ended[1]
+    return ended[0], "no permission to write to" in ended[1]
 
 
 def _promote(layout: Layout) -> None:

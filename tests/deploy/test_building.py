@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from os import path as paths
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_mock import MockerFixture
@@ -17,7 +19,7 @@ from archives import PLACEHOLDER
 from targets import make_deployment, make_target
 from tierctl import history, packages
 from tierctl.demo.channel import SUBDIR, write_package
-from tierctl.deploy import building, definitions, engine, numbering
+from tierctl.deploy import building, definitions, engine, numbering, tree
 from tierctl.deploy.engine import Engine
 from tierctl.deploy.failures import EngineFailed, Incomplete
 from tierctl.deploy.progress import Step
@@ -87,6 +89,23 @@ def deploy(layout: Layout, repository: Path, running: Engine) -> int:
 
 
 class TestBuilding:
+    def test_nobody_else_reaches_an_environment_before_it_is_sealed(
+        self, layout: Layout, repository: Path, started: Engine, mocker: MockerFixture
+    ) -> None:
+        """Packages may let the group write: somebody could add a name that no package lists."""
+        modes = []
+        install = started.install
+
+        def watched(prefixes: dict[str, str], *rest: Any) -> str:
+            done = install(prefixes, *rest)
+            modes.append(os.stat(paths.dirname(prefixes["tools"])).st_mode & 0o777)
+            return done
+
+        mocker.patch.object(started, "install", watched)
+        number = deploy(layout, repository, started)
+        environments = layout.within(f"deployments/{number}/conda/envs")
+        assert [0o700, 0o555] == [*modes, os.stat(environments).st_mode & 0o777]
+
     def test_what_is_built_can_be_loaded_and_run(
         self, layout: Layout, repository: Path, started: Engine
     ) -> None:
@@ -161,7 +180,8 @@ class TestFailing:
             "with numbering.reserved(OsFileSystem(), layout, lock_timeout=5) as (number, _):\n"
             "    top = layout.within(f'deployments/{number}')\n"
             "    os.mkdir(top + '/conda')\n"
-            "    tree.seal(top)\n"
+            "    with tree.held(top) as held:\n"
+            "        tree.seal(held)\n"
             "    os.kill(os.getpid(), signal.SIGKILL)\n"
         )
         subprocess.run([sys.executable, "-c", script, layout.infrastructure])
@@ -331,8 +351,9 @@ HELD = (Package("base", "1", channel="c"), Package("hello", "1.0", channel="c"))
 
 def seal(running: Engine, prefix: str) -> None:
     """Seal a prefix; then open it for changes again."""
-    running.seal({"tools": prefix})
-    for directory, _, _ in os.walk(prefix):
+    with tree.held(paths.dirname(paths.dirname(prefix))) as held:
+        running.seal(held, "envs")
+    for directory, _, _ in os.walk(paths.dirname(prefix)):
         os.chmod(directory, 0o755)
 
 
@@ -345,9 +366,11 @@ class TestVerifying:
     @pytest.fixture
     def prefix(self, layout: Layout, repository: Path, started: Engine, tmp_path: Path) -> str:
         prepared(repository, started)
-        started.install({"tools": str(tmp_path / "prefix")}, {})
-        verify(started, str(tmp_path / "prefix"))
-        return str(tmp_path / "prefix")
+        prefix = tmp_path / "envs" / "tools"
+        prefix.parent.mkdir()
+        started.install({"tools": str(prefix)}, {})
+        verify(started, str(prefix))
+        return str(prefix)
 
     def test_a_file_that_is_missing_is_named(self, started: Engine, prefix: str) -> None:
         os.unlink(f"{prefix}/share/base")
@@ -360,15 +383,26 @@ class TestVerifying:
         with pytest.raises(Incomplete, match="share/base has 1 bytes instead of 4"):
             verify(started, prefix)
 
-    def test_a_file_is_looked_at_once(self, started: Engine, prefix: str) -> None:
-        """What is verified is what was found when the prefix was sealed."""
-        seal(started, prefix)
-        os.unlink(f"{prefix}/share/base")
-        started.verify({"tools": prefix}, {"tools": HELD})
+    def test_what_cannot_be_sealed_is_named(self, started: Engine, prefix: str) -> None:
+        top = paths.dirname(paths.dirname(prefix))
+        with (
+            tree.held(top) as held,
+            pytest.raises(FileNotFoundError) as caught,
+        ):
+            started.seal(held, "missing")
+        assert f"{top}/missing" == caught.value.filename
 
-    def test_a_prefix_that_cannot_be_sealed_is_named(self, started: Engine, tmp_path: Path) -> None:
-        with pytest.raises(EngineFailed, match=f"tools: .*{tmp_path}/missing"):
-            started.seal({"tools": f"{tmp_path}/missing"})
+    def test_another_tree_in_the_place_is_not_sealed(
+        self, started: Engine, prefix: str, tmp_path: Path
+    ) -> None:
+        """As a member of the group could put it there."""
+        (tmp_path / "build").mkdir()
+        with tree.held(f"{tmp_path}/build") as held:
+            (tmp_path / "build").rename(tmp_path / "aside")
+            (tmp_path / "build" / "envs").mkdir(parents=True)
+            with pytest.raises(OSError, match="Replaced by something else"):
+                started.seal(held, "envs")
+        assert 0o200 & (tmp_path / "build" / "envs").stat().st_mode
 
     def test_a_file_behind_a_link_to_a_directory_is_found(
         self, started: Engine, prefix: str
@@ -406,7 +440,8 @@ class TestVerifying:
         archives.Package("base", "1", told, prefixed={"share/told": mode}).write(
             repository.parent / "channel"
         )
-        prefix = str(tmp_path / "prefix")
+        prefix = str(tmp_path / "envs" / "tools")
+        Path(prefix).parent.mkdir()
         with engine.started(layout.cache) as running:
             prepared(repository, running)
             running.install({"tools": prefix}, {})

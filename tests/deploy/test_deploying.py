@@ -2,6 +2,7 @@
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,13 @@ from pytest_mock import MockerFixture
 
 from targets import make_target
 from tierctl.demo.channel import SUBDIR
-from tierctl.deploy import building, deploying
+from tierctl.deploy import building, deploying, tree, unchanged
 from tierctl.deploy.engine import Engine
 from tierctl.deploy.failures import NotBuilt
+from tierctl.errors import NoSuchTier
 from tierctl.events import Author
 from tierctl.osfilesystem import OsFileSystem
+from tierctl.packages import Package
 from tierctl.rotation import Color, Content, State
 
 
@@ -39,6 +42,47 @@ def test_the_engine_has_ended_before_what_it_wrote_is_removed(
             lock_timeout=5,
         )
     assert (["1"], []) == (there_at_the_end, os.listdir(layout.deployments))
+
+
+@pytest.mark.parametrize("is_promoted_meanwhile", [False, True])
+def test_nothing_is_built_only_if_the_tier_still_shows_that_at_the_end(
+    tmp_path: Path, mocker: MockerFixture, *, is_promoted_meanwhile: bool
+) -> None:
+    layout = make_target(tmp_path / "lab", blue=41, green=42)
+    (tmp_path / "definitions" / "tier" / "bin").mkdir(parents=True)
+    fs, reporter = OsFileSystem(), mocker.Mock()
+
+    def is_built_from(*_: object) -> bool:
+        if is_promoted_meanwhile:
+            fs.exchange(layout.within("production"), layout.within("staging"))
+        return True
+
+    mocker.patch.object(unchanged, "is_built_from", is_built_from)
+    build = mocker.patch.object(building, "build")
+    engine = mocker.create_autospec(Engine, instance=True)
+    engine.solve.return_value = {}
+    wish = deploying.Wish("staging", str(tmp_path / "definitions"), SUBDIR)
+    author = Author("ada", "lab", "")
+    with suppress(NoSuchTier):  # nothing was built here
+        deploying.deploy(fs, layout, wish, engine, author, reporter, lock_timeout=5)
+    assert is_promoted_meanwhile is build.called
+    assert is_promoted_meanwhile is not reporter.unchanged.called
+
+
+def test_of_packages_that_are_not_whole_the_cache_loses_those_that_were_wanted(
+    tmp_path: Path, mocker: MockerFixture
+) -> None:
+    """Their names come from files that somebody else's package has brought."""
+    layout = make_target(tmp_path / "lab")
+    names = ("a-1-0", "b-1-0", "repodata", "kept-1-0")
+    for name in names:
+        Path(layout.cache, name).mkdir(parents=True)
+    packages = tuple(Package(name, "1", "0", "noarch", "c") for name in ("a", "b", "kept"))
+    wanted = mocker.Mock(packages={"tools": packages})
+    removed = mocker.patch.object(tree, "remove", side_effect=PermissionError)
+    deploying._remove_cached(layout, wanted, {"a-1-0", "b-1-0", "repodata", "."})
+    paths = sorted(call.args[0] for call in removed.call_args_list)
+    assert paths == [f"{layout.cache}/a-1-0", f"{layout.cache}/b-1-0"]
 
 
 @pytest.mark.parametrize(("replaced", "warned"), [(7, False), (8, False), (9, True)])

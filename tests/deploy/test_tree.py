@@ -1,4 +1,4 @@
-"""File trees: copied, closed to changes, flushed, removed."""
+"""File trees: copied, sealed, flushed, removed."""
 
 import errno
 import os
@@ -14,6 +14,7 @@ from open_files import OpenFiles
 from targets import listing
 from tierctl.deploy import overlay, tree
 from tierctl.deploy.problems import Problems
+from tierctl.deploy.tree import Sizes
 from tools import as_user, require_root
 
 
@@ -74,6 +75,11 @@ def test_nothing_is_copied_over_what_is_there(source: Path, tmp_path: Path) -> N
         tree.copy(items(source), str(tmp_path / "41"))
 
 
+def seal(top: Path | str, path: str = "", **options: str) -> Sizes:
+    with tree.held(str(top)) as held:
+        return tree.seal(held, path, **options)
+
+
 def test_a_sealed_tree_can_be_read_and_not_changed(tmp_path: Path) -> None:
     require_root()
     top = tmp_path / "41"
@@ -86,7 +92,7 @@ def test_a_sealed_tree_can_be_read_and_not_changed(tmp_path: Path) -> None:
     before = os.stat("/etc/shadow").st_mode
     for path in [top, *top.rglob("*")]:
         os.lchown(path, 10041, 10041)
-    tree.seal(str(top))
+    seal(top)
     found = modes(top)
     assert {"a/data": 0o644, "a/command": 0o755}.items() <= found.items()
     assert {0o555} == {found[name] for name in (".", "a", "a/b")}
@@ -102,7 +108,7 @@ def test_a_linked_file_that_everyone_reads_keeps_its_mode(tmp_path: Path) -> Non
     (tmp_path / "cache").chmod(0o664)
     (tmp_path / "41").mkdir()
     (tmp_path / "41" / "file").hardlink_to(tmp_path / "cache")
-    tree.seal(str(tmp_path / "41"))
+    seal(tmp_path / "41")
     assert 0o664 == (tmp_path / "cache").stat().st_mode & 0o777
 
 
@@ -119,7 +125,7 @@ def test_what_cannot_be_looked_into_is_not_left_unsealed(
 
     mocker.patch("os.open", side_effect=failing)
     with pytest.raises(OSError, match="Input/output error") as caught:
-        tree.seal(str(tmp_path / "41"))
+        seal(tmp_path / "41")
     assert str(tmp_path / "41" / "etc") == caught.value.filename
 
 
@@ -130,7 +136,7 @@ def test_a_sealed_tree_s_sizes_are_known(tmp_path: Path) -> None:
     (top / "envs" / "file").write_text("1")
     (top / "envs" / "main" / "bin" / "tool").write_text("22")
     (top / "envs" / "main" / "link").symlink_to("bin")
-    sizes = tree.seal(str(top))
+    sizes = seal(top)
     assert {
         "": {"notes": 4},
         "envs": {"file": 1},
@@ -144,7 +150,7 @@ def test_what_somebody_else_seals_is_left_out(tmp_path: Path) -> None:
     (top / "envs" / "main").mkdir(parents=True, mode=0o700)
     (top / "envs" / "main" / "file").touch(0o600)
     (top / "envs" / "other").mkdir()
-    sizes = tree.seal(str(top), left_out=["envs/main"])
+    sizes = seal(top, left_out="envs/main")
     assert {"": {}, "envs": {}, "envs/other": {}} == sizes
     found = modes(top)
     assert {"envs/main": 0o700, "envs/main/file": 0o600, "envs": 0o555}.items() <= found.items()
@@ -159,7 +165,7 @@ def test_a_file_that_cannot_be_looked_at_is_an_error(tmp_path: Path, mocker: Moc
     listing.__enter__.return_value = [entry]
     mocker.patch("os.scandir", return_value=listing)
     with pytest.raises(OSError, match="failing disk") as caught:
-        tree.seal(str(tmp_path / "41" / "lib"))
+        seal(tmp_path / "41" / "lib")
     assert f"{tmp_path}/41/lib" == caught.value.filename
 
 
@@ -183,10 +189,26 @@ def test_a_sealed_tree_can_be_removed_by_its_owner(tmp_path: Path) -> None:
     (top / "a" / "out").symlink_to(outside)
     for path in [home, top, *top.rglob("*")]:
         os.lchown(path, 10041, 10041)
-    tree.seal(str(top))
+    seal(top)
     tree.remove(str(top))
     assert [] == os.listdir(home)
     assert outside.exists()
+
+
+def test_what_another_user_put_into_a_tree_keeps_nobody_from_going_on(tmp_path: Path) -> None:
+    """The tree has lost its name; what is left of it a prune of root's or of theirs removes."""
+    require_root()
+    tmp_path.chmod(0o755)
+    home = tmp_path / "home"
+    theirs = home / "41" / "theirs"
+    theirs.mkdir(parents=True)
+    (theirs / "file").touch()
+    os.chown(home, 10041, 10041)
+    os.chown(home / "41", 10041, 10041)
+    script = "import sys; from tierctl.deploy import tree; tree.remove(sys.argv[1])"
+    subprocess.run([*as_user(10041), sys.executable, "-c", script, f"{home}/41"], check=True)
+    assert [".41.going"] == os.listdir(home)
+    assert (home / ".41.going" / "theirs" / "file").exists()
 
 
 def test_a_removal_that_was_killed_is_finished_by_the_next(
@@ -208,7 +230,7 @@ def made(top: Path) -> Path:
     (top / "lib" / "deep").mkdir(parents=True)
     for name in ("one", "lib/two", "lib/deep/three"):
         (top / name).write_text("x")
-    tree.seal(str(top))
+    seal(top)
     return top
 
 
@@ -319,7 +341,7 @@ def test_free_space_is_what_the_system_says(tmp_path: Path) -> None:
     assert abs(free - tree.free_bytes(str(tmp_path))) < 1 << 30
 
 
-@pytest.mark.parametrize("act", [tree.remove, tree.take_apart, tree.retire, tree.seal])
+@pytest.mark.parametrize("act", [tree.remove, tree.take_apart, tree.retire, seal])
 def test_a_tree_is_not_reached_by_a_link_in_the_place_of_its_directory(
     tmp_path: Path, act: Callable[[str], object]
 ) -> None:
@@ -336,11 +358,11 @@ def test_a_tree_is_not_reached_by_a_link_in_the_place_of_its_directory(
 def test_a_held_tree_is_written_whatever_takes_its_place(tmp_path: Path) -> None:
     top = tmp_path / "deployments" / "3"
     top.mkdir(parents=True)
-    with tree.held(str(top)) as place:
+    with tree.held(str(top)) as held:
         (tmp_path / "deployments").rename(tmp_path / "moved")
         (tmp_path / "elsewhere" / "3").mkdir(parents=True)
         (tmp_path / "deployments").symlink_to("elsewhere")
-        tree.write_new(f"{place}/file", b"text")
+        tree.write_new(f"{held.place}/file", b"text")
     assert b"text" == (tmp_path / "moved" / "3" / "file").read_bytes()
     assert [] == os.listdir(tmp_path / "elsewhere" / "3")
     with pytest.raises(NotADirectoryError), tree.held(str(top)):
@@ -350,13 +372,73 @@ def test_a_held_tree_is_written_whatever_takes_its_place(tmp_path: Path) -> None
 def test_another_tree_in_the_place_of_a_held_one_is_told(tmp_path: Path) -> None:
     top = tmp_path / "tree"
     top.mkdir()
-    with tree.held(str(top)) as place:
-        tree.require_in_place(str(top), place)
+    with tree.held(str(top)) as held:
+        tree.require_in_place(held)
         top.rename(tmp_path / "aside")
         top.mkdir()
         with pytest.raises(OSError, match="Replaced by something else") as caught:
-            tree.require_in_place(str(top), place)
+            tree.require_in_place(held)
     assert str(top) == caught.value.filename
+
+
+def test_another_tree_than_the_one_that_is_meant_is_not_held(tmp_path: Path) -> None:
+    with tree.held(str(tmp_path)) as held:
+        identity = held.identity
+    with tree.held(str(tmp_path), identity):
+        pass
+    (tmp_path / "other").mkdir()
+    with (
+        pytest.raises(OSError, match="Replaced by something else"),
+        tree.held(str(tmp_path / "other"), identity),
+    ):
+        pytest.fail("held another tree")
+
+
+def test_a_link_on_the_way_to_what_is_sealed_is_not_followed(tmp_path: Path) -> None:
+    kept = tmp_path / "elsewhere" / "envs"
+    kept.mkdir(parents=True, mode=0o700)
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "conda").symlink_to(tmp_path / "elsewhere")
+    for act in (tree.seal, tree.keep_to_owner):
+        with pytest.raises(NotADirectoryError), tree.held(f"{tmp_path}/3") as held:
+            act(held, "conda/envs")
+    assert 0o700 == kept.stat().st_mode & 0o777
+
+
+def test_what_takes_the_place_of_a_file_that_is_opened_to_readers_is_not_changed(
+    tmp_path: Path, mocker: MockerFixture
+) -> None:
+    """Between a look at the file and the change of its mode."""
+    key = tmp_path / "key"
+    key.touch(0o600)
+    (tmp_path / "41").mkdir()
+    file = tmp_path / "41" / "file"
+    file.touch(0o600)
+
+    def replace(mode: int) -> int:
+        file.unlink()
+        file.symlink_to(key)
+        return mode | 0o444
+
+    mocker.patch("tierctl.deploy.rights.for_everyone", side_effect=replace)
+    seal(tmp_path / "41")
+    assert 0o600 == key.stat().st_mode & 0o777
+
+
+def test_a_file_that_nobody_can_read_is_opened_to_readers(tmp_path: Path) -> None:
+    (tmp_path / "41").mkdir()
+    (tmp_path / "41" / "file").touch(0)
+    seal(tmp_path / "41")
+    assert 0o444 == (tmp_path / "41" / "file").stat().st_mode & 0o777
+
+
+def test_what_is_kept_to_its_owner_keeps_the_group_of_what_is_made_there(tmp_path: Path) -> None:
+    envs = tmp_path / "41" / "envs"
+    envs.mkdir(parents=True)
+    envs.chmod(0o2775)
+    with tree.held(str(tmp_path / "41")) as held:
+        tree.keep_to_owner(held, "envs")
+    assert 0o2700 == envs.stat().st_mode & 0o7777
 
 
 def test_somebody_else_s_scratch_directory_is_passed_over(tmp_path: Path) -> None:
@@ -377,9 +459,9 @@ def test_somebody_else_s_scratch_directory_is_passed_over(tmp_path: Path) -> Non
 def test_what_fails_in_a_held_tree_is_told_of_its_own_path(tmp_path: Path) -> None:
     with (
         pytest.raises(FileNotFoundError) as caught,
-        tree.held(str(tmp_path)) as place,
+        tree.held(str(tmp_path)) as held,
     ):
-        tree.write_new(f"{place}/missing/file", b"text")
+        tree.write_new(f"{held.place}/missing/file", b"text")
     assert f"{tmp_path}/missing/file" == caught.value.filename
 
 

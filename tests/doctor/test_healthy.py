@@ -44,7 +44,7 @@ class TestHealthy:
 
     def test_without_the_right_to_write_it_writes_not_one_byte(self, layout: Layout) -> None:
         before = listing(layout.target)
-        finding = found(layout, "not tried out: you may not write to ", NotMine())
+        finding = found(layout, "not tried out: no permission to write to ", NotMine())
         assert before == listing(layout.target)
         assert Severity.NOTE is finding.severity
         assert (

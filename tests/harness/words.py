@@ -8,7 +8,7 @@ from program import Ended
 
 # Whoever asks whether they may write, or for a lock, hears yes or no, and no reason.
 OWN_WORDS = (
-    *("you may not write to", "you cannot write it", "the target is locked by"),
+    *("no permission to write to", "you cannot write it", "the target is locked by"),
     os.strerror(errno.EAGAIN),
 )
 

@@ -23,8 +23,9 @@ from reporters import Heard
 from targets import make_deployment, make_target, with_profiles
 from tierctl import bootstrap, changes, doctor, status
 from tierctl.cli.main import main
-from tierctl.deploy import deploying, engine, loading, numbering
+from tierctl.deploy import deploying, engine, loading, numbering, tree
 from tierctl.deploy.switch import Deployment
+from tierctl.deploy.tree import Held
 from tierctl.doctor import repairs
 from tierctl.errors import TierctlError
 from tierctl.events import Author
@@ -71,8 +72,9 @@ class Nothing:
         meanwhile()
         return "nothing"
 
-    def seal(self, prefixes: object, meanwhile: Callable[[], None]) -> None:
+    def seal(self, held: Held, environments: str, meanwhile: Callable[[], None]) -> None:
         meanwhile()
+        tree.seal(held, environments)
 
     def verify(self, prefixes: object, packages: object, meanwhile: Callable[[], None]) -> None:
         meanwhile()

@@ -16,6 +16,7 @@ def test_they_are_serialised_and_recorded(target: Target) -> None:
         ["promote-staging", "--force"],
         [*target.deploying(target.cluster.a, "new"), "--rebuild"],
         ["rollback"],
+        ["prune", "--keep", "1", "--older-than", "0d"],
     ]
     target.deploying(target.cluster.b, "new")
     clients = cycle(target.cluster.clients)

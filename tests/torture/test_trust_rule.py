@@ -81,7 +81,7 @@ TABLE: dict[str, tuple[str, list[str], Believed]] = {
     "root: profile": (PROFILE, ["run", "dev1", "true"], ROOTS_ALONE),
     "root: profile.d": (SCRIPT, ["run", "dev1", "true"], ROOTS_ALONE),
 }
-REFUSED = ("not trusted", "root does not deploy into", "you may not write")
+REFUSED = ("not trusted", "root does not deploy into", "no permission to write")
 WITHOUT_THE_RULE = """
 from tierctl import trust
 trust.require_trusted = trust.require_owner = trust.require_roots = lambda *_: None

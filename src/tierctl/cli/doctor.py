@@ -42,7 +42,7 @@ def command(call: Call, target: str | None, fix: bool, dry_run: bool, lock_timeo
     """Say what is wrong with a target, and what its filesystem guarantees.
 
     Exits with 1 if something is wrong. --fix finishes or drops an interrupted
-    change, cuts off a torn line of history, removes leftovers, and mends modes
+    change, cuts off a torn line of history, removes leftovers, and fixes modes
     and groups. It touches no link but those of the change that it finishes.
 
     To find out what the filesystem can do, doctor tries it out in a directory

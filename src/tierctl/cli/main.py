@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         advice = call.advice(error.hint, error.command)
         return _failed(call, EXIT_FAILED, error.code, error.message, advice)
     except OSError as error:
-        return _failed(call, EXIT_FAILED, "system", cause_of(error), _MEND_IT)
+        return _failed(call, EXIT_FAILED, "system", cause_of(error), _FIX_IT)
     except Exception as error:  # noqa: BLE001 (whatever it is, people get a message)
         if os.environ.get(_COMPLETE):  # a message would end up in the line that is being typed
             return EXIT_FAILED
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
 
 _COMPLETE = "_TIERCTL_COMPLETE"
 _WHAT_NOW = "If a change was under way, the next change finishes it."
-_MEND_IT = "Mend that and try again."
+_FIX_IT = "Fix that and try again."
 _REPORT_IT = "This is a defect of tierctl: please report it, with what you typed."
 
 

@@ -1,10 +1,10 @@
-"""Building a deployment: in its final place, whole, closed to changes, and then finished."""
+"""Building a deployment: in its final place, whole, sealed, and then finished."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from os import path as paths
 from typing import Any
@@ -13,6 +13,7 @@ from tierctl import __version__, packages, profiles
 from tierctl.deploy import git, loading, tree
 from tierctl.deploy.engine import Engine
 from tierctl.deploy.progress import Step
+from tierctl.deploy.tree import Held
 from tierctl.deploy.wanted import Build, digest, files_digest
 from tierctl.filesystem import FileSystem
 from tierctl.layout import DEPLOYMENTS, TIER_DIRECTORIES, Layout, temporary
@@ -22,6 +23,7 @@ from tierctl.text import shown
 SCHEMA = 1
 
 _ENVIRONMENTS = "conda/envs"
+_META = "meta"
 
 
 def build(
@@ -38,57 +40,51 @@ def build(
     ``EngineFailed``, ``Incomplete`` or ``OSError``: then it is good for nothing.
     Built with it, the engine has ended.
     """
-    with tree.held(layout.within(f"{DEPLOYMENTS}/{number}")) as place:
-        _build(fs, layout, number, place, wanted, engine, begun)
+    with tree.held(layout.within(f"{DEPLOYMENTS}/{number}")) as held:
+        _build(fs, layout, number, held, wanted, engine, begun)
 
 
 def _build(
     fs: FileSystem,
     layout: Layout,
     number: int,
-    place: str,
+    held: Held,
     wanted: Build,
     engine: Engine,
     begun: Callable[[Step, str], None],
 ) -> None:
-    """Build it; ``place`` leads there even if somebody puts something else in its place.
+    """Build it in the directory that is held, even if somebody puts something else in its place.
 
     The engine needs the path that the deployment will have, and is kept to the
     target by the kernel. Shells need it too, and run what they find there: that it
     is still the deployment is looked at right before (SECURITY.md).
     """
     directory = f"{DEPLOYMENTS}/{number}"
-    top = layout.within(directory)
     begun(Step.BUILD, f"deployment {number}")
-    tree.make_directories(place, (*TIER_DIRECTORIES, "meta/locks"))
-    prefixes = {name: f"{top}/{_ENVIRONMENTS}/{name}" for name in wanted.packages}
+    tree.make_directories(held.place, (*TIER_DIRECTORIES, f"{_META}/locks"))
+    tree.keep_to_owner(held, _ENVIRONMENTS)  # what packages bring the group could write
+    prefixes = {name: f"{held.top}/{_ENVIRONMENTS}/{name}" for name in wanted.packages}
     locks = {name: layout.lock_record(directory, name) for name in wanted.packages}
     known: dict[str, Any] = {}
 
     def meanwhile() -> None:
         known["git"] = git.state(wanted.definitions.directory)
-        _write_the_rest(layout, directory, place, wanted)
+        _write_the_rest(layout, directory, held.place, wanted)
 
     known["engine"] = engine.install(prefixes, locks, meanwhile)
     begun(Step.CHECK, f"deployment {number}")
-    engine.seal(prefixes, partial(_seal_the_rest, top, prefixes))
-    tree.require_in_place(top, place)
-    engine.verify(prefixes, wanted.packages, partial(_try_out, top, place))
+    engine.seal(held, _ENVIRONMENTS, partial(_seal_the_rest, held))
+    tree.require_in_place(held)
+    engine.verify(prefixes, wanted.packages, partial(loading.profiles_load, held.top))
     engine.dismiss()
-    tree.flush(place)
-    _finish(fs, top, place, _record(number, wanted, **known))
+    tree.flush(held.place)
+    _finish(fs, held, _record(number, wanted, **known))
 
 
-def _seal_the_rest(top: str, environments: Iterable[str]) -> None:
-    """Close a tree to changes, but for its environments: the engine closes those meanwhile."""
-    left_out = {f"{_ENVIRONMENTS}/{name}" for name in environments}
-    tree.seal(top, open_below="meta", left_out=left_out)
-
-
-def _try_out(top: str, place: str) -> None:
-    """Have shells load a tree that is closed, while its environments are verified."""
-    loading.profiles_load(top)
-    tree.flush(place)  # so that there is little left to flush at the end
+def _seal_the_rest(held: Held) -> None:
+    """Seal a tree but for its environments, which the engine seals meanwhile."""
+    tree.seal(held, left_open=_META, left_out=_ENVIRONMENTS)
+    tree.flush(held.place)  # so that there is little left to flush at the end
 
 
 def _write_the_rest(layout: Layout, directory: str, place: str, wanted: Build) -> None:
@@ -96,7 +92,7 @@ def _write_the_rest(layout: Layout, directory: str, place: str, wanted: Build) -
     tree.copy(wanted.definitions.overlay, place)
     _write_logs(place, wanted)
     listed = packages.to_document(wanted.packages)
-    tree.write_new(f"{place}/meta/packages.json", _encoded(listed))
+    tree.write_new(f"{place}/{_META}/packages.json", _encoded(listed))
     names = [environment.name for environment in wanted.definitions.environments]
     for name, text in profiles.files(layout, directory, names).items():
         tree.write_new(f"{place}/etc/{name}", text.encode("utf-8", "surrogateescape"))
@@ -122,13 +118,13 @@ def _described(package: Package) -> str:
     return f"{' '.join(words)} from {source}, sha256 {package.sha256}"
 
 
-def _finish(fs: FileSystem, top: str, place: str, record: Mapping[str, Any]) -> None:
+def _finish(fs: FileSystem, held: Held, record: Mapping[str, Any]) -> None:
     """Write the record whole: where it is, a deployment is finished."""
-    path = f"{place}/meta/deployment.json"
+    path = f"{held.place}/{_META}/deployment.json"
     fs.write(temporary(path), _encoded(record), mode=0o644)
     fs.rename(temporary(path), path)
     fs.sync(paths.dirname(path))
-    tree.seal(f"{top}/meta")
+    tree.seal(held, _META)
 
 
 def _record(number: int, wanted: Build, git: dict[str, Any] | None, engine: str) -> dict[str, Any]:

@@ -6,7 +6,8 @@ looked at again when the lock is taken for the switch.
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Collection
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -106,7 +107,8 @@ def deploy(
     numbering.remove_unfinished(fs, layout, lock_timeout=lock_timeout)
     _require_cache(fs, layout)
     wanted = _prepare(fs, layout, wish, author, run, reporter)
-    if not wish.rebuild and _is_there_already(fs, layout, wanted, seen):
+    there = not wish.rebuild and _is_there_already(fs, layout, wanted, seen)
+    if there and _is_as_seen(fs, layout, wish.tier, seen):
         run.dismiss()
         reporter.unchanged(seen)
         return
@@ -120,8 +122,7 @@ def deploy(
         try:
             building.build(fs, layout, number, wanted, run, reporter.begun)
         except Incomplete as error:
-            for package in error.damaged:
-                tree.remove(f"{layout.cache}/{package}")
+            _remove_cached(layout, wanted, error.damaged)
             raise
         except OSError as error:
             raise NotBuilt(error) from error
@@ -134,6 +135,14 @@ def deploy(
         except TierctlError:
             reporter.warn(_what_becomes_of(fs, layout, number))
             raise
+
+
+def _remove_cached(layout: Layout, wanted: Build, damaged: Collection[str]) -> None:
+    """Have the next deploy fetch anew, of what was wanted, the packages that are not whole."""
+    for package in {each for packages in wanted.packages.values() for each in packages}:
+        if package.channel and package.name_in_cache in damaged:
+            with suppress(OSError):  # another member's; why the deploy fails is told in any case
+                tree.remove(f"{layout.cache}/{package.name_in_cache}")
 
 
 def _what_becomes_of(fs: FileSystem, layout: Layout, number: int) -> str:
@@ -232,6 +241,12 @@ def _locks(fs: FileSystem, layout: Layout, found: Definitions, like: str) -> dic
 
 def _is_there_already(fs: FileSystem, layout: Layout, wanted: Build, seen: Seen) -> bool:
     return seen.content is not None and unchanged.is_built_from(fs, layout, seen.content, wanted)
+
+
+def _is_as_seen(fs: FileSystem, layout: Layout, tier: str, seen: Seen) -> bool:
+    """Say whether nobody has moved the links since the deploy began: solving can take minutes."""
+    fs.refresh(layout.infrastructure, write=True)
+    return look_at(fs, layout, tier) == seen
 
 
 class _Watching:

@@ -19,6 +19,7 @@ from tierctl.packages import Package, Packages
 
 if TYPE_CHECKING:  # the worker is started before all that is imported which reads definitions
     from tierctl.deploy.environments import Environment
+    from tierctl.deploy.tree import Held
 
 _CONSISTS_OF = ("rattler", "uv", "yaml", "packaging")
 # What uname(2) calls a host, and what conda does.
@@ -160,14 +161,17 @@ class Engine:
         return ", ".join(answer["tools"])
 
     def seal(
-        self, prefixes: Mapping[str, str], meanwhile: Callable[[], None] = lambda: None
+        self, held: Held, environments: str, meanwhile: Callable[[], None] = lambda: None
     ) -> None:
-        """Close each prefix to changes and open it to readers, see ``tree.seal``.
+        """Seal the directory of the environments in a tree, see ``tree.seal``.
 
         The worker does it, and knows by that what ``verify`` needs: each file is
-        looked at once. Raises ``EngineFailed``.
+        looked at once. Raises ``OSError``.
         """
-        self._ask("seal", meanwhile, prefixes=prefixes)
+        where = {"top": held.top, "identity": held.identity, "environments": environments}
+        error = self._ask("seal", meanwhile, **where).get("error")
+        if error is not None:
+            raise OSError(*error)
 
     def verify(
         self,
@@ -177,8 +181,8 @@ class Engine:
     ) -> None:
         """Raise ``Incomplete`` unless each file of the packages is there with the right size.
 
-        They have been sealed before. What is wrong with the files comes before what
-        may be wrong ``meanwhile``: it may be the reason.
+        They have been sealed before. What is wrong with the files is raised before a
+        ``TierctlError`` of ``meanwhile``: it may be the reason.
         """
         wrong: list[TierctlError] = []
 

@@ -41,7 +41,7 @@ class NotBuilt(TierctlError):
 
     def __init__(self, error: OSError) -> None:
         is_full = error.errno in FULL
-        hint = "To see what can make room:" if is_full else "Mend that and try again."
+        hint = "To see what can make room:" if is_full else "Fix that and try again."
         super().__init__(
             f"the deployment could not be built: {cause_of(error)}",
             f"No tier was changed. {hint}",

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from os import path as paths
 from typing import NamedTuple
 
-from tierctl import control, freshness, history
+from tierctl import control, history
 from tierctl.deploy import tree
 from tierctl.errors import Locked, LocksUnsupported
 from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, exists, read
@@ -193,8 +193,7 @@ def held(fs: FileSystem, layout: Layout, timeout: float) -> Iterator[None]:
     except LockUnavailable as error:
         raise LocksUnsupported(layout.numbers, error.strerror or str(error)) from error
     with lock:
-        # The links, and what is noted of a change under way, another lock protects.
-        freshness.refresh_by_reading(fs, layout)
+        fs.refresh(layout.infrastructure)  # the links another lock protects
         for path in (layout.control, layout.deployments):
             with suppress(FileNotFoundError):  # there is no deployment yet
                 fs.refresh(path, write=True)

@@ -50,6 +50,6 @@ class BadDefinitions(TierctlError):
         count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
         super().__init__(
             "\n  ".join((f"{count} in the definitions, {shown(directory)}:", *problems)),
-            "Nothing was built. Mend that and try again.",
+            "Nothing was built. Fix that and try again.",
         )
         self.problems = problems

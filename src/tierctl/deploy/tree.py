@@ -1,4 +1,4 @@
-"""File trees: copied, closed to changes, flushed, removed. Part of the seam to the system.
+"""File trees: copied, sealed, flushed, removed. Part of the seam to the system.
 
 Nothing here follows a symlink that it finds in a tree.
 """
@@ -14,10 +14,10 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from os import path as paths
-from typing import IO
+from typing import IO, NamedTuple
 
 from tierctl.deploy import overlay, rights
 from tierctl.deploy.overlay import Item
@@ -28,6 +28,7 @@ from tierctl.text import shown
 _EVERYONE_ENTERS = 0o555
 _OWNER_WRITES = 0o755
 _OWNER_CHANGES = 0o700
+_OTHERS = 0o077
 _GOING = ".going"
 # Stands before the number of a name for what goes, if there is one of that name already.
 _AGAIN = "~"
@@ -36,12 +37,19 @@ _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST)
 # How the system says that something has been removed, here or by another client of the server.
 _GONE = (errno.ENOENT, errno.ESTALE)
 _DESCRIPTORS = "/proc/self/fd"
+# A file is named so that needs not be readable, where the system can do that.
+_HAS_PATHS = hasattr(os, "O_PATH")
+_TO_NAME = (os.O_PATH if _HAS_PATHS else os.O_RDONLY | os.O_NONBLOCK) | os.O_NOFOLLOW | os.O_CLOEXEC
 # The unit of st_blocks, whatever the filesystem's own.
 _BLOCK_BYTES = 512
 
 # By directory, as a path below the top of a tree ("" is the top): the names in it that are no
 # directories, each with its size in bytes, or None if it is no regular file.
 Sizes = dict[str, dict[str, int | None]]
+# A device and an inode.
+Identity = tuple[int, int]
+
+_REPLACED = "Replaced by something else meanwhile"
 
 
 class Changed(TierctlError):
@@ -62,33 +70,50 @@ def make_directories(top: str, names: Iterable[str]) -> None:
         os.makedirs(paths.join(top, name), 0o755, exist_ok=True)
 
 
+class Held(NamedTuple):
+    """A tree that is held: its own path, one that leads to it of now, and its descriptor."""
+
+    top: str
+    place: str
+    descriptor: int
+
+    @property
+    def identity(self) -> Identity:
+        """What tells this tree from any other on this host."""
+        found = os.fstat(self.descriptor)
+        return found.st_dev, found.st_ino
+
+
 @contextmanager
-def held(top: str) -> Iterator[str]:
-    """Have a path that leads to a tree of now, whatever takes its place or that of its directory.
+def held(top: str, identity: Identity | None = None) -> Iterator[Held]:
+    """Hold a tree, whatever takes its place or that of its directory.
 
-    By what ``/proc`` has; without that it is the tree's own path. Raises ``OSError`` where a link
-    is in the place; errors tell of the tree's own path.
+    ``place`` leads there by what ``/proc`` has; without that it is the tree's own path. Raises
+    ``OSError`` where a link is in the place, or another tree than the one of that ``identity``;
+    errors tell of the tree's own path.
     """
-    with _directory_of(top) as (name, directory):
-        with Naming(top):
-            descriptor = os.open(name, TO_HOLD, dir_fd=directory)
-        place = f"{_DESCRIPTORS}/{descriptor}" if paths.isdir(_DESCRIPTORS) else top
-        try:
-            yield place
-        except OSError as error:
-            for name in ("filename", "filename2"):
-                path = getattr(error, name)
-                if isinstance(path, str):
-                    setattr(error, name, path.replace(place, top, 1))
-            raise
-        finally:
-            os.close(descriptor)
+    with _directory_of(top) as (name, directory), Naming(top):
+        descriptor = os.open(name, TO_HOLD, dir_fd=directory)
+    place = f"{_DESCRIPTORS}/{descriptor}" if paths.isdir(_DESCRIPTORS) else top
+    holding = Held(top, place, descriptor)
+    try:
+        if identity not in (None, holding.identity):
+            raise OSError(errno.ESTALE, _REPLACED, top)
+        yield holding
+    except OSError as error:
+        for name in ("filename", "filename2"):
+            path = getattr(error, name)
+            if isinstance(path, str):
+                setattr(error, name, path.replace(place, top, 1))
+        raise
+    finally:
+        os.close(descriptor)
 
 
-def require_in_place(top: str, place: str) -> None:
-    """Raise ``OSError`` if the tree that ``place`` leads to has lost its own path, see ``held``."""
-    if not paths.samestat(os.stat(place), os.lstat(top)):
-        raise OSError(errno.ESTALE, "Replaced by something else meanwhile", top)
+def require_in_place(held: Held) -> None:
+    """Raise ``OSError`` if a tree that is held has lost its own path."""
+    if not paths.samestat(os.fstat(held.descriptor), os.lstat(held.top)):
+        raise OSError(errno.ESTALE, _REPLACED, held.top)
 
 
 def make_shared(path: str) -> None:
@@ -160,44 +185,69 @@ def _copy_file(item: Item, path: str) -> None:
         os.fchmod(written.fileno(), 0o755 if item.mode & stat.S_IXUSR else 0o644)
 
 
-def seal(top: str, *, open_below: str = "", left_out: Collection[str] = ()) -> Sizes:
+def keep_to_owner(held: Held, path: str) -> None:
+    """Let nobody but its owner reach what is below a directory of a tree that is held."""
+    with _below(held, path) as (name, parent):
+        directory = os.open(name, TO_HOLD, dir_fd=parent)
+        try:
+            os.fchmod(directory, stat.S_IMODE(os.fstat(directory).st_mode) & ~_OTHERS)
+        finally:
+            os.close(directory)
+
+
+def seal(
+    held: Held, path: str = "", *, left_open: str | None = None, left_out: str | None = None
+) -> Sizes:
     """Let everyone read a tree and nobody create or remove names in it; return the files' sizes.
 
-    The directory ``open_below`` in it stays open to its owner, and the directories
-    ``left_out`` stay as they are.
+    The tree is what has ``path`` in the one that is held, or that itself. Its
+    directory ``left_open`` stays open to its owner, and ``left_out`` stays as it
+    is, with all below. Raises ``OSError``.
     """
-    sealing = _Sealing(top, open_below, left_out)
-    with Naming(top), _directory_of(top) as (name, directory):
-        sealing.seal(name, "", directory)
+    sealing = _Sealing(paths.join(held.top, path), {}, left_open, left_out)
+    with _below(held, path) as (name, parent):
+        sealing.seal(name, "", parent)
     return sealing.sizes
 
 
-class _Sealing:
+@contextmanager
+def _below(held: Held, path: str) -> Iterator[tuple[str, int]]:
+    """Yield the name of a path in a tree, and the directory that it is in; no link leads there."""
+    *names, name = (path or ".").split("/")
+    with Naming(paths.join(held.top, path)), ExitStack() as above:
+        directory = held.descriptor
+        for each in names:
+            directory = os.open(each, TO_HOLD, dir_fd=directory)
+            above.callback(os.close, directory)
+        yield name, directory
+
+
+class _Sealing(NamedTuple):
     """Seals a tree, see ``seal``: in one walk, which looks at each file once."""
 
-    def __init__(self, top: str, open_below: str, left_out: Collection[str]) -> None:
-        self.sizes: Sizes = {}
-        self._top = top
-        self._left_open = open_below or None
-        self._left_out = left_out
+    top: str
+    sizes: Sizes
+    left_open: str | None
+    left_out: str | None
 
     def seal(self, name: str, path: str, parent: int) -> None:
         """Seal the directory ``name`` of ``parent``; ``path`` is its path in the tree."""
-        if path in self._left_out:
+        if path == self.left_out:
             return
-        with Naming(paths.join(self._top, path) if path else self._top):
+        own_path = paths.join(self.top, path).rstrip("/")
+        with Naming(own_path):
             directory = os.open(name, TO_HOLD, dir_fd=parent)
             try:
-                self.sizes[path], below = _open_files_to_readers(directory)
+                self.sizes[path], below = _open_files_to_readers(own_path, directory)
                 for each in below:
                     self.seal(each, paths.join(path, each), directory)
                 # Last: after a change of a directory an NFS client asks anew for each name in it.
-                os.fchmod(directory, _OWNER_WRITES if path == self._left_open else _EVERYONE_ENTERS)
+                os.fchmod(directory, _OWNER_WRITES if path == self.left_open else _EVERYONE_ENTERS)
             finally:
                 os.close(directory)
 
 
-def _open_files_to_readers(directory: int) -> tuple[dict[str, int | None], list[str]]:
+def _open_files_to_readers(path: str, directory: int) -> tuple[dict[str, int | None], list[str]]:
     """Let everyone read the files in a directory; return their sizes, and the directories in it.
 
     Each file is looked at while the names are listed: an NFS client takes that as
@@ -211,28 +261,39 @@ def _open_files_to_readers(directory: int) -> tuple[dict[str, int | None], list[
                 directories.append(entry.name)
                 continue
             found = entry.stat(follow_symlinks=False)
-            rights.open_to_readers(entry.name, found, directory)
-            sizes[entry.name] = found.st_size if stat.S_ISREG(found.st_mode) else None
+            is_file = stat.S_ISREG(found.st_mode)
+            sizes[entry.name] = found.st_size if is_file else None
+            if is_file and found.st_mode != rights.for_everyone(found.st_mode):
+                with Naming(paths.join(path, entry.name), always=True):
+                    _set_rights(entry.name, directory)
     return sizes, directories
 
 
-def _fail(error: OSError) -> None:
-    """Have a walk end where it would pass over what it cannot look into."""
-    raise error
+def _set_rights(name: str, directory: int) -> None:
+    """Let everyone read a file, but not what somebody may have put in its place since."""
+    file = os.open(name, _TO_NAME, dir_fd=directory)
+    try:
+        mode = os.fstat(file).st_mode
+        if stat.S_ISREG(mode):
+            # What is opened by its path alone cannot be changed by its descriptor.
+            by_path = f"{_DESCRIPTORS}/{file}"
+            os.chmod(by_path if _HAS_PATHS else file, stat.S_IMODE(rights.for_everyone(mode)))
+    finally:
+        os.close(file)
 
 
 def remove(top: str) -> None:
     """Remove a tree, closed directories included; one that is missing is removed already.
 
     It loses its name first, so that nobody loads what is being taken apart. What is in use (see
-    ``is_busy``) stays without its name, until a prune finds nobody who uses it.
+    ``is_busy``) or another's stays without its name, until a prune can remove it.
     """
     going = retire(top)
     for path in {going, *filter(is_own, _retired(top))}:
         try:
             take_apart(path)
         except OSError as error:
-            if not is_busy(error):
+            if not (is_busy(error) or isinstance(error, PermissionError)):
                 raise
 
 

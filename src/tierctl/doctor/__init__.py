@@ -24,7 +24,7 @@ from tierctl.layout import Layout
 
 __all__ = ["Finding", "Remedy", "Severity", "diagnose"]
 
-_LOOK_AGAIN = ("Mend that, then look again:", "doctor")
+_LOOK_AGAIN = ("Fix that, then look again:", "doctor")
 
 
 def diagnose(fs: FileSystem, layout: Layout, *, probe: bool = True) -> list[Finding]:

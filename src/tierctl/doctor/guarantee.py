@@ -32,7 +32,7 @@ def examine(fs: FileSystem, layout: Layout, *, probe: bool) -> Iterator[Finding]
         foretold = _ONE_STEP if fs.can_exchange(layout.infrastructure) else _TWO_STEPS
         yield note(SUBJECT, f"not tried out, by the type of the filesystem {foretold}")
     elif not can_be_had(fs, layout):
-        yield note(SUBJECT, f"not tried out: you may not write to {shown(layout.control)}")
+        yield note(SUBJECT, f"not tried out: no permission to write to {shown(layout.control)}")
     else:
         try:
             yield from _tried(fs, layout)

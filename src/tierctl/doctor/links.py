@@ -52,7 +52,7 @@ def _shown_by(fs: FileSystem, layout: Layout, tier: str) -> str | None:
 def _damage(fs: FileSystem, layout: Layout, name: str, text: str) -> Finding:
     meaning = "This tier cannot be loaded."
     if name in LINKS:
-        meaning = "No change is possible until this is mended; nothing that is loaded is affected."
+        meaning = "No change is possible until this is fixed; nothing that is loaded is affected."
         shows = [tier for tier in _BOTH if _shown_by(fs, layout, tier) == name]
         if shows:
             chains = "".join(_chain(fs, layout, tier) for tier in shows)

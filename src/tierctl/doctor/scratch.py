@@ -78,7 +78,7 @@ def trying_failed(layout: Layout, error: OSError) -> Finding:
         SUBJECT,
         f"trying it out failed: {shown(layout.scratch)}: {error.strerror or error}",
         "What fails here can fail in a change too.",
-        "Mend that, then look again:",
+        "Fix that, then look again:",
         "doctor",
     )
 

@@ -85,7 +85,7 @@ def remove_wheels(layout: Layout, names: Iterable[str]) -> int:
 
 
 def _unneeded_packages(fs: FileSystem, layout: Layout, needed: Iterable[Package]) -> Iterator[str]:
-    kept = {f"{package.name}-{package.version}-{package.build}" for package in needed}
+    kept = {package.name_in_cache for package in needed}
     names = _names(fs, layout.cache)
     for name in names:
         is_package = f"{name}.lock" in names or name.endswith(_ARCHIVES)

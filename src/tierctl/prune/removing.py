@@ -28,7 +28,7 @@ class NotRemoved(TierctlError):
         causes = "\n".join(dict.fromkeys(f"  {cause_of(error)}" for error in errors))
         super().__init__(
             f"not everything could be removed:\n{causes}",
-            "Fix the cause above and type the command again: it removes the rest.",
+            "Fix the cause above and run the command again: it removes the rest.",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from enum import Enum
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -26,6 +26,7 @@ class Effect(Enum):
     TORN = "torn"
     UNFLUSHED = "unflushed"
     WHOLE = "whole"
+    UNHEARD = "unheard"
 
 
 class Fault(NamedTuple):
@@ -33,12 +34,15 @@ class Fault(NamedTuple):
 
     ``number`` is an errno, or None to be killed. ``TORN`` writes half of the
     data over what stood there, ``UNFLUSHED`` all of it without flushing it; for
-    other verbs than ``write`` both are the same as ``NONE``.
+    other verbs than ``write`` both are the same as ``NONE``. ``UNHEARD`` has the
+    server of a network filesystem do the whole of it, and its answer get lost;
+    it does so when ``late`` more operations have begun.
     """
 
     at: int
     number: int | None = errno.EIO
     effect: Effect = Effect.NONE
+    late: int = 0
 
 
 class Operation(NamedTuple):
@@ -54,13 +58,18 @@ class FaultyFileSystem:
     ``trace`` holds the calls (the questions that begin with ``is_`` and
     ``can_`` apart, which do not fail), ``fired`` tells of the fault. After a
     kill every further operation is refused, as a dead process has none.
+    ``server`` is where ``inner`` keeps its files, seen past its cache.
     """
 
-    def __init__(self, inner: FileSystem, fault: Fault) -> None:
+    def __init__(
+        self, inner: FileSystem, fault: Fault, *, server: FileSystem | None = None
+    ) -> None:
         self.inner = inner
         self.fault = fault
+        self.server = inner if server is None else server
         self.trace: list[Operation] = []
         self.fired = False
+        self._unheard: Callable[[FileSystem], object] | None = None
 
     @property
     def operations(self) -> int:
@@ -69,19 +78,19 @@ class FaultyFileSystem:
 
     def entry(self, path: str, *, follow: bool = False) -> Entry:
         """See ``FileSystem.entry``."""
-        return self._do("entry", path, lambda: self.inner.entry(path, follow=follow))
+        return self._do("entry", path, lambda fs: fs.entry(path, follow=follow))
 
     def read_link(self, path: str) -> str:
         """See ``FileSystem.read_link``."""
-        return self._do("read_link", path, lambda: self.inner.read_link(path))
+        return self._do("read_link", path, lambda fs: fs.read_link(path))
 
     def names(self, path: str) -> list[str]:
         """See ``FileSystem.names``."""
-        return self._do("names", path, lambda: self.inner.names(path))
+        return self._do("names", path, lambda fs: fs.names(path))
 
     def load(self, path: str, start: int = 0, length: int = -1) -> tuple[Entry, bytes]:
         """See ``FileSystem.load``."""
-        return self._do("load", path, lambda: self.inner.load(path, start, length))
+        return self._do("load", path, lambda fs: fs.load(path, start, length))
 
     def write(
         self,
@@ -94,19 +103,22 @@ class FaultyFileSystem:
     ) -> None:
         """See ``FileSystem.write``."""
 
-        def put(part: bytes, *, durable: bool = durable) -> None:
-            self.inner.write(path, part, mode=mode, at=at, durable=durable)
+        def put(part: bytes, fs: FileSystem, *, durable: bool = durable) -> None:
+            fs.write(path, part, mode=mode, at=at, durable=durable)
 
-        def tear() -> None:
+        def tear(fs: FileSystem) -> None:
             part = data[: len(data) // 2]
             try:
-                behind = read(self.inner, path, at + len(part))
+                behind = read(fs, path, at + len(part))
             except FileNotFoundError:
                 behind = b""
-            put(part + behind)
+            put(part + behind, fs)
 
-        parts = {Effect.TORN: tear, Effect.UNFLUSHED: lambda: put(data, durable=False)}
-        self._do("write", path, lambda: put(data), parts.get(self.fault.effect))
+        parts: dict[Effect, Callable[[FileSystem], object]] = {
+            Effect.TORN: tear,
+            Effect.UNFLUSHED: partial(put, data, durable=False),
+        }
+        self._do("write", path, partial(put, data), parts.get(self.fault.effect))
 
     def make_directory(
         self, path: str, mode: int, *, group: int | None = None, owner: int | None = None
@@ -115,45 +127,48 @@ class FaultyFileSystem:
         self._do(
             "make_directory",
             path,
-            lambda: self.inner.make_directory(path, mode, group=group, owner=owner),
+            lambda fs: fs.make_directory(path, mode, group=group, owner=owner),
         )
 
     def set_mode(self, path: str, mode: int, *, group: int | None = None) -> None:
         """See ``FileSystem.set_mode``."""
-        self._do("set_mode", path, lambda: self.inner.set_mode(path, mode, group=group))
+        self._do("set_mode", path, lambda fs: fs.set_mode(path, mode, group=group))
 
     def make_link(self, path: str, target: str) -> None:
         """See ``FileSystem.make_link``."""
-        self._do("make_link", path, lambda: self.inner.make_link(path, target))
+        self._do("make_link", path, lambda fs: fs.make_link(path, target))
 
     def rename(self, path: str, new: str) -> None:
         """See ``FileSystem.rename``."""
-        self._do("rename", path, lambda: self.inner.rename(path, new))
+        self._do("rename", path, lambda fs: fs.rename(path, new))
 
     def exchange(self, first: str, second: str) -> None:
         """See ``FileSystem.exchange``."""
-        self._do("exchange", first, lambda: self.inner.exchange(first, second))
+        self._do("exchange", first, lambda fs: fs.exchange(first, second))
 
     def remove(self, path: str) -> None:
         """See ``FileSystem.remove``."""
-        self._do("remove", path, lambda: self.inner.remove(path))
+        self._do("remove", path, lambda fs: fs.remove(path))
 
     def sync(self, path: str) -> None:
         """See ``FileSystem.sync``."""
-        self._do("sync", path, lambda: self.inner.sync(path))
+        self._do("sync", path, lambda fs: fs.sync(path))
 
     def lock(
         self, path: str, *, timeout: float, mode: int | None = None
     ) -> AbstractContextManager[object]:
         """See ``FileSystem.lock``: taking it is the operation, leaving it is none."""
         with ExitStack() as held:
-            lock = partial(self.inner.lock, path, mode=mode, timeout=timeout)
-            self._do("lock", path, lambda: held.enter_context(lock()))
+
+            def take(fs: FileSystem) -> None:
+                held.enter_context(fs.lock(path, mode=mode, timeout=timeout))
+
+            self._do("lock", path, take)
             return held.pop_all()
 
     def refresh(self, path: str, *, write: bool = False, names: Sequence[str] = ()) -> None:
         """See ``FileSystem.refresh``."""
-        self._do("refresh", path, lambda: self.inner.refresh(path, write=write, names=names))
+        self._do("refresh", path, lambda fs: fs.refresh(path, write=write, names=names))
 
     def is_locked(self, path: str) -> bool:
         """See ``FileSystem.is_locked``."""
@@ -178,18 +193,32 @@ class FaultyFileSystem:
         self,
         verb: str,
         path: str,
-        operation: Callable[[], T],
-        part: Callable[[], object] | None = None,
+        operation: Callable[[FileSystem], T],
+        part: Callable[[FileSystem], object] | None = None,
     ) -> T:
         self._require_alive()
         self.trace.append(Operation(verb, path))
+        if self.operations >= self.fault.at + self.fault.late:
+            self.settle()
         if self.operations != self.fault.at:
-            return operation()
+            return operation(self.inner)
         self.fired = True
-        if self.fault.effect is Effect.WHOLE:
-            operation()
-        elif part is not None:
-            part()
+        match self.fault.effect:
+            case Effect.WHOLE:
+                operation(self.inner)
+            case Effect.UNHEARD:
+                self._unheard = operation
+                if not self.fault.late:
+                    self.settle()
+            case _ if part is not None:
+                part(self.inner)
         if self.fault.number is None:
             raise Killed
         raise OSError(self.fault.number, os.strerror(self.fault.number), path)
+
+    def settle(self) -> None:
+        """Have the server do what it has not done yet of what it was asked for."""
+        if self._unheard is not None:
+            unheard, self._unheard = self._unheard, None
+            with suppress(OSError):  # nobody hears of that either
+                unheard(self.server)

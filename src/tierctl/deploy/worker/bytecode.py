@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterable, Iterator
 from glob import escape, iglob
+from itertools import filterfalse
 from os import path as paths
 
 
@@ -24,8 +25,9 @@ def compile_modules(prefix: str) -> None:
 
 
 def _without_bytecode(prefix: str) -> list[str]:
-    tops = iglob(f"{escape(prefix)}/lib/python*/site-packages")
-    return [module for top in tops for module in _modules(top)]
+    # Python's own packages bring a link, lib/python3.1, which shows the same modules again.
+    pythons = filterfalse(paths.islink, iglob(f"{escape(prefix)}/lib/python*"))
+    return [module for top in pythons for module in _modules(f"{top}/site-packages")]
 
 
 def _modules(top: str) -> Iterator[str]:

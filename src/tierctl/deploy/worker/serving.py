@@ -54,7 +54,7 @@ class _Server:
         self.scratch = ""  # where its temporary files are, if it has an own place for them
         self._solved: Environments = {}
         self._records = Records()
-        self._sizes: dict[str, Sizes] = {}
+        self._sizes: Sizes = {}
 
     def serve(self, questions: SimpleQueue[bytes]) -> NoReturn:
         """Answer whatever comes."""
@@ -96,7 +96,10 @@ class _Server:
             case "seal":
                 from tierctl.deploy.worker import verifying
 
-                self._sizes = verifying.seal(asked["prefixes"])
+                try:
+                    self._sizes = verifying.seal(asked)
+                except OSError as error:
+                    return {"error": [error.errno, error.strerror, error.filename]}
                 return {}
             case "verify":
                 from tierctl.deploy.worker import verifying

@@ -1,22 +1,21 @@
-"""Whether an environment holds what its packages say, every file of it."""
+"""Environments are sealed, and looked at whether they hold every file that their packages say."""
 
 from __future__ import annotations
 
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from mmap import PROT_READ, mmap
 from os import path as paths
 from typing import Any, NamedTuple
 
 from tierctl.deploy import tree
 from tierctl.deploy.tree import Sizes
-from tierctl.deploy.worker.failures import Failed, text_of
 from tierctl.deploy.worker.records import Files, Records, list_records
 from tierctl.text import shown
 
-_DESCRIPTION = re.compile(r"lib/python[^/]*/site-packages/([^/]+)\.dist-info")
+_DIST_INFO = re.compile(r"lib/python[^/]*/site-packages/([^/]+)\.dist-info")
 
 
 class _Environment(NamedTuple):
@@ -26,30 +25,30 @@ class _Environment(NamedTuple):
     sizes: Sizes
 
 
-def seal(prefixes: Mapping[str, str]) -> dict[str, Sizes]:
-    """Close each environment to changes; return the sizes of its files. Raises ``Failed``."""
-    sizes = {}
-    for name, prefix in prefixes.items():
-        try:
-            sizes[name] = tree.seal(prefix)
-        except OSError as error:
-            raise Failed({name: text_of(error)}) from error
-    return sizes
+def seal(asked: dict[str, Any]) -> Sizes:
+    """Seal the environments of a tree, see ``tree.seal``; return the sizes of their files.
+
+    The tree is known by more than its path: a member of the group can have put
+    another there. Raises ``OSError``.
+    """
+    with tree.held(asked["top"], tuple(asked["identity"])) as held:
+        return tree.seal(held, asked["environments"])
 
 
-def verify(asked: dict[str, Any], records: Records, sizes: Mapping[str, Sizes]) -> dict[str, Any]:
+def verify(asked: dict[str, Any], records: Records, sizes: Sizes) -> dict[str, Any]:
     """Say for each environment what is wrong with it, and which packages are not whole.
 
-    Those as the cache calls them. ``sizes`` is what ``seal`` has found: it does not
-    have directories, nor what is found only by a symlink to a directory.
+    Packages are named as in the cache. ``sizes`` is what ``seal`` has found, below the names
+    of the environments: directories are not in it, nor is what has a path only through a
+    symlink to a directory.
     """
     wrong, damaged = {}, []
     for name, prefix in asked["prefixes"].items():
-        environment = _Environment(prefix, sizes[name])
+        environment = _Environment(prefix, _below(sizes, name))
         found = {
             path: list(_wrong_package(environment, path, records)) for path in list_records(prefix)
         }
-        wheels = list(_described(environment.sizes, asked["wheels"][name]))
+        wheels = list(_dist_infos(environment.sizes, asked["wheels"][name]))
         wrong[name] = [problem for problems in found.values() for problem in problems]
         wrong[name] += [problem for wheel in wheels for problem in _wrong_wheel(environment, wheel)]
         there, wanted = len(found) + len(wheels), asked["counts"][name]
@@ -58,6 +57,15 @@ def verify(asked: dict[str, Any], records: Records, sizes: Mapping[str, Sizes]) 
         not_whole = (paths.basename(path) for path, problems in found.items() if problems)
         damaged += [record.removesuffix(".json") for record in not_whole]
     return {"wrong": wrong, "damaged": damaged}
+
+
+def _below(sizes: Sizes, name: str) -> Sizes:
+    """Return the sizes of one environment's files."""
+    return {
+        path.removeprefix(name).removeprefix("/"): names
+        for path, names in sizes.items()
+        if path == name or path.startswith(f"{name}/")
+    }
 
 
 def _wrong_package(environment: _Environment, record: str, records: Records) -> Iterator[str]:
@@ -81,11 +89,11 @@ def _holds(path: str, text: bytes) -> bool:
         return False
 
 
-def _described(sizes: Sizes, wheels: Iterable[tuple[str, str]]) -> Iterator[str]:
+def _dist_infos(sizes: Sizes, wheels: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield the directory of what each wheel says of itself, as a path below the prefix."""
     wanted = {(_normal(name), version) for name, version in wheels}
     for path, names in sizes.items():
-        found = _DESCRIPTION.fullmatch(path)
+        found = _DIST_INFO.fullmatch(path)
         if found is not None and "RECORD" in names:
             name, _, version = found[1].partition("-")
             if (_normal(name), version) in wanted:
@@ -97,13 +105,13 @@ def _normal(name: str) -> str:
     return re.sub("[-_.]+", "-", name).lower()
 
 
-def _wrong_wheel(environment: _Environment, described: str) -> Iterator[str]:
+def _wrong_wheel(environment: _Environment, dist_info: str) -> Iterator[str]:
     """Say what is wrong with the files of a wheel, by its list of them: path, digest, size."""
     import csv  # which most environments do not need
 
-    top = paths.dirname(described)
+    top = paths.dirname(dist_info)
     try:
-        listed = f"{environment.prefix}/{described}/RECORD"
+        listed = f"{environment.prefix}/{dist_info}/RECORD"
         with open(listed, encoding="utf-8", newline="") as file:
             # A script's name leads out of the directory of modules: ../../../bin/name.
             files = {
@@ -111,7 +119,7 @@ def _wrong_wheel(environment: _Environment, described: str) -> Iterator[str]:
                 for name, _, size in csv.reader(file)
             }
     except (OSError, ValueError) as error:
-        yield f"{shown(paths.basename(described))}/RECORD cannot be read: {error}"
+        yield f"{shown(paths.basename(dist_info))}/RECORD cannot be read: {error}"
     else:
         yield from _wrong_files(environment, files)
 
