@@ -13,11 +13,9 @@ from tools import require_tool
 _CALL = re.compile(r"^(?:\d+ +)?((\w+)\(.*)", re.MULTILINE)
 _STRACE = ("strace", "--quiet=all")
 # What changes something, or asks for it to be durable or locked.
-CHANGING = frozenset(
-    ("fchmod", "fchown", "fsync", "ftruncate", "mkdir", "pwrite64", "rename", "renameat2")
-    + ("chmod", "chown", "fcntl", "rmdir", "symlink", "syncfs", "unlink", "unlinkat")
-    + ("fchmodat", "fchownat", "mkdirat", "renameat", "symlinkat")
-)
+CHANGING = {"fchmod", "fchown", "fsync", "ftruncate", "mkdir", "pwrite64", "rename", "renameat2"}
+CHANGING |= {"chmod", "chown", "fcntl", "rmdir", "symlink", "syncfs", "unlink", "unlinkat"}
+CHANGING |= {"fchmodat", "fchownat", "mkdirat", "renameat", "symlinkat"}
 
 
 class Call(NamedTuple):

@@ -4,19 +4,22 @@ What was reported is in history, and what is in history is so. What the command 
 not get to, the next one does, on the other client.
 """
 
+import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from harness.scenarios import links_of
 from harness.strace import Call
 from harness.words import require_words
 from nfs.cluster import Cluster
-from nfs.machines import Machine
-from nfs.trial import CHANGES, Trial, middle, points, told, undisturbed
+from nfs.trial import CHANGES, FS, Trial, middle, points, told, undisturbed
 from program import Ended
 from thorough import THOROUGH, times
+from tierctl import history
 
 _HARD = ("vers=4.2", "vers=3")
 # Calls fail when the server has not answered twice, after 1 s each.
@@ -24,6 +27,11 @@ _SOFT = tuple(f"{version},soft,timeo=10,retrans=1" for version in _HARD)
 # What the system says of a server that does not answer, and of a file whose lock was lost.
 _CAUSES = ("EIO", "ETIMEDOUT", "ESTALE")
 _AWAY_S = times(2, 30)
+# For so long calls on a soft mount are given to fail, all that a command makes.
+_LONGEST_S = 15
+# A mount through what has requests come late (guest/late.py); only v3 knows no order of them.
+_LATE_PORT, _LATE_RULE = 2050, "/run/late"
+_LATE = f"vers=3,proto=tcp,mountproto=tcp,port={_LATE_PORT},soft,timeo=10,retrans=1"
 # No change has more points than that.
 _MOST_POINTS = 100
 _SAMPLED = 3
@@ -44,7 +52,7 @@ def trials(cluster: Cluster, batch: int, options: Sequence[str], *, sample: int)
         if THOROUGH:
             found += [(name, each, call) for each in options for call in points(calls)[batch:][:1]]
         elif number % _SAMPLED == sample % _SAMPLED:
-            inner = middle(calls)
+            inner = middle_of(cluster, name)
             option = options[(number // _SAMPLED + sample) % len(options)]
             found.append((name, option, inner[(sample + 3 * number) % len(inner)]))
     if not found:
@@ -54,6 +62,10 @@ def trials(cluster: Cluster, batch: int, options: Sequence[str], *, sample: int)
         trial.wait_until_stopped()
         trial.require_between()
     return begun
+
+
+def middle_of(cluster: Cluster, name: str) -> list[Call]:
+    return middle(undisturbed(cluster, name).calls)
 
 
 def begin(cluster: Cluster, name: str, options: str, at: Call) -> Trial:
@@ -124,3 +136,112 @@ def test_after_a_power_cut_of_a_client_the_other_one_ends_it(cluster: Cluster, b
         begun = begun[1::2]
     cluster.boot(cluster.a)
     require_that_b_ends_them(begun, [None] * len(begun))
+
+
+# Calls that fail: a soft mount whose server does not answer
+
+
+@batches
+def test_when_a_soft_mount_loses_its_server_the_change_says_so_and_the_next_command_ends_it(
+    cluster: Cluster, batch: int
+) -> None:
+    """On v4 A's kernel could not give the lock back: it does so with A's next change."""
+    begun = trials(cluster, batch, _SOFT, sample=4)
+    cluster.a.take_link_down()
+    try:
+        for trial in begun:
+            trial.go_on()
+        for trial in begun:
+            trial.wait_until_it_has_answered(_LONGEST_S)
+    finally:
+        cluster.a.bring_link_up()
+    for trial in begun:
+        done = trial.wait()
+        assert done.code in (0, 1), (trial.case, done)
+        require_words(done, _CAUSES, trial.layout.target, f"{trial.case}: {done}")
+        trial.require_between()
+        client = cluster.b if "vers=3" in trial.options else cluster.a
+        trial.require_ended(told(done, trial.next_on(client, done)))
+
+
+def test_another_client_hears_that_a_soft_mount_kept_the_lock_and_until_when(
+    cluster: Cluster,
+) -> None:
+    trial = begin(cluster, "promotion", _SOFT[0], middle_of(cluster, "promotion")[-1])
+    trial.wait_until_stopped()
+    cluster.a.take_link_down()
+    try:
+        trial.go_on()
+        trial.wait()
+    finally:
+        cluster.a.bring_link_up()
+    rollback = ("rollback", "--lock-timeout", "1", "-t", trial.layout.target)
+    refused = cluster.b.tierctl(*rollback)
+    assert (1, True) == (refused.code, "until root makes a change there" in refused.err), refused
+    assert 0 == cluster.a.tierctl("rollback", "-t", trial.layout.target).code
+    assert 0 == cluster.b.tierctl("promote-staging", "--force", "-t", trial.layout.target).code
+
+
+# Requests that the server carries out when they have failed long since
+
+
+@contextmanager
+def late(cluster: Cluster, rule: str) -> Iterator[None]:
+    """Have a rename of the mount ``_LATE`` come late, as guest/late.py explains."""
+    server = cluster.server
+    standing = f"python3 -S /host/guest/late.py {_LATE_PORT} {_LATE_RULE}"
+    if server.run(f"pgrep -fx {shlex.quote(standing)}").code:
+        server.begin(f"exec {standing}")
+        server.must(f"until ss -ltn | grep -q :{_LATE_PORT}; do sleep 0.05; done")
+    server.must(f"echo {rule} >{_LATE_RULE}.new; mv {_LATE_RULE}.new {_LATE_RULE}")
+    try:
+        yield
+    finally:
+        server.must(f"rm -f {_LATE_RULE} {_LATE_RULE}.done")
+
+
+@pytest.mark.parametrize("number", [1, 2, 3], ids=["intent", "production", "staging"])
+def test_a_rename_that_comes_when_the_change_is_taken_back_does_nothing(
+    cluster: Cluster, number: int
+) -> None:
+    """It has failed on A, and is carried out just before A removes what it would have renamed."""
+    trial = Trial(cluster, "promotion", _LATE)
+    before = links_of(trial.on_disk())
+    with late(cluster, f"rename {number} remove 1"):
+        done = cluster.a.run(shlex.join(trial.typed()))
+        assert cluster.server.run(f"test -e {_LATE_RULE}.done").code == 0
+    assert (1, "nothing-changed") == (done.code, done.document["error"]["code"]), done
+    found = trial.on_disk()
+    assert (before, False) == (links_of(found), Path(found.intent).exists())
+    trial.require_ended(told(trial.next_on(cluster.b, done)))
+
+
+# A client that was away for so long that its lock went to another one
+
+
+@pytest.mark.skipif(not THOROUGH, reason="waits for a lease to end, twice")
+@pytest.mark.xfail(strict=True, reason="nobody asks whether the lock is still held")
+def test_a_client_whose_lock_was_given_away_changes_nothing_when_it_is_back(
+    cluster: Cluster,
+) -> None:
+    """It was away between what it read and the note of its change."""
+    calls = undisturbed(cluster, "promotion").calls
+    notes = (
+        n
+        for n, call in enumerate(calls)
+        if call.name == "openat" and ".intent.json.new" in call.text
+    )
+    trial = begin(cluster, "promotion", "vers=4.2", calls[next(notes) - 1])
+    trial.wait_until_stopped()
+    cluster.a.take_link_down()
+    try:
+        changes = [["promote-staging"], ["rollback"]]
+        words = ["--json", "--lock-timeout", "60", "-t", trial.layout.target]
+        reported = told(*(cluster.b.tierctl(*change, *words) for change in changes))
+        assert 2 == len(reported)
+    finally:
+        cluster.a.bring_link_up()
+    trial.go_on()
+    reported += told(trial.wait())
+    events = history.newest_first(FS, trial.on_disk())
+    assert {*reported} <= {event.id for event in events}

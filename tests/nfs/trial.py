@@ -6,6 +6,7 @@ here in targets on the server. What its disk has is copied to the host, and look
 
 import json
 import shlex
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from itertools import count
@@ -141,11 +142,16 @@ class Trial:
     def kill(self) -> None:
         self.cluster.a.must(f"kill -KILL $(cat {self._pid})")
 
-    def wait_until_it_has_answered(self) -> None:
-        """Wait until the command has printed how it ended, whatever it still has to close."""
+    def wait_until_it_has_answered(self, longest: float) -> None:
+        """Wait until the command has printed how it ended, but no longer than some seconds.
+
+        On v3 the kernel waits for a server to take a lock back, whatever the mount's options
+        say: a command that holds two of them can be kept from answering.
+        """
         assert self._job is not None
         a, job = self.cluster.a, self._job
-        wait_until(lambda: job.is_done or a.run(f"test -s {job.printed}").code == 0, 120)
+        with suppress(TimeoutError):
+            wait_until(lambda: job.is_done or a.run(f"test -s {job.printed}").code == 0, longest)
 
     def wait(self, timeout: float = 120) -> Ended:
         """Return how the command ended on A."""
@@ -153,7 +159,7 @@ class Trial:
         return self._job.wait(timeout)
 
     def require_between(self) -> None:
-        """Require that the links on disk are whole, and that production shows a whole deployment."""
+        """Require whole links on disk, and a whole deployment behind production."""
         found, reference = self.on_disk(), undisturbed(self.cluster, self.name)
         links = links_of(found)
         between = is_between(links, reference.before, reference.wanted, exchanged=False)

@@ -91,8 +91,8 @@ _RULES = (
         _option("soft", "softerr"),
         Severity.NOTE,
         "it is mounted with {}: where the server does not answer in time, calls fail",
-        "Readers get errors instead of waiting. A change can fail in the middle, and the server can "
-        "keep its lock; the next command on this host finishes it.",
+        "Readers get errors instead of waiting. A change can fail in the middle; the next command "
+        "finishes it. Other hosts can find its lock still held until that command is typed here.",
         "Mount it with: -o hard",
     ),
     _Rule(

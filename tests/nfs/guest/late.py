@@ -1,14 +1,13 @@
-"""Stands before an NFS server and has a request come late: ``late.py PORT RULE``.
+"""Stands before an NFS server of version 3 and has a request come late: ``late.py PORT RULE``.
 
 RULE is a file: ``rename N remove M`` keeps the N-th request for a rename that comes after
 the file was written, and all that repeat it, until the M-th request for a removal comes
-after that; it is passed on just before that one. So it is where requests overtake each
-other: in several connections (``nconnect``), or in the threads of a server. What was kept
-is answered to nobody. Without the file everything passes.
+after that. Just before that one it is carried out, and RULE.done is made. So it is where
+requests overtake each other: in several connections (``nconnect``), or in the threads of a
+server. What was kept is answered to nobody. Without the file everything passes.
 """
 
 import os
-import re
 import select
 import socket
 import struct
@@ -18,12 +17,8 @@ from contextlib import suppress
 
 _NFSD = ("127.0.0.1", 2049)
 _NFS = 100003
-# The numbers of the procedures of v3; and on v4 of the operations, each followed by a name.
+# Procedures of version 3, by their numbers.
 _V3 = {14: "rename", 12: "remove"}
-_V4 = {
-    "rename": rb"\0\0\0\x1d\0\0\0[\x01-\x40][.\w]",
-    "remove": rb"\0\0\0\x1c\0\0\0[\x01-\x40][.\w]",
-}
 
 
 class _Rule:
@@ -57,6 +52,11 @@ class _Rule:
             late, self.late = self.late, None
             return late
 
+    def tell(self) -> None:
+        """Leave a file beside the rule that says that what was late was carried out."""
+        with open(f"{self._path}.done", "w"):
+            pass
+
     def _counts_down(self, request: bytes, kind: str) -> bool:
         if kind != _kind(request) or kind not in self._left:
             return False
@@ -71,15 +71,13 @@ class _Rule:
                     kept, often, until, times = file.read().split()
                 self._left = {kept: int(often), until: int(times)}
                 self._read, self._xid, self.late = number, None, None
+                with suppress(FileNotFoundError):
+                    os.unlink(f"{self._path}.done")
 
 
 def _kind(request: bytes) -> str | None:
     program, version, procedure = struct.unpack_from(">3I", request, 16)
-    if program != _NFS:
-        return None
-    if version == 3:
-        return _V3.get(procedure)
-    return next((kind for kind, begins in _V4.items() if re.search(begins, request)), None)
+    return _V3.get(procedure) if (program, version) == (_NFS, 3) else None
 
 
 def _serve(client: socket.socket, rule: _Rule) -> None:
@@ -122,6 +120,7 @@ def _pass_on(request: bytes, rule: _Rule, server: socket.socket) -> None:
             own.connect(_NFSD)
             own.sendall(late)
             own.recv(1 << 16)
+        rule.tell()
     server.sendall(request)
 
 
