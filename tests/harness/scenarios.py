@@ -178,6 +178,12 @@ def shape(layout: Layout) -> dict[str, Any]:
     return json.loads(re.sub(r'(deployments/|"adopted": )[0-9]+', r"\g<1>0", json.dumps(found)))
 
 
+def without_build_locks(shape: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the lock of a build that is over, which the next deploy removes."""
+    control = {name: mode for name, mode in shape["control"].items() if "building-" not in name}
+    return shape | {"control": control}
+
+
 def _builds(layout: Layout) -> list[str]:
     return sorted(os.listdir(layout.deployments)) if os.path.isdir(layout.deployments) else []
 

@@ -59,7 +59,7 @@ def sshfs(cluster: Cluster) -> str:
 
 
 def listing(cluster: Cluster) -> str:
-    return cluster.server.must(f"find {_SHARED} -printf '%p %m %u %l %T@\\n' | sort")
+    return cluster.server.must(f"find {_SHARED} -printf '%p %m %u %l\\n' | sort")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,6 +19,7 @@ from harness.scenarios import (
     links_of,
     reference,
     shape,
+    without_build_locks,
 )
 from harness.strace import Call
 from harness.words import require_words
@@ -73,7 +73,7 @@ def fail(
             assert may_be_silent(call, error), f"fails in silence: {case}"
         # What the caller may not look at is somebody else's, and stays.
         if is_silent(done, error) and error != "EACCES":
-            assert wanted == _without(left_out, without_locks(shape(layout))), case
+            assert wanted == _without(left_out, without_build_locks(shape(layout))), case
         run(scenario.next_command(layout, done))
         assert wanted == _without(left_out, shape(layout)), case
 
@@ -92,12 +92,6 @@ def may_be_silent(call: Call, error: str) -> bool:
     is_dispensable = any(name in call.text for name in DISPENSABLE)
     is_note = error in ("ENOSPC", "EDQUOT") and any(name in call.text for name in NOTE)
     return is_made_again or is_note or is_dispensable or call.name not in strace.CHANGING
-
-
-def without_locks(shape: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the lock of a build that is over, which the next deploy removes."""
-    control = {name: mode for name, mode in shape["control"].items() if "building-" not in name}
-    return shape | {"control": control}
 
 
 def _without(names: set[str], shape: dict[str, object]) -> dict[str, object]:
