@@ -61,8 +61,8 @@ def test_what_is_in_use_waits_and_all_else_goes(cluster: Cluster, options: str) 
     by_b = notes(cluster.b.tierctl("doctor", "-n", "--json", "-t", trial.layout.target))
     assert f"{going} is left of what was removed" in by_b
     assert (0, "three\n") == here.read()[:2]
-    stale = there.read()
-    assert (1, True) == (stale.code, _STALE in stale.err), stale
+    other = there.read()  # what B has in its cache, or nothing more
+    assert (0, "four\n") == other[:2] or _STALE in other.err, other
     done = cluster.a.run(shlex.join(trial.typed()), user="ada")
     assert (0, []) == (done.code, done.document["left"]), done
     assert "1\n2\n" == cluster.server.must(f"ls -A {on_server}")

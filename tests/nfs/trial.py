@@ -183,8 +183,14 @@ class Trial:
     def require_ended(self, reported: list[str]) -> None:
         """Require that the target is as if nothing had happened, and has all that was reported."""
         found = self.on_disk()
-        wanted = undisturbed(self.cluster, self.name).after
-        assert wanted == without_build_locks(shape(found)), self.case
+        wanted, there = (
+            undisturbed(self.cluster, self.name).after,
+            without_build_locks(shape(found)),
+        )
+        different = {
+            name: (wanted[name], there[name]) for name in wanted if wanted[name] != there[name]
+        }
+        assert {} == different, f"{self.case}: wanted and found: {different}"
         assert {*reported} <= {event.id for event in history.newest_first(FS, found)}, self.case
 
 
