@@ -48,13 +48,15 @@ def trials(cluster: Cluster, batch: int, options: Sequence[str], *, sample: int)
     """
     found = []
     for number, name in enumerate(CHANGES):
-        calls = undisturbed(cluster, name).calls
         if THOROUGH:
-            found += [(name, each, call) for each in options for call in points(calls)[batch:][:1]]
+            at = points(undisturbed(cluster, name).calls)[batch:][:1]
+            found += [(name, option, call) for option in options for call in at]
         elif number % _SAMPLED == sample % _SAMPLED:
             inner = middle_of(cluster, name)
             option = options[(number // _SAMPLED + sample) % len(options)]
-            found.append((name, option, inner[(sample + 3 * number) % len(inner)]))
+            found.append(
+                (name, option, inner[(len(inner) // 2 + number // _SAMPLED + sample) % len(inner)])
+            )
     if not found:
         pytest.skip("no change has so many points")
     begun = [begin(cluster, *each) for each in found]
