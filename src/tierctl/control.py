@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import stat
 
-from tierctl.errors import NotWritable, Untrusted
+from tierctl.errors import InvalidLink, NotWritable, Untrusted
 from tierctl.filesystem import FileSystem, Kind, exists
-from tierctl.layout import Layout
+from tierctl.layout import STAGING, Layout
 
 
 def require_writable(fs: FileSystem, layout: Layout) -> bool:
@@ -44,10 +44,14 @@ def require_directory(fs: FileSystem, path: str) -> bool:
 def ensure(fs: FileSystem, layout: Layout) -> None:
     """Make ``.tierctl`` where an infrastructure made by hand has none.
 
-    Raises ``Untrusted`` if what is there is not for records.
+    Raises ``Untrusted`` if what is there is not for records, and ``InvalidLink`` if staging
+    is no link: SMB shows links as directories, and nothing can be changed there.
     """
     if require_directory(fs, layout.control):
         return
+    staging = layout.within(STAGING)
+    if exists(fs, staging) and (kind := fs.entry(staging).kind) is not Kind.LINK:
+        raise InvalidLink(staging, f"is a {kind.value}, not a symlink")
     if _make_like(fs, layout.infrastructure, layout.control):
         fs.sync(layout.infrastructure)
 

@@ -85,7 +85,14 @@ def _locked_by(holder: Holder | None, host: str, timeout: float) -> Locked:
     if holder.host == host and _is_stopped(holder.pid):
         hint = f"Let it go on with: kill -CONT {holder.pid}"
         return Locked(f"{holder}, which is stopped", timeout, hint)
-    return Locked(str(holder), timeout)
+    refusal = Locked(str(holder), timeout)
+    if holder.host != host:
+        # The unlock of a soft mount can fail as any other call; on NFS v3 a lock has no end.
+        refusal.hint += (
+            f"\nIf nothing of it runs on {shown(holder.host)} any more, the server keeps its lock "
+            f"until {shown(holder.user)} makes a change there, or until that host has booted."
+        )
+    return refusal
 
 
 def _is_stopped(pid: int) -> bool:

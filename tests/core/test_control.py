@@ -11,7 +11,7 @@ from pytest_mock import MockerFixture
 
 from targets import make_target
 from tierctl import control
-from tierctl.errors import NotWritable, Untrusted
+from tierctl.errors import InvalidLink, NotWritable, Untrusted
 from tierctl.filesystem import Kind, exists
 from tierctl.layout import Layout
 from tierctl.osfilesystem import OsFileSystem
@@ -44,6 +44,15 @@ def test_it_is_made_where_there_is_none(layout: Layout) -> None:
     control.ensure(FS, layout)
     found = FS.entry(layout.control)
     assert (Kind.DIRECTORY, 0o755) == (found.kind, found.mode)
+
+
+def test_it_is_not_made_where_staging_is_no_link(layout: Layout) -> None:
+    staging = Path(layout.within("staging"))
+    staging.unlink()
+    staging.mkdir()
+    with pytest.raises(InvalidLink, match="staging is a directory, not a symlink"):
+        control.ensure(FS, layout)
+    assert not exists(FS, layout.control)
 
 
 def test_in_a_shared_infrastructure_it_is_shared(layout: Layout) -> None:

@@ -58,6 +58,7 @@ def test_who_is_kept_out_is_told_by_whom(fs: FileSystem, layout: Layout) -> None
         pytest.fail("both hold it")
     assert f"locked by ada on lab7 (rollback, process {os.getpid()}, since" in str(caught.value)
     assert "waited 0 s" in str(caught.value)
+    assert "until ada makes a change there, or until that host has booted" in caught.value.hint
 
 
 def test_who_is_kept_out_by_a_stopped_process_is_told_how_it_goes_on(

@@ -178,6 +178,12 @@ def shape(layout: Layout) -> dict[str, Any]:
     return json.loads(re.sub(r'(deployments/|"adopted": )[0-9]+', r"\g<1>0", json.dumps(found)))
 
 
+def without_build_locks(shape: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the lock of a build that is over, which the next deploy removes."""
+    control = {name: mode for name, mode in shape["control"].items() if "building-" not in name}
+    return shape | {"control": control}
+
+
 def _builds(layout: Layout) -> list[str]:
     return sorted(os.listdir(layout.deployments)) if os.path.isdir(layout.deployments) else []
 
@@ -232,12 +238,14 @@ def reference(scenario: Scenario, place: Path) -> Reference:
     return Reference(done, calls, before, links_of(layout), shape(layout))
 
 
-def is_between(now: dict[str, str], before: dict[str, str], after: dict[str, str]) -> bool:
+def is_between(
+    now: dict[str, str], before: dict[str, str], after: dict[str, str], *, exchanged: bool = True
+) -> bool:
     """Say whether links that are looked at between two states are whole.
 
     Each is what it was or what it is to be, none of them is missing, production
-    and staging are two, and a new target has all of its links or none. Prepared
-    ones do not count.
+    and staging are two (unless they are not exchanged, but replaced), and a new
+    target has all of its links or none. Prepared ones do not count.
     """
     now = {name: text for name, text in now.items() if name[0] != "."}
     names = now.keys() | before.keys() | after.keys()
@@ -245,6 +253,6 @@ def is_between(now: dict[str, str], before: dict[str, str], after: dict[str, str
     return (
         all(now.get(name) in (before.get(name), after.get(name)) for name in names)
         and (before.keys() & after.keys()) <= now.keys()
-        and len(set(tiers)) == len(tiers)
+        and (not exchanged or len(set(tiers)) == len(tiers))
         and (bool(before) or now in ({}, after))
     )

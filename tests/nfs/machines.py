@@ -59,6 +59,8 @@ class Job:
         self.machine = machine
         self.command = command
         self._answer = answer
+        # In the machine: what the command has printed so far.
+        self.printed = f"/tmp/{answer.stem}.out"  # noqa: S108
 
     @property
     def is_done(self) -> bool:

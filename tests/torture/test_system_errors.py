@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,29 +19,23 @@ from harness.scenarios import (
     links_of,
     reference,
     shape,
+    without_build_locks,
 )
 from harness.strace import Call
+from harness.words import require_words
 from program import Ended, run
 from thorough import THOROUGH, every
 
 ERRORS = ("EIO", "ENOSPC", "EDQUOT", "EROFS", "EACCES", "EINTR", "ESTALE", "ENOLCK")
 # Its failure is nobody's: what is closed was written before.
 WITHOUT_FAILURE = {"close"}
-# What fails while it looks around may not matter; but nothing that it does may fail in silence,
-DOING = {"fchmod", "fchown", "fsync", "ftruncate", "mkdir", "pwrite64", "rename", "renameat2"}
-DOING |= {"chmod", "chown", "fcntl", "rmdir", "symlink", "syncfs", "unlink", "unlinkat"}
-DOING |= {"fchmodat", "fchownat", "mkdirat", "renameat", "symlinkat"}
-# except to write down who holds the lock, which is for messages only, to take something apart that
-# is gone in the end all the same, to remove a build's lock, to ask who holds one, or to try out
-# what a filesystem can do, which a doctor does anew after its repairs.
+# What fails while it looks around may not matter; but nothing that changes something may fail in
+# silence, except to write down who holds the lock, which is for messages only, to take something
+# apart that is gone in the end all the same, to remove a build's lock, to ask who holds one, or to
+# try out what a filesystem can do, which a doctor does anew after its repairs.
 DISPENSABLE = ("holder.json", ".going", "building-", "F_OFD_GETLK", '"scratch"')
 # What it takes to note an intent: the file, and its name.
 NOTE = ("intent.json", ".tierctl>)")
-# Whoever asks whether they may write, or for a lock, hears yes or no, and no reason.
-OWN_WORDS = (
-    *("no permission to write to", "you cannot write it", "the target is locked by"),
-    os.strerror(errno.EAGAIN),
-)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -71,7 +64,7 @@ def fail(
         done = strace.failed(command, concerned(layout), call, error)
         case = f"{call}: {error}: {done}"
         assert done.code in (0, 1), case
-        require_words(done, error, layout.target, case)
+        require_words(done, [error], layout.target, case)
         assert is_between(links_of(layout), undisturbed.before, undisturbed.wanted), case
         # A full disk does not stop a rollback: it says that it is not in history.
         left_out = {"events"} if "is not in history" in done.err else set()
@@ -80,21 +73,9 @@ def fail(
             assert may_be_silent(call, error), f"fails in silence: {case}"
         # What the caller may not look at is somebody else's, and stays.
         if is_silent(done, error) and error != "EACCES":
-            assert wanted == _without(left_out, without_locks(shape(layout))), case
+            assert wanted == _without(left_out, without_build_locks(shape(layout))), case
         run(scenario.next_command(layout, done))
         assert wanted == _without(left_out, shape(layout)), case
-
-
-def require_words(done: Ended, error: str, target: str, case: str) -> None:
-    """See that a failure says what went wrong, where, and what to type next."""
-    said = done.err + done.out  # where a doctor tells what is wrong
-    assert "defect of tierctl" not in said, case
-    assert "Traceback" not in said, case
-    if done.code == 1:
-        cause = os.strerror(getattr(errno, error))
-        assert any(words in said for words in (cause, *OWN_WORDS)), f"no cause: {case}"
-        assert target in said, f"no path: {case}"
-        assert 2 <= len(said.splitlines()), f"no advice: {case}"
 
 
 def is_silent(done: Ended, error: str) -> bool:
@@ -110,13 +91,7 @@ def may_be_silent(call: Call, error: str) -> bool:
     is_made_again = error == "EINTR" or (call.name, error) == ("fcntl", "EACCES")
     is_dispensable = any(name in call.text for name in DISPENSABLE)
     is_note = error in ("ENOSPC", "EDQUOT") and any(name in call.text for name in NOTE)
-    return is_made_again or is_note or is_dispensable or call.name not in DOING
-
-
-def without_locks(shape: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the lock of a build that is over, which the next deploy removes."""
-    control = {name: mode for name, mode in shape["control"].items() if "building-" not in name}
-    return shape | {"control": control}
+    return is_made_again or is_note or is_dispensable or call.name not in strace.CHANGING
 
 
 def _without(names: set[str], shape: dict[str, object]) -> dict[str, object]:

@@ -92,7 +92,7 @@ _RULES = (
         Severity.NOTE,
         "it is mounted with {}: where the server does not answer in time, calls fail",
         "Readers get errors instead of waiting. A change can fail in the middle; the next command "
-        "finishes it.",
+        "finishes it. Other hosts can find its lock still held until that command is typed here.",
         "Mount it with: -o hard",
     ),
     _Rule(
