@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tierctl import control, freshness, history, intent, summary
 from tierctl.ending import (
     FULL,
@@ -25,7 +27,7 @@ from tierctl.events import Author, Event, EventKind, new_event
 from tierctl.filesystem import FileSystem, exists
 from tierctl.history import End
 from tierctl.layout import PRODUCTION, Layout
-from tierctl.locking import locked
+from tierctl.locking import Held, locked
 from tierctl.observe import color_of, observe, observe_for, private_tier
 from tierctl.past import Past
 from tierctl.recovery import finish, interrupted_change, require_between
@@ -49,11 +51,11 @@ def carry_out(
     with _nothing_changed(request.kind):
         if not control.require_writable(fs, layout):
             control.ensure(fs, layout)
-    with locked(fs, layout, author, request.kind, lock_timeout, request.private):
+    with locked(fs, layout, author, request.kind, lock_timeout, request.private) as lock:
         with _nothing_changed(request.kind):
             interrupted = interrupted_change(fs, layout)
         if interrupted is not None:
-            finish(fs, layout, interrupted, reporter, request)
+            finish(fs, layout, interrupted, reporter, lock, request)
             if request.is_met_by(interrupted):
                 return
         with _nothing_changed(request.kind):
@@ -63,7 +65,7 @@ def carry_out(
         if event is None:
             reporter.done(Outcome(before, before, (), None))
         else:
-            _perform(fs, layout, request, event, before, end, reporter)
+            _perform(fs, layout, request, event, before, end, reporter, lock)
 
 
 def finish_interrupted(
@@ -80,11 +82,11 @@ def finish_interrupted(
         control.require_writable(fs, layout)
         if not exists(fs, layout.intent):
             return
-    with locked(fs, layout, author, kind, lock_timeout):
+    with locked(fs, layout, author, kind, lock_timeout) as lock:
         with _nothing_changed(kind):
             interrupted = interrupted_change(fs, layout)
         if interrupted is not None:
-            finish(fs, layout, interrupted, reporter)
+            finish(fs, layout, interrupted, reporter, lock)
 
 
 def preview(
@@ -179,12 +181,15 @@ def _perform(
     before: State,
     end: End,
     reporter: Reporter,
+    lock: Held,
 ) -> None:
+    with _nothing_changed(request.kind):
+        lock.require()
     no_room = _note(fs, layout, request, event, before)
-    steps = _switch_or_go_back(fs, layout, event, before, no_room)
+    steps = _switch_or_go_back(fs, layout, event, before, no_room, lock)
     make_durable(fs, layout, event, no_room)
     dispensable = request.may_go_unrecorded(steps)
-    record(fs, layout, event, reporter, dispensable=dispensable, at=end)
+    record(fs, layout, event, reporter, lock, dispensable=dispensable, at=end)
     reporter.done(Outcome(before, event.after, steps, event))
     if no_room is None:
         clear_intent(fs, layout, reporter)
@@ -212,11 +217,16 @@ def _note(
 
 
 def _switch_or_go_back(
-    fs: FileSystem, layout: Layout, event: Event, before: State, no_room: OSError | None
+    fs: FileSystem,
+    layout: Layout,
+    event: Event,
+    before: State,
+    no_room: OSError | None,
+    lock: Held,
 ) -> Plan:
     """Move the links; where that fails, have them as they were and raise ``ChangeFailed``."""
     try:
-        _look_once_more(fs, layout, event, before)
+        _look_once_more(fs, layout, event, before, lock)
         return switch(fs, layout, before, event.after, fall_back=no_room is None)
     except OSError as error:
         cause = no_room or error
@@ -226,31 +236,39 @@ def _switch_or_go_back(
         raise _stopped(event, error.message) from error
 
 
-def _look_once_more(fs: FileSystem, layout: Layout, event: Event, before: State) -> None:
-    """Raise ``Refused`` if a color can no longer be pointed to what it is to show.
+def _look_once_more(
+    fs: FileSystem, layout: Layout, event: Event, before: State, lock: Held
+) -> None:
+    """Raise ``LockLost``, or ``Refused`` if a color can no longer show what it is to show.
 
     Everything was read under the lock, when the change was decided. Who moves links or
     removes deployments by hand takes no lock, so the server is asked once more.
     """
     moving = [color for color in Color if before.content(color) != event.after.content(color)]
-    if not moving:
-        return
     try:
-        fs.refresh(layout.infrastructure, write=True, names=(PRODUCTION,))
-        served = color_of(fs, layout, PRODUCTION)
-        if served in moving:
-            raise Refused(
-                f"{event.kind}: production shows {served} now, which was about to be pointed to "
-                f"{event.after.content(served)}; nothing was changed",
-                "Somebody has moved the links meanwhile. See what they show:",
-                "status",
-            )
+        lock.require()
+        if moving:
+            _require_unserved(fs, layout, event, moving)
         for content in map(event.after.content, moving):
             _require_there(fs, layout, event, content)
     except TierctlError as error:
         if not intent.withdraw(fs, layout):
             raise ChangeUnfinished(event.kind, "noted, not begun", error.message) from error
         raise
+
+
+def _require_unserved(
+    fs: FileSystem, layout: Layout, event: Event, moving: Sequence[Color]
+) -> None:
+    fs.refresh(layout.infrastructure, write=True, names=(PRODUCTION,))
+    served = color_of(fs, layout, PRODUCTION)
+    if served is not None and served in moving:
+        raise Refused(
+            f"{event.kind}: production shows {served} now, which was about to be pointed to "
+            f"{event.after.content(served)}; nothing was changed",
+            "Somebody has moved the links meanwhile. See what they show:",
+            "status",
+        )
 
 
 def _require_there(fs: FileSystem, layout: Layout, event: Event, content: Content) -> None:

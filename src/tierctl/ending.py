@@ -11,6 +11,7 @@ from tierctl.events import Event, EventKind
 from tierctl.filesystem import FileSystem
 from tierctl.history import End
 from tierctl.layout import Layout
+from tierctl.locking import Held
 from tierctl.observe import is_as, observe_for
 from tierctl.rotation import Plan, State
 
@@ -73,12 +74,17 @@ def record(
     layout: Layout,
     event: Event,
     reporter: Reporter,
+    lock: Held,
     *,
     dispensable: bool,
     at: End | None = None,
 ) -> None:
-    """Append the event; if it is dispensable, a full disk makes that a warning."""
+    """Append the event; if it is dispensable, a full disk makes that a warning.
+
+    Raises ``LockLost``: who has got the lock has found the intent, and recorded the event.
+    """
     try:
+        lock.require()
         history.append(fs, layout, event, at)
     except OSError as error:
         if not (dispensable and error.errno in FULL):

@@ -225,10 +225,25 @@ class Locked(TierctlError):
 
     code = "locked"
 
-    def __init__(self, holder: str, seconds: float, hint: str = "") -> None:
+    def __init__(self, holder: str, seconds: float, hint: str = "", more: str = "") -> None:
+        again = "Try again when that has finished, or wait longer with --lock-timeout SECONDS."
         super().__init__(
             f"the target is locked by {holder}; waited {seconds:g} s",
-            hint or "Try again when that has finished, or wait longer with --lock-timeout SECONDS.",
+            f"{hint or again}\n{more}".rstrip(),
+        )
+
+
+class LockLost(TierctlError):
+    """A server that did not hear of this host for long has given the lock to another one."""
+
+    code = "lock-lost"
+
+    def __init__(self, what: str, holder: str) -> None:
+        super().__init__(
+            f"{what}: this host was cut off from the server for so long that it gave the lock to "
+            f"{holder}",
+            "See what is served now, before you run the command again:",
+            "status",
         )
 
 

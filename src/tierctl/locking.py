@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from tierctl import freshness
-from tierctl.errors import ChangeFailed, Locked, LocksUnsupported, cause_of
+from tierctl.errors import ChangeFailed, Locked, LockLost, LocksUnsupported, cause_of
 from tierctl.events import Author
 from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, read
 from tierctl.layout import Layout
 from tierctl.text import shown
 
 _HOLDER_BYTES = 512
+# No server is known that forgets its clients sooner; Linux's own waits 90 s, at least 10.
+_SHORTEST_LEASE_S = 5
 
 
 class Holder(NamedTuple):
@@ -35,6 +38,37 @@ class Holder(NamedTuple):
         )
 
 
+class Held:
+    """The target's lock, while it is held."""
+
+    __slots__ = ("_fs", "_holder", "_layout", "_since")
+
+    def __init__(self, fs: FileSystem, layout: Layout, holder: Holder) -> None:
+        self._fs = fs
+        self._layout = layout
+        self._holder = holder
+        self._since = _now()
+
+    @property
+    def lost_to(self) -> Holder | None:
+        """Who has got the lock since, None while it is still held.
+
+        An NFS server gives it away when it has not heard of this host for as long as
+        a lease lasts, and the kernel does not tell. Costs nothing before that can be.
+        """
+        if _now() - self._since < _SHORTEST_LEASE_S:
+            return None
+        self._fs.refresh(self._layout.control)
+        found = read_holder(self._fs, self._layout)
+        return None if found == self._holder else found
+
+    def require(self) -> None:
+        """Raise ``LockLost`` if somebody else has got the lock; raises ``OSError``."""
+        holder = self.lost_to
+        if holder is not None:
+            raise LockLost(self._holder.command, str(holder))
+
+
 @contextmanager
 def locked(
     fs: FileSystem,
@@ -43,7 +77,7 @@ def locked(
     command: str,
     timeout: float,
     private: Iterable[str] = (),
-) -> Iterator[None]:
+) -> Iterator[Held]:
     """Hold the target's lock, with all that is read under it as the server has it.
 
     ``private`` names the private tiers that the command is about. Raises
@@ -58,8 +92,7 @@ def locked(
     except OSError as error:
         raise ChangeFailed(command, cause_of(error)) from error
     with lock:
-        _write_holder(fs, layout, author, command)
-        yield
+        yield Held(fs, layout, _write_holder(fs, layout, author, command))
 
 
 def read_holder(fs: FileSystem, layout: Layout) -> Holder | None:
@@ -85,14 +118,15 @@ def _locked_by(holder: Holder | None, host: str, timeout: float) -> Locked:
     if holder.host == host and _is_stopped(holder.pid):
         hint = f"Let it go on with: kill -CONT {holder.pid}"
         return Locked(f"{holder}, which is stopped", timeout, hint)
-    refusal = Locked(str(holder), timeout)
-    if holder.host != host:
-        # The unlock of a soft mount can fail as any other call; on NFS v3 a lock has no end.
-        refusal.hint += (
-            f"\nIf nothing of it runs on {shown(holder.host)} any more, the server keeps its lock "
-            f"until {shown(holder.user)} makes a change there, or until that host has booted."
-        )
-    return refusal
+    if holder.host == host:
+        return Locked(str(holder), timeout)
+    # The unlock of a soft mount can fail as any other call; on NFS v3 a lock has no end.
+    return Locked(
+        str(holder),
+        timeout,
+        more=f"If nothing of it runs on {shown(holder.host)} any more, the server keeps its lock "
+        f"until {shown(holder.user)} makes a change there, or until that host has booted.",
+    )
 
 
 def _is_stopped(pid: int) -> bool:
@@ -105,7 +139,7 @@ def _is_stopped(pid: int) -> bool:
     return state in (b"T", b"t")
 
 
-def _write_holder(fs: FileSystem, layout: Layout, author: Author, command: str) -> None:
+def _write_holder(fs: FileSystem, layout: Layout, author: Author, command: str) -> Holder:
     """Write down who holds the lock; it stays, as who held it last."""
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     holder = Holder(author.user, author.host, os.getpid(), command, since)
@@ -114,3 +148,12 @@ def _write_holder(fs: FileSystem, layout: Layout, author: Author, command: str) 
     # Only for messages: a full disk must not stand in the way of a rollback.
     with suppress(OSError):
         fs.write(layout.holder, data, durable=False)
+    return holder
+
+
+def _now() -> float:
+    """Return the seconds since some moment, those included in which this host slept."""
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    else:  # noqa: RET505 (mypy takes what follows a platform's return for unreachable)
+        return time.monotonic()

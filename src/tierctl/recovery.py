@@ -21,6 +21,7 @@ from tierctl.errors import TierctlError
 from tierctl.events import Event
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import Layout
+from tierctl.locking import Held
 from tierctl.observe import observe_for
 from tierctl.request import Request
 from tierctl.rotation import State, lies_between, plan
@@ -53,6 +54,7 @@ def finish(
     layout: Layout,
     event: Event,
     reporter: Reporter,
+    lock: Held,
     request: Request | None = None,
 ) -> None:
     """Finish an interrupted change as it would have gone on, and tell of it.
@@ -61,8 +63,8 @@ def finish(
     reported as done.
     """
     dispensable = request is not None and _is_in_the_way_back(fs, layout, request, event)
-    _complete(fs, layout, event)
-    record(fs, layout, event, reporter, dispensable=dispensable)
+    _complete(fs, layout, event, lock)
+    record(fs, layout, event, reporter, lock, dispensable=dispensable)
     reporter.recovered(event)
     if request is not None and request.is_met_by(event):
         reporter.done(outcome_of(event))
@@ -83,8 +85,9 @@ def _is_in_the_way_back(
     return request.may_go_unrecorded(steps)
 
 
-def _complete(fs: FileSystem, layout: Layout, event: Event) -> None:
+def _complete(fs: FileSystem, layout: Layout, event: Event, lock: Held) -> None:
     try:
+        lock.require()
         intent.flush(fs, layout)
         drop_temporary_links(fs, layout, event.after)
         switch(fs, layout, observe_for(fs, layout, event.after), event.after)

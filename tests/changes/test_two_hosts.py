@@ -1,6 +1,7 @@
 """A change on one host right after another host's: the second one's cache is of before both."""
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,7 +14,7 @@ from tierctl import changes, freshness, history, status
 from tierctl.deploy import numbering
 from tierctl.deploy.switch import Deployment
 from tierctl.doctor import repairs
-from tierctl.errors import Interrupted, Refused, TierctlError
+from tierctl.errors import Interrupted, LockLost, Refused, TierctlError
 from tierctl.events import Author, EventKind
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import LINKS, Layout, temporary
@@ -190,13 +191,15 @@ class MovedBy:
     def __getattr__(self, verb: str) -> object:
         def do(*arguments: Any, **options: Any) -> object:
             done = getattr(self._host, verb)(*arguments, **options)
-            if (verb, *arguments) == self._after:
+            if (verb, *arguments)[: len(self._after)] == self._after:
+                self._after = ("nothing",)  # only once
                 self._move()
             return done
 
         return do
 
 
+DECIDED = ("load", LAYOUT.history)
 NOTED = ("rename", temporary(LAYOUT.intent), LAYOUT.intent)
 SWITCHED = ("sync", LAYOUT.infrastructure)
 
@@ -210,6 +213,36 @@ def test_a_color_that_production_has_come_to_show_is_not_pointed_elsewhere(hosts
     assert (43, 42) == (found.served and found.served.deployment, found.staged.deployment)
     assert before == history.newest(hosts.server, LAYOUT)
     assert not exists(hosts.server, LAYOUT.intent)
+
+
+@pytest.mark.parametrize("stopped", [DECIDED, NOTED, SWITCHED], ids=["decided", "noted", "moved"])
+@pytest.mark.parametrize("first", [Promotion(), Rollback(), Deployment("staging", 45)], ids=str)
+def test_who_was_cut_off_and_has_lost_the_lock_takes_the_place_of_nothing(
+    hosts: Hosts, mocker: MockerFixture, first: Request, stopped: tuple[str, ...]
+) -> None:
+    """A server gives a client's lock away when it has not heard of it for long."""
+    clock = mocker.patch("tierctl.locking._now", return_value=0.0)
+
+    def lose_the_lock() -> None:
+        hosts.server.release_locks()
+        for second in (Promotion(force=True), Rollback()):
+            carry_out(hosts.b, second, BOB)
+        left.append((seen(hosts.server), list(history.newest_first(hosts.server, LAYOUT))))
+        clock.return_value = 60.0
+
+    left: list[object] = []
+    fs = MovedBy(hosts.a, lose_the_lock, after=stopped)
+    with pytest.raises(LockLost, match="gave the lock to bob on b"):
+        carry_out(fs, first)  # type: ignore[arg-type]
+    assert left == [(seen(hosts.server), list(history.newest_first(hosts.server, LAYOUT)))]
+    assert not exists(hosts.server, LAYOUT.intent)
+
+
+def test_a_lock_that_is_held_for_long_is_held_all_the_same(
+    hosts: Hosts, mocker: MockerFixture
+) -> None:
+    mocker.patch("tierctl.locking._now", count(0, 60).__next__)
+    carry_out(hosts.a, Promotion())
 
 
 def replace(fs: FileSystem, tier: str, color: str) -> None:

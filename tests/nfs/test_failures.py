@@ -219,7 +219,6 @@ def test_a_rename_that_comes_when_the_change_is_taken_back_is_not_missed(
 
 
 @pytest.mark.skipif(not THOROUGH, reason="waits for a lease to end, twice")
-@pytest.mark.xfail(strict=True, reason="nobody asks whether the lock is still held")
 def test_a_client_whose_lock_was_given_away_changes_nothing_when_it_is_back(
     cluster: Cluster,
 ) -> None:
@@ -241,6 +240,7 @@ def test_a_client_whose_lock_was_given_away_changes_nothing_when_it_is_back(
     finally:
         cluster.a.bring_link_up()
     trial.go_on()
-    reported += told(trial.wait())
+    done = trial.wait()
+    assert "lock-lost" == done.document["error"]["code"], done
     events = history.newest_first(FS, trial.on_disk())
-    assert {*reported} <= {event.id for event in events}
+    assert reported[::-1] == [event.id for event in events][: len(reported)]

@@ -37,9 +37,9 @@ _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST)
 # How the system says that something has been removed, here or by another client of the server.
 _GONE = (errno.ENOENT, errno.ESTALE)
 _DESCRIPTORS = "/proc/self/fd"
-# A file is named so that needs not be readable, where the system can do that.
-_HAS_PATHS = hasattr(os, "O_PATH")
-_TO_NAME = (os.O_PATH if _HAS_PATHS else os.O_RDONLY | os.O_NONBLOCK) | os.O_NOFOLLOW | os.O_CLOEXEC
+# A file that nobody may read can be opened so, where the system has that.
+_BY_PATH: int | None = getattr(os, "O_PATH", None)
+_TO_NAME = os.O_NOFOLLOW | os.O_CLOEXEC | (_BY_PATH or os.O_RDONLY | os.O_NONBLOCK)
 # The unit of st_blocks, whatever the filesystem's own.
 _BLOCK_BYTES = 512
 
@@ -277,7 +277,7 @@ def _set_rights(name: str, directory: int) -> None:
         if stat.S_ISREG(mode):
             # What is opened by its path alone cannot be changed by its descriptor.
             by_path = f"{_DESCRIPTORS}/{file}"
-            os.chmod(by_path if _HAS_PATHS else file, stat.S_IMODE(rights.for_everyone(mode)))
+            os.chmod(by_path if _BY_PATH else file, stat.S_IMODE(rights.for_everyone(mode)))
     finally:
         os.close(file)
 

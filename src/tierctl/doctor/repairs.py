@@ -6,6 +6,7 @@ import grp
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tierctl import config, control, ending, history, recovery
 from tierctl.deploy import numbering
@@ -15,7 +16,7 @@ from tierctl.errors import TierctlError, cause_of
 from tierctl.events import Author
 from tierctl.filesystem import FileSystem, Kind
 from tierctl.layout import Layout
-from tierctl.locking import locked
+from tierctl.locking import Held, locked
 from tierctl.text import shown
 
 
@@ -42,11 +43,10 @@ def repair(
     """
     control.require_writable(fs, layout)
     control.ensure(fs, layout)
-    with locked(fs, layout, author, "doctor", lock_timeout):
+    with locked(fs, layout, author, "doctor", lock_timeout) as lock:
         # What was found before the lock was ours may have been another change at work.
-        return [
-            repair for examine in _REPAIRABLE for repair in _repairs(fs, layout, examine, reporter)
-        ]
+        repairing = _Repairing(fs, layout, reporter, lock)
+        return [repair for examine in _REPAIRABLE for repair in repairing.repairs(examine)]
 
 
 _SHARED_DIRECTORY = 0o2070
@@ -61,65 +61,67 @@ _REPAIRABLE = (
 )
 
 
-def _repairs(
-    fs: FileSystem,
-    layout: Layout,
-    examine: Callable[[FileSystem, Layout], Iterator[Finding]],
-    reporter: ending.Reporter,
-) -> Iterator[Repair]:
-    found: list[Finding] = []
-    unseen = ""
-    try:
-        with suppress(TierctlError):  # a finding of its own, without a remedy
-            found.extend(examine(fs, layout))
-    except OSError as error:
-        unseen = cause_of(error)
-    for finding in found:
-        if finding.remedy is not None:
-            yield _attempt(fs, layout, finding, finding.remedy, reporter)
-    if unseen:
-        yield Repair(f"could not see all that may have to be repaired: {unseen}", done=False)
+class _Repairing(NamedTuple):
+    """Where is repaired, who hears of it, and the lock that is held meanwhile."""
 
+    fs: FileSystem
+    layout: Layout
+    reporter: ending.Reporter
+    lock: Held
 
-def _attempt(
-    fs: FileSystem, layout: Layout, finding: Finding, remedy: Remedy, reporter: ending.Reporter
-) -> Repair:
-    try:
-        return Repair(_apply(fs, layout, finding, remedy, reporter), done=True)
-    except TierctlError as error:
-        return Repair(f"could not {remedy.value}: {error.message}", done=False)
-    except OSError as error:
-        return Repair(f"could not {remedy.value}: {cause_of(error)}", done=False)
+    def repairs(
+        self, examine: Callable[[FileSystem, Layout], Iterator[Finding]]
+    ) -> Iterator[Repair]:
+        """Repair what an examination finds, one after the other."""
+        found: list[Finding] = []
+        unseen = ""
+        try:
+            with suppress(TierctlError):  # a finding of its own, without a remedy
+                found.extend(examine(self.fs, self.layout))
+        except OSError as error:
+            unseen = cause_of(error)
+        for finding in found:
+            if finding.remedy is not None:
+                yield self._attempt(finding, finding.remedy)
+        if unseen:
+            yield Repair(f"could not see all that may have to be repaired: {unseen}", done=False)
 
+    def _attempt(self, finding: Finding, remedy: Remedy) -> Repair:
+        try:
+            self.lock.require()
+            return Repair(self._apply(finding, remedy), done=True)
+        except TierctlError as error:
+            return Repair(f"could not {remedy.value}: {error.message}", done=False)
+        except OSError as error:
+            return Repair(f"could not {remedy.value}: {cause_of(error)}", done=False)
 
-def _apply(
-    fs: FileSystem, layout: Layout, finding: Finding, remedy: Remedy, reporter: ending.Reporter
-) -> str:
-    """Do it and return what was done."""
-    path = finding.path
-    match remedy:
-        case Remedy.FINISH_CHANGE:
-            event = recovery.interrupted_change(fs, layout)
-            if event is not None:
-                recovery.finish(fs, layout, event, reporter)
-            return "finished the interrupted change"
-        case Remedy.DROP_INTENT:
-            return f"dropped the interrupted change; it is kept in {shown(_drop(fs, layout))}"
-        case Remedy.CUT_HISTORY:
-            history.cut_torn_line(fs, layout)
-            return f"cut off the torn line of {shown(path)}"
-        case Remedy.REMOVE_LEFTOVER:
-            _remove(fs, layout, path)
-            return f"removed {shown(path)}"
-        case Remedy.REMOVE_BUILDS:
-            numbers = numbering.remove_unfinished(fs, layout, lock_timeout=0)
-            return f"removed what was left of deployment {', '.join(map(str, numbers))}"
-        case Remedy.CLOSE_LOCK:
-            fs.set_mode(path, control.lock_mode(fs, layout))
-            return f"closed {shown(path)} to others"
-        case Remedy.SHARE:
-            _share(fs, layout, path)
-            return f"shared {shown(path)} with the group"
+    def _apply(self, finding: Finding, remedy: Remedy) -> str:
+        """Do it and return what was done."""
+        fs, layout, reporter, lock = self
+        path = finding.path
+        match remedy:
+            case Remedy.FINISH_CHANGE:
+                event = recovery.interrupted_change(fs, layout)
+                if event is not None:
+                    recovery.finish(fs, layout, event, reporter, lock)
+                return "finished the interrupted change"
+            case Remedy.DROP_INTENT:
+                return f"dropped the interrupted change; it is kept in {shown(_drop(fs, layout))}"
+            case Remedy.CUT_HISTORY:
+                history.cut_torn_line(fs, layout)
+                return f"cut off the torn line of {shown(path)}"
+            case Remedy.REMOVE_LEFTOVER:
+                _remove(fs, layout, path)
+                return f"removed {shown(path)}"
+            case Remedy.REMOVE_BUILDS:
+                numbers = numbering.remove_unfinished(fs, layout, lock_timeout=0)
+                return f"removed what was left of deployment {', '.join(map(str, numbers))}"
+            case Remedy.CLOSE_LOCK:
+                fs.set_mode(path, control.lock_mode(fs, layout))
+                return f"closed {shown(path)} to others"
+            case Remedy.SHARE:
+                _share(fs, layout, path)
+                return f"shared {shown(path)} with the group"
 
 
 def _drop(fs: FileSystem, layout: Layout) -> str:

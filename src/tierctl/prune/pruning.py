@@ -77,9 +77,10 @@ def prune(
     except OSError as error:
         remover.errors.append(error)
     with numbering.held(fs, layout, lock_timeout):
-        with locked(fs, layout, author, "prune", lock_timeout):
+        with locked(fs, layout, author, "prune", lock_timeout) as lock:
             judged = _judge(fs, layout, policy)
             judged = judged._replace(cached=_unneeded(fs, layout, judged))
+            lock.require()
             judged = _retired(fs, layout, judged, remover)
         # From here on nothing has a name that anybody could load.
         cached = caching.retire(layout, judged.cached, remover)
