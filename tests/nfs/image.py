@@ -41,7 +41,7 @@ _PACKAGES = (
     "strace",
 )
 _NOT_NEEDED = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*")
-_TOOLS = ("apt-get", "dpkg-deb", "mmdebstrap", "mke2fs", "chroot")
+_TOOLS = ("apt-get", "dpkg-deb", "mmdebstrap", "mke2fs", "chroot", "cc")
 # manylinux platforms, oldest last: pip takes a wheel of whichever comes first.
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 # A venv as a user makes it; tierctl itself comes with each boot (guest/init).
@@ -66,6 +66,7 @@ from tierctl.__main__ import run
 sys.exit(run())
 """
 _BOOT = Path(__file__).with_name("guest") / "boot"
+_PRELOADED = Path(__file__).with_name("xstate.c")
 
 
 class Image:
@@ -73,6 +74,7 @@ class Image:
 
     def __init__(self, directory: Path) -> None:
         self.kernel = directory / "linux.uml"
+        self.preloaded = directory / "xstate.so"
         self.switch = directory / "uml_switch"
         self.disk = directory / "root.img"
 
@@ -106,7 +108,8 @@ def image() -> Image:
 
 def _digest() -> str:
     """Return a digest of everything that determines the image, but for the packages' versions."""
-    parts = (Path(__file__).read_bytes(), _BOOT.read_bytes(), "\n".join(_requirements()).encode())
+    files = (Path(__file__), _BOOT, _PRELOADED)
+    parts = (*(path.read_bytes() for path in files), "\n".join(_requirements()).encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
@@ -135,6 +138,7 @@ def _build(scratch: Path, tools: dict[str, str]) -> None:
         _run(tools["dpkg-deb"], "-x", deb, debs)
     for name in ("linux.uml", "uml_switch"):
         shutil.move(debs / "usr" / "bin" / name, made / name)
+    _run(tools["cc"], "-O1", "-shared", "-fPIC", "-o", made / "xstate.so", _PRELOADED, "-ldl")
     shutil.copytree(debs / "usr/lib/uml/modules", root / "lib/modules", dirs_exist_ok=True)
     _install_wheels(root / "tmp" / "site")
     _run(tools["chroot"], root, "bash", "-ec", _SETUP)

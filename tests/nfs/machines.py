@@ -107,6 +107,8 @@ class Machine:
         if self._data:
             disks.append(f"ubdb={self._data}")
         words = [
+            "env",
+            f"LD_PRELOAD={self._image.preloaded}",
             str(self._image.kernel),
             f"mem={self._memory_mb}M",
             "root=/dev/ubda",
