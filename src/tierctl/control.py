@@ -108,5 +108,7 @@ def why_not_writable(fs: FileSystem, path: str) -> str:
         return "the NFS server gives root no rights of its own there (root_squash)"
     if os.geteuid() == 0 or (os.geteuid() == entry.uid and entry.mode & 0o200):
         return "the filesystem refuses it"
+    if os.geteuid() == entry.uid:
+        return "it is yours, but closed even to you (chmod u+w opens it)"
     group = f" and the group {group_name(entry.gid)}" if entry.group_writes else ""
     return f"only {user_name(entry.uid)}{group} can"

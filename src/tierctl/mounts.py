@@ -114,9 +114,31 @@ def find(path: str, table: str = "/proc/self/mountinfo") -> Mount | None:
     except OSError:
         return None
     path = os.path.realpath(path)
-    mounts = [_parse(line) for line in lines if b" - " in line]
-    holding = [mount for mount in mounts if _holds(mount.point, path)]
+    lines = [line for line in lines if b" - " in line]
+    number = _number_of_mount(path)
+    known = [line for line in lines if line.partition(b" ")[0] == number]
+    if known:
+        return _parse(known[0])
+    holding = [mount for mount in map(_parse, lines) if _holds(mount.point, path)]
     return holding[-1] if holding else None  # a later mount hides what was there
+
+
+def _number_of_mount(path: str) -> bytes | None:
+    """Return the number of the mount that holds a path, or what is above it, where Linux tells."""
+    try:
+        opened = os.open(path, getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None if path == "/" else _number_of_mount(os.path.dirname(path))
+    except OSError:
+        return None
+    try:
+        with open(f"/proc/self/fdinfo/{opened}", "rb") as file:
+            members = (line.partition(b":") for line in file)
+            return next((value.strip() for name, _, value in members if name == b"mnt_id"), None)
+    except OSError:
+        return None
+    finally:
+        os.close(opened)
 
 
 def can_exchange(path: str) -> bool:

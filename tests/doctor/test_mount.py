@@ -12,7 +12,7 @@ from tierctl.layout import Layout
 from tierctl.mounts import Mount
 from tierctl.osfilesystem import OsFileSystem
 
-SAFE = "Changes made here are not affected: once one has the lock, it asks the server."
+SAFE = "A change made on this host asks the server once it has the lock."
 Mounted = Callable[..., Layout]
 
 
@@ -55,8 +55,16 @@ class TestReaders:
         assert finding.text.startswith(text)
         assert finding.text.endswith(f"a change on another host ({option})")
         assert (Severity.NOTE, True) == (finding.severity, SAFE in finding.meaning)
-        assert "A new tier can be missing for as long." in finding.meaning
-        assert (seconds > 60) == ("lower acdirmax=" in finding.advice)
+        assert "A new tier can be missing until then." in finding.meaning
+        assert f"lower {option.partition('=')[0]}=" in finding.advice
+
+    @pytest.mark.parametrize("option", ["softreval", "nolock", "local_lock=all", "ro"])
+    def test_where_changes_are_not_safe_it_is_not_said_that_they_are(
+        self, mounted: Mounted, option: str
+    ) -> None:
+        *_, finding = told(mounted(option))
+        assert "readers on this host can see" in finding.text
+        assert SAFE not in finding.meaning
 
     @pytest.mark.parametrize("option", ["noac", "lookupcache=none", "acdirmin=0"])
     def test_without_a_cache_they_see_a_change_at_once(self, mounted: Mounted, option: str) -> None:

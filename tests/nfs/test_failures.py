@@ -143,6 +143,7 @@ def test_after_a_power_cut_of_a_client_the_other_one_ends_it(cluster: Cluster, b
 # Calls that fail: a soft mount whose server does not answer
 
 
+@pytest.mark.skipif(not THOROUGH, reason="takes more than a minute")
 @batches
 def test_when_a_soft_mount_loses_its_server_the_change_says_so_and_the_next_command_ends_it(
     cluster: Cluster, batch: int

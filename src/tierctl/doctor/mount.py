@@ -15,10 +15,10 @@ from tierctl.text import shown
 
 _SMB = ("cifs", "smb3")
 _SSHFS = ("fuse.sshfs",)
-# Of NFS: it is longer only if somebody asked for that.
-_DEFAULT_SECONDS = 60
-_LESS = "To shorten that, mount it with a lower acdirmax= (actimeo= sets it, too)."
-_CHANGES_ARE_SAFE = "Changes made here are not affected: once one has the lock, it asks the server."
+_CHANGES_ARE_SAFE = "A change made on this host asks the server once it has the lock."
+# With these it does not, or others do not see the lock.
+_UNSAFE = ("softreval", "ro")
+_REMOUNT = "Change that where it is mounted (/etc/fstab), then unmount it and mount it again"
 
 
 class _Rule(NamedTuple):
@@ -48,7 +48,7 @@ _RULES = (
         Severity.PROBLEM,
         "it is mounted with {}: locks hold on this host only",
         "Two hosts can change the target at once, and their changes can mix.",
-        "Mount it without that option, or make changes from one host only.",
+        f"{_REMOUNT}; or make changes from one host only.",
     ),
     _Rule(
         _type(*_SSHFS),
@@ -72,7 +72,7 @@ _RULES = (
         "it is mounted with {}: what is cached counts while the server does not answer",
         "Readers can see the version of before for as long. A change can go by old links if the "
         "server stops answering for a while just after it has given the lock.",
-        "Mount it without softreval and softerr.",
+        f"{_REMOUNT}, with hard and without softreval and softerr (which sets softreval).",
     ),
     _Rule(
         lambda mount: "flock" if mount.may_lack_locks else None,
@@ -92,14 +92,15 @@ _RULES = (
         Severity.NOTE,
         "it is mounted with {}: where the server does not answer in time, calls fail",
         "Readers get errors instead of waiting. A change can fail in the middle; the next command "
-        "finishes it. Other hosts can find its lock still held until that command is typed here.",
-        "Mount it with: -o hard",
+        "finishes it. Other hosts can find its lock still held until the next change on this one.",
+        f"{_REMOUNT}, with hard.",
     ),
     _Rule(
         _option("nocto"),
         Severity.NOTE,
         "it is mounted with {}: a file can be opened in the version that is cached",
-        f"Readers get the right ones: a deployment's files never change. {_CHANGES_ARE_SAFE}",
+        "Readers get the right ones: a deployment's files never change. What iac_status says can "
+        f"be as old as what is cached. {_CHANGES_ARE_SAFE}",
     ),
 )
 
@@ -143,12 +144,14 @@ def _age(mount: Mount) -> Finding:
         slower = "Each look at a name asks the server, so loading a tier takes longer."
         return Finding(Severity.OK, SUBJECT, text, slower)
     finds_new = "lookupcache=pos" in mount.options
-    new = "is found at once" if finds_new else "can be missing for as long"
+    new = "is found at once" if finds_new else "can be missing until then"
+    is_safe = mount.locks_on_this_host_only is None and not set(_UNSAFE) & set(mount.options)
     return note(
         SUBJECT,
         "readers on this host can see the version of before for up to "
         f"{limit.seconds} s after a change on another host ({limit.option})",
-        f"NFS caches names for as long. What they see is whole, old or new. A new tier {new}. "
-        f"{_CHANGES_ARE_SAFE}",
-        _LESS if limit.seconds > _DEFAULT_SECONDS else "",
+        f"NFS caches names. What readers see is whole, old or new. A new tier {new}."
+        + (f" {_CHANGES_ARE_SAFE}" if is_safe else ""),
+        f"To shorten that, mount it with a lower {limit.option.partition('=')[0]}= "
+        "(actimeo= sets it, too).",
     )
