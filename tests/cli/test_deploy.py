@@ -497,6 +497,17 @@ def test_without_the_engine_it_says_what_to_install(lab: Lab, tmp_path: Path) ->
     assert (1, True) == (done.returncode, "pip install 'tierctl[deploy]'" in done.stderr)
 
 
+def test_a_script_that_a_package_wants_run_is_told_by_name_and_not_run(lab: Lab) -> None:
+    files = {"bin/.data-post-link.sh": "#!/bin/sh\ntouch $PREFIX/ran\n", "bin/.x": "no script"}
+    write_package(lab.channel, "data", "1", files, subdir=NOARCH)
+    lab.want("data")
+    (warning,) = lab.deploy("staging", "--json").document["warnings"]
+    assert "environment tools: .data-post-link.sh was not run" in warning
+    environment = Path(lab.layout.within("staging"), "conda/envs/tools")
+    assert [".data-post-link.sh", ".x"] == sorted(os.listdir(environment / "bin"))
+    assert not (environment / "ran").exists()
+
+
 def test_other_versions_of_its_modules_on_pythonpath_are_no_hindrance(
     lab: Lab, tmp_path: Path
 ) -> None:
