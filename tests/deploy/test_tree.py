@@ -2,6 +2,7 @@
 
 import errno
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from targets import listing
 from tierctl.deploy import overlay, tree
 from tierctl.deploy.problems import Problems
 from tierctl.deploy.tree import Sizes
-from tools import as_user, require_root
+from tools import as_user, missing, require_root
 
 
 def modes(top: Path) -> dict[str, int]:
@@ -113,6 +114,39 @@ def test_nobody_can_write_a_sealed_file_nor_what_it_is_linked_to(tmp_path: Path,
     expected = 0o555 if mode & 0o100 else 0o444
     assert expected == (tmp_path / "41" / "file").stat().st_mode & 0o7777
     assert (tmp_path / "cache").stat().st_ino == (tmp_path / "41" / "file").stat().st_ino
+
+
+def acl(*entries: tuple[int, int, int]) -> bytes:
+    """Return an access control list as Linux keeps it: tag, rights and id of each entry."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+USER_OBJ, USER, GROUP_OBJ, MASK, OTHER, NOBODY = 1, 2, 4, 16, 32, 0xFFFFFFFF
+
+
+def test_an_access_control_list_lets_nobody_write_what_is_sealed(tmp_path: Path) -> None:
+    """One that the target's directory hands down, to whatever is made in it."""
+    require_root()
+    tmp_path.chmod(0o755)
+    top = tmp_path / "41"
+    top.mkdir()
+    everything = acl(
+        (USER_OBJ, 7, NOBODY), (USER, 7, 10041), (GROUP_OBJ, 7, NOBODY), (MASK, 7, NOBODY),
+        (OTHER, 7, NOBODY),
+    )  # fmt: skip
+    for name in ("system.posix_acl_default", "system.posix_acl_access"):
+        try:
+            os.setxattr(top, name, everything)
+        except OSError as error:
+            missing(f"no access control lists here: {error}")
+    (top / "etc").mkdir()
+    (top / "etc" / "file").write_text("x")
+    write = ["sh", "-c", 'echo y >> "$0/etc/file" || touch "$0/etc/new" "$0/new"', str(top)]
+    assert 0 == subprocess.run([*as_user(10041), *write]).returncode
+    seal(top)
+    done = subprocess.run([*as_user(10041), *write], capture_output=True)
+    assert 0 != done.returncode
+    assert (["file"], "xy\n") == (os.listdir(top / "etc"), (top / "etc" / "file").read_text())
 
 
 @pytest.mark.parametrize("mode", [0o444, 0o664])
