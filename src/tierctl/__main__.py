@@ -11,8 +11,12 @@ _HELP = {"-h", "--help"}
 
 def run() -> NoReturn:
     """Run the command line and end the process."""
-    # Nothing is under way yet: Ctrl-C just ends the process, without a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _import_own_modules_first()
+    # Who has it ignored, as a shell does for what it starts in the background, keeps that.
+    can_be_interrupted = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+    if can_be_interrupted:
+        # Nothing is under way yet: Ctrl-C just ends the process, without a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Where the caller has it ignored, nobody hears how a process has ended.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # A process of some milliseconds ends before it needs a collection. Those that
@@ -25,12 +29,22 @@ def run() -> NoReturn:
         process.start_early()
     from tierctl.cli.main import main
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if can_be_interrupted:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = main(sys.argv[1:])
     except KeyboardInterrupt:
         code = 130
     os._exit(code)  # all is flushed, and nothing waits to be called at exit
+
+
+def _import_own_modules_first() -> None:
+    """Have PYTHONPATH, where an environment module may put other versions, be looked at last."""
+    own = os.path.dirname(os.path.dirname(__file__))
+    for place in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+        if place in sys.path and os.path.abspath(place) != own:
+            sys.path.remove(place)
+            sys.path.append(place)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from tierctl.mounts import Mount
 
 _Result = TypeVar("_Result")
-# rename(2) with a flag says one of these where the kernel or the filesystem does not know it.
-_CANNOT_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
+# rename(2) with a flag says one of these where the kernel or the filesystem does not know it, or a
+# container's seccomp filter keeps it out. A plain rename, tried next, says what is forbidden.
+_CANNOT_EXCHANGE = frozenset(
+    {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EPERM}
+)
 
 # Locking says one of these where the filesystem, or its server, has no locks.
 _CANNOT_LOCK = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})

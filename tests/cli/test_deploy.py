@@ -427,6 +427,26 @@ class TestInterrupted:
         for pid in (tmp_path / "begun").read_text().split():
             wait_until_ended(int(pid))
 
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+    def test_what_the_caller_ignores_ends_nothing(
+        self, lab: Lab, tmp_path: Path, number: signal.Signals
+    ) -> None:
+        """As with nohup, or in the background of a script."""
+        script = lab.definitions / "tier" / "etc" / "profile.d" / "own.sh"
+        script.parent.mkdir(parents=True)
+        script.write_text(
+            f"touch '{tmp_path}/begun'; while [ ! -e '{tmp_path}/sent' ]; do sleep 0.1; done\n"
+        )
+        ignoring = ["sh", "-c", f'trap "" {number.name[3:]}; exec "$@"', "sh"]
+        running = subprocess.Popen([*ignoring, *lab.command("staging")], stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        running.send_signal(number)
+        (tmp_path / "sent").touch()
+        errors = running.communicate()[1]
+        assert 0 == running.returncode, errors
+
     def test_two_at_once_both_build_and_end_one_after_the_other(self, lab: Lab) -> None:
         running = [
             subprocess.Popen(lab.command("staging", "--rebuild"), stdout=subprocess.PIPE, text=True)
@@ -475,6 +495,28 @@ def test_without_the_engine_it_says_what_to_install(lab: Lab, tmp_path: Path) ->
         text=True,
     )
     assert (1, True) == (done.returncode, "pip install 'tierctl[deploy]'" in done.stderr)
+
+
+def test_a_script_that_a_package_wants_run_is_told_by_name_and_not_run(lab: Lab) -> None:
+    files = {"bin/.data-post-link.sh": "#!/bin/sh\ntouch $PREFIX/ran\n", "bin/.x": "no script"}
+    write_package(lab.channel, "data", "1", files, subdir=NOARCH)
+    lab.want("data")
+    (warning,) = lab.deploy("staging", "--json").document["warnings"]
+    assert "environment tools: .data-post-link.sh was not run" in warning
+    environment = Path(lab.layout.within("staging"), "conda/envs/tools")
+    assert [".data-post-link.sh", ".x"] == sorted(os.listdir(environment / "bin"))
+    assert not (environment / "ran").exists()
+
+
+def test_other_versions_of_its_modules_on_pythonpath_are_no_hindrance(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """As after ``module load`` of a stack of scientific software."""
+    for name in ("click", "yaml", "rattler", "json"):
+        (tmp_path / f"{name}.py").write_text("from collections import Mapping\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(lab.command("staging"), env=environment)
+    assert 0 == done.returncode
 
 
 def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:

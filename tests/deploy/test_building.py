@@ -454,7 +454,7 @@ class TestVerifying:
     def test_what_everyone_is_to_read_everyone_can(self, started: Engine, prefix: str) -> None:
         os.chmod(f"{prefix}/share/base", 0o600)
         verify(started, prefix)
-        assert 0o644 == os.stat(f"{prefix}/share/base").st_mode & 0o777
+        assert 0o444 == os.stat(f"{prefix}/share/base").st_mode & 0o777
 
     @pytest.mark.parametrize("text", ["", "[]", "{}"])
     def test_a_record_that_a_full_disk_left_is_named(

@@ -117,6 +117,15 @@ WRONG = {
     "channels: [a]\ndependencies:\n- python\n- npm: [x]\n": ":4: unknown key npm",
     "channels: ['-x']\ndependencies: [b]\n": ":1: '-x' is no channel",
     "channels: ['https://u:p@x/y']\ndependencies: [b]\n": ":1: 'https://u:p@x/y' holds a password",
+    "channels: ['https://x/t/tk-1/y']\ndependencies: [b]\n": "holds a token",
+    "channels: [t/tk-1/y]\ndependencies: [b]\n": "holds a token",
+    "channels: ['https://x/y?X-Amz-Signature=1']\ndependencies: [b]\n": "holds a token",
+    "channels: [a]\ndependencies: ['https://u:p@x/y::b']\n": "holds a password",
+    "channels: [a]\ndependencies: ['https://x/t/tk-1/y/noarch/b-1-0.conda']\n": "holds a token",
+    "channels: [a]\ndependencies:\n- python\n- pip: ['-i https://x/s?token=1']\n": "holds a token",
+    "channels: [a]\ndependencies:\n- python\n- pip: ['x @ https://t@x/x-1-py3-none-any.whl']\n": (
+        "holds a password"
+    ),
     "channels: [a\ndependencies: [b]\n": ": no valid YAML: ",
     "- x\n": ": holds no environment",
     "": ": holds no environment",

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from targets import listing
 from tierctl.deploy import overlay, tree
 from tierctl.deploy.problems import Problems
 from tierctl.deploy.tree import Sizes
-from tools import as_user, require_root
+from tools import as_user, missing, require_root
 
 
 def modes(top: Path) -> dict[str, int]:
@@ -94,7 +95,7 @@ def test_a_sealed_tree_can_be_read_and_not_changed(tmp_path: Path) -> None:
         os.lchown(path, 10041, 10041)
     seal(top)
     found = modes(top)
-    assert {"a/data": 0o644, "a/command": 0o755}.items() <= found.items()
+    assert {"a/data": 0o444, "a/command": 0o555}.items() <= found.items()
     assert {0o555} == {found[name] for name in (".", "a", "a/b")}
     assert before == os.stat("/etc/shadow").st_mode
     touch = ["sh", "-c", 'cd "$0" && touch a/new || rm a/data', str(top)]
@@ -103,13 +104,68 @@ def test_a_sealed_tree_can_be_read_and_not_changed(tmp_path: Path) -> None:
     assert (top / "a" / "data").exists()
 
 
-def test_a_linked_file_that_everyone_reads_keeps_its_mode(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o644, 0o664, 0o666, 0o600, 0o775, 0o777, 0o4755, 0o6777, 0])
+def test_nobody_can_write_a_sealed_file_nor_what_it_is_linked_to(tmp_path: Path, mode: int) -> None:
     (tmp_path / "cache").write_text("x")
-    (tmp_path / "cache").chmod(0o664)
+    (tmp_path / "cache").chmod(mode)
     (tmp_path / "41").mkdir()
     (tmp_path / "41" / "file").hardlink_to(tmp_path / "cache")
     seal(tmp_path / "41")
-    assert 0o664 == (tmp_path / "cache").stat().st_mode & 0o777
+    expected = 0o555 if mode & 0o100 else 0o444
+    assert expected == (tmp_path / "41" / "file").stat().st_mode & 0o7777
+    assert (tmp_path / "cache").stat().st_ino == (tmp_path / "41" / "file").stat().st_ino
+
+
+def acl(*entries: tuple[int, int, int]) -> bytes:
+    """Return an access control list as Linux keeps it: tag, rights and id of each entry."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+USER_OBJ, USER, GROUP_OBJ, MASK, OTHER, NOBODY = 1, 2, 4, 16, 32, 0xFFFFFFFF
+
+
+def test_an_access_control_list_lets_nobody_write_what_is_sealed(tmp_path: Path) -> None:
+    """One that the target's directory hands down, to whatever is made in it."""
+    require_root()
+    tmp_path.chmod(0o755)
+    top = tmp_path / "41"
+    top.mkdir()
+    everything = acl(
+        (USER_OBJ, 7, NOBODY), (USER, 7, 10041), (GROUP_OBJ, 7, NOBODY), (MASK, 7, NOBODY),
+        (OTHER, 7, NOBODY),
+    )  # fmt: skip
+    for name in ("system.posix_acl_default", "system.posix_acl_access"):
+        try:
+            os.setxattr(top, name, everything)
+        except OSError as error:
+            missing(f"no access control lists here: {error}")
+    (top / "etc").mkdir()
+    (top / "etc" / "file").write_text("x")
+    write = ["sh", "-c", 'echo y >> "$0/etc/file" || touch "$0/etc/new" "$0/new"', str(top)]
+    assert 0 == subprocess.run([*as_user(10041), *write]).returncode
+    seal(top)
+    done = subprocess.run([*as_user(10041), *write], capture_output=True)
+    assert 0 != done.returncode
+    assert (["file"], "xy\n") == (os.listdir(top / "etc"), (top / "etc" / "file").read_text())
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o664])
+def test_another_user_s_file_is_copied_since_they_could_write_it_at_any_time(
+    tmp_path: Path, mode: int
+) -> None:
+    require_root()
+    theirs, file = tmp_path / "cache", tmp_path / "41" / "file"
+    theirs.write_text("x")
+    os.chown(theirs, 10041, 10041)
+    theirs.chmod(mode)
+    os.utime(theirs, ns=(1, 2))
+    file.parent.mkdir()
+    file.hardlink_to(theirs)
+    seal(tmp_path / "41")
+    found = file.stat()
+    assert (0, 0o444, 2) == (found.st_uid, found.st_mode & 0o7777, found.st_mtime_ns)
+    assert ("x", ["file"]) == (file.read_text(), os.listdir(file.parent))
+    assert (10041, mode) == (theirs.stat().st_uid, theirs.stat().st_mode & 0o7777)
 
 
 def test_what_cannot_be_looked_into_is_not_left_unsealed(
@@ -405,7 +461,7 @@ def test_a_link_on_the_way_to_what_is_sealed_is_not_followed(tmp_path: Path) -> 
     assert 0o700 == kept.stat().st_mode & 0o777
 
 
-def test_what_takes_the_place_of_a_file_that_is_opened_to_readers_is_not_changed(
+def test_what_takes_the_place_of_a_file_that_is_sealed_is_not_changed(
     tmp_path: Path, mocker: MockerFixture
 ) -> None:
     """Between a look at the file and the change of its mode."""
@@ -416,20 +472,13 @@ def test_what_takes_the_place_of_a_file_that_is_opened_to_readers_is_not_changed
     file.touch(0o600)
 
     def replace(mode: int) -> int:
-        file.unlink()
+        file.unlink(missing_ok=True)
         file.symlink_to(key)
-        return mode | 0o444
+        return 0o444
 
-    mocker.patch("tierctl.deploy.rights.for_everyone", side_effect=replace)
+    mocker.patch("tierctl.deploy.rights.sealed", side_effect=replace)
     seal(tmp_path / "41")
     assert 0o600 == key.stat().st_mode & 0o777
-
-
-def test_a_file_that_nobody_can_read_is_opened_to_readers(tmp_path: Path) -> None:
-    (tmp_path / "41").mkdir()
-    (tmp_path / "41" / "file").touch(0)
-    seal(tmp_path / "41")
-    assert 0o444 == (tmp_path / "41" / "file").stat().st_mode & 0o777
 
 
 def test_what_is_kept_to_its_owner_keeps_the_group_of_what_is_made_there(tmp_path: Path) -> None:

@@ -76,8 +76,11 @@ class Nothing:
         meanwhile()
         tree.seal(held, environments)
 
-    def verify(self, prefixes: object, packages: object, meanwhile: Callable[[], None]) -> None:
+    def verify(
+        self, prefixes: object, packages: object, meanwhile: Callable[[], None]
+    ) -> list[str]:
         meanwhile()
+        return []
 
     def dismiss(self) -> None:
         pass

@@ -83,13 +83,18 @@ def command(
 
 @contextmanager
 def _ended_like_by_ctrl_c() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP end a deploy in order too: a session that is lost, a scheduler."""
-    numbers = signal.SIGTERM, signal.SIGHUP
-    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    """Have SIGTERM and SIGHUP end a deploy in order too: a session that is lost, a scheduler.
+
+    One that the caller has ignored, as ``nohup`` does, stays so.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
 
 

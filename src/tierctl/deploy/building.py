@@ -33,15 +33,15 @@ def build(
     wanted: Build,
     engine: Engine,
     begun: Callable[[Step, str], None],
-) -> None:
+) -> list[str]:
     """Build a deployment in the empty directory of its number; ``begun`` hears of each step.
 
     It is finished when the record is there, which is written last. Raises
     ``EngineFailed``, ``Incomplete`` or ``OSError``: then it is good for nothing.
-    Built with it, the engine has ended.
+    Built with it, the engine has ended. Returns what is to be said of it all the same.
     """
     with tree.held(layout.within(f"{DEPLOYMENTS}/{number}")) as held:
-        _build(fs, layout, number, held, wanted, engine, begun)
+        return _build(fs, layout, number, held, wanted, engine, begun)
 
 
 def _build(
@@ -52,7 +52,7 @@ def _build(
     wanted: Build,
     engine: Engine,
     begun: Callable[[Step, str], None],
-) -> None:
+) -> list[str]:
     """Build it in the directory that is held, even if somebody puts something else in its place.
 
     The engine needs the path that the deployment will have, and is kept to the
@@ -75,10 +75,11 @@ def _build(
     begun(Step.CHECK, f"deployment {number}")
     engine.seal(held, _ENVIRONMENTS, partial(_seal_the_rest, held))
     tree.require_in_place(held)
-    engine.verify(prefixes, wanted.packages, partial(loading.profiles_load, held.top))
+    notes = engine.verify(prefixes, wanted.packages, partial(loading.profiles_load, held.top))
     engine.dismiss()
     tree.flush(held.place)
     _finish(fs, held, _record(number, wanted, **known))
+    return notes
 
 
 def _seal_the_rest(held: Held) -> None:

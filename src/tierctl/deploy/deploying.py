@@ -120,7 +120,8 @@ def deploy(
     with taken as (number, spare), closing(run):
         reporter.planned(number, plans.against(fs, layout, seen.content, wanted))
         try:
-            building.build(fs, layout, number, wanted, run, reporter.begun)
+            for note in building.build(fs, layout, number, wanted, run, reporter.begun):
+                reporter.warn(note)
         except Incomplete as error:
             _remove_cached(layout, wanted, error.damaged)
             raise

@@ -16,6 +16,7 @@ from tierctl.deploy.progress import Progress, Watch
 from tierctl.errors import TierctlError
 from tierctl.layout import REPODATA
 from tierctl.packages import Package, Packages
+from tierctl.text import shown
 
 if TYPE_CHECKING:  # the worker is started before all that is imported which reads definitions
     from tierctl.deploy.environments import Environment
@@ -178,9 +179,10 @@ class Engine:
         prefixes: Mapping[str, str],
         packages: Packages,
         meanwhile: Callable[[], None] = lambda: None,
-    ) -> None:
+    ) -> list[str]:
         """Raise ``Incomplete`` unless each file of the packages is there with the right size.
 
+        Returns sentences on what the packages are not complete without all the same.
         They have been sealed before. What is wrong with the files is raised before a
         ``TierctlError`` of ``meanwhile``: it may be the reason.
         """
@@ -207,6 +209,12 @@ class Engine:
                 raise Incomplete(prefixes[name], problems, answer["damaged"])
         if wrong:
             raise wrong[0]
+        return [
+            f"environment {name}: {script} was not run, which a package brings to be finished by; "
+            "tierctl runs nothing of packages"
+            for name, scripts in answer["scripts"].items()
+            for script in map(shown, scripts)
+        ]
 
     def _ask(
         self,

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from tierctl.deploy import files, requirements
+from tierctl.deploy import files, requirements, secrets
 from tierctl.deploy.problems import Place, Problems
 from tierctl.layout import is_plain_name
 from tierctl.text import shown
@@ -145,11 +145,10 @@ class _Reader:
         if not text or text.startswith("-") or not text.isprintable():
             raise ValueError("is no channel")
         try:
-            parts = urlsplit(text)
+            urlsplit(text)
         except ValueError as error:
             raise ValueError("is no channel") from error
-        if "@" in parts.netloc:
-            raise ValueError("holds a password: everybody can read it here")
+        secrets.require_none(text)
         if text.startswith((".", "/")):
             return Path(paths.normpath(paths.join(self._directory, text))).as_uri()
         return text
@@ -164,6 +163,10 @@ class _Reader:
             spec = self._text(node)
             if wrong := self._wrong_spec(spec):
                 self._wrong(node, f"{shown(spec)!r} is no match spec: {wrong}")
+            try:
+                secrets.require_none(spec)
+            except ValueError as error:
+                self._wrong(node, f"{shown(spec)!r} {error}")
             specs.append(spec)
         if pip and not requirements.has_requirement(pip):
             self._wrong(nodes[0], "the pip section asks for nothing")

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tierctl.deploy import secrets
 from tierctl.text import shown
 
 # Which options have a place behind them, by how they may be spelled.
@@ -18,7 +19,6 @@ _PLACES = {
     "--find-links": "--find-links",
 }
 _NO_INDEX = "--no-index"
-_PASSWORD = "holds a password: everybody can read it here"  # noqa: S105 (a sentence)
 
 
 def read(line: str, directory: str) -> str:
@@ -29,6 +29,7 @@ def read(line: str, directory: str) -> str:
     """
     if not line.isprintable():
         raise ValueError("is no requirement")
+    secrets.require_none(line)
     return _option(line, directory) if line.startswith("-") else _requirement(line)
 
 
@@ -45,8 +46,6 @@ def _option(line: str, directory: str) -> str:
         known = ", ".join((*(name for name in _PLACES if name.startswith("--")), _NO_INDEX))
         raise ValueError(f"is none of the options that a pip section can have: {known}")
     option, place = _PLACES[words[0]], words[1]
-    if "@" in urlsplit(place).netloc:
-        raise ValueError(_PASSWORD)
     if not urlsplit(place).scheme:
         if option != "--find-links":
             raise ValueError("is no index: an index has a URL")
@@ -71,8 +70,6 @@ def _requirement(line: str) -> str:
 
 def _check_wheel(url: str) -> None:
     parts = urlsplit(url)
-    if "@" in parts.netloc:
-        raise ValueError(_PASSWORD)
     if parts.scheme not in ("file", "http", "https"):
         raise ValueError("is at no URL that can be fetched: file, http or https")
     if not parts.path.endswith(".whl"):

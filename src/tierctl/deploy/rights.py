@@ -5,14 +5,15 @@ from __future__ import annotations
 import stat
 from functools import cache
 
-_EVERYONE_READS = 0o444
-_EXECUTABLE = 0o111
+_READ = 0o444
+_READ_AND_RUN = 0o555
 
 
 @cache
-def for_everyone(mode: int) -> int:
-    """Return a file's mode with the rights that it lacks.
+def sealed(mode: int) -> int:
+    """Return the rights to a finished deployment's file that came with a mode.
 
-    Such a file may be linked to the package cache, so none is taken away.
+    Nobody can write it, whatever its package, the umask or an ACL said: of an
+    ACL the rights of the group are the most that it can give to anybody.
     """
-    return mode | _EVERYONE_READS | (_EXECUTABLE if mode & stat.S_IXUSR else 0)
+    return _READ_AND_RUN if mode & stat.S_IXUSR else _READ

@@ -44,6 +44,5 @@ def estimate(layout: Layout, wanted: Packages) -> int:
 
 
 def _factor(layout: Layout, package: Package) -> float:
-    name = f"{package.name}-{package.version}-{package.build}"
-    is_cached = paths.isdir(paths.join(layout.cache, name))
+    is_cached = paths.isdir(paths.join(layout.cache, package.name_in_cache))
     return _OF_A_CACHED_ONE if is_cached else _ARCHIVE_AND_CONTENT

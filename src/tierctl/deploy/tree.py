@@ -198,7 +198,7 @@ def keep_to_owner(held: Held, path: str) -> None:
 def seal(
     held: Held, path: str = "", *, left_open: str | None = None, left_out: str | None = None
 ) -> Sizes:
-    """Let everyone read a tree and nobody create or remove names in it; return the files' sizes.
+    """Let everyone read a tree and nobody change anything in it; return the files' sizes.
 
     The tree is what has ``path`` in the one that is held, or that itself. Its
     directory ``left_open`` stays open to its owner, and ``left_out`` stays as it
@@ -238,7 +238,7 @@ class _Sealing(NamedTuple):
         with Naming(own_path):
             directory = os.open(name, TO_HOLD, dir_fd=parent)
             try:
-                self.sizes[path], below = _open_files_to_readers(own_path, directory)
+                self.sizes[path], below = _seal_files(own_path, directory)
                 for each in below:
                     self.seal(each, paths.join(path, each), directory)
                 # Last: after a change of a directory an NFS client asks anew for each name in it.
@@ -247,14 +247,15 @@ class _Sealing(NamedTuple):
                 os.close(directory)
 
 
-def _open_files_to_readers(path: str, directory: int) -> tuple[dict[str, int | None], list[str]]:
+def _seal_files(path: str, directory: int) -> tuple[dict[str, int | None], list[str]]:
     """Let everyone read the files in a directory; return their sizes, and the directories in it.
 
     Each file is looked at while the names are listed: an NFS client takes that as
     a hint to ask for names and sizes together, many with one call to the server.
     """
     sizes: dict[str, int | None] = {}
-    directories = []
+    directories, unsealed = [], []
+    owner = os.geteuid()
     with os.scandir(directory) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
@@ -263,23 +264,45 @@ def _open_files_to_readers(path: str, directory: int) -> tuple[dict[str, int | N
             found = entry.stat(follow_symlinks=False)
             is_file = stat.S_ISREG(found.st_mode)
             sizes[entry.name] = found.st_size if is_file else None
-            if is_file and found.st_mode != rights.for_everyone(found.st_mode):
-                with Naming(paths.join(path, entry.name), always=True):
-                    _set_rights(entry.name, directory)
+            is_sealed = rights.sealed(found.st_mode) == stat.S_IMODE(found.st_mode)
+            if is_file and not (is_sealed and found.st_uid == owner):
+                unsealed.append(entry.name)
+    for name in unsealed:
+        with Naming(paths.join(path, name), always=True):
+            _seal_file(name, directory)
     return sizes, directories
 
 
-def _set_rights(name: str, directory: int) -> None:
-    """Let everyone read a file, but not what somebody may have put in its place since."""
+def _seal_file(name: str, directory: int) -> None:
+    """Let nobody write a file, but not what somebody may have put in its place since."""
     file = os.open(name, _TO_NAME, dir_fd=directory)
     try:
-        mode = os.fstat(file).st_mode
-        if stat.S_ISREG(mode):
-            # What is opened by its path alone cannot be changed by its descriptor.
-            by_path = f"{_DESCRIPTORS}/{file}"
-            os.chmod(by_path if _BY_PATH else file, stat.S_IMODE(rights.for_everyone(mode)))
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode):
+            return
+        if found.st_uid != os.geteuid():
+            _replace_by_own(name, directory)
+            return
+        # What is opened by its path alone cannot be changed by its descriptor.
+        by_path = f"{_DESCRIPTORS}/{file}"
+        os.chmod(by_path if _BY_PATH else file, rights.sealed(found.st_mode))
     finally:
         os.close(file)
+
+
+def _replace_by_own(name: str, directory: int) -> None:
+    """Replace another user's file, which was linked, by a copy: they could write it at any time."""
+    copy = f".{os.getpid()}.copy"
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(name, os.O_RDONLY | flags, dir_fd=directory), "rb") as read:
+        new = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | flags, 0o600, dir_fd=directory)
+        with open(new, "wb") as written:
+            shutil.copyfileobj(read, written)
+            found = os.fstat(read.fileno())
+            written.flush()
+            os.fchmod(new, rights.sealed(found.st_mode))
+            os.utime(new, ns=(found.st_atime_ns, found.st_mtime_ns))  # compiled modules tell it
+    os.rename(copy, name, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def remove(top: str) -> None:

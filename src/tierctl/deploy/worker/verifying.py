@@ -16,6 +16,8 @@ from tierctl.deploy.worker.records import Files, Records, list_records
 from tierctl.text import shown
 
 _DIST_INFO = re.compile(r"lib/python[^/]*/site-packages/([^/]+)\.dist-info")
+# What conda would run in an environment, as a part of linking a package.
+_LINK_SCRIPT = re.compile(r"\..+-(?:pre|post)-link\.sh")
 
 
 class _Environment(NamedTuple):
@@ -36,13 +38,14 @@ def seal(asked: dict[str, Any]) -> Sizes:
 
 
 def verify(asked: dict[str, Any], records: Records, sizes: Sizes) -> dict[str, Any]:
-    """Say for each environment what is wrong with it, and which packages are not whole.
+    """Say for each environment what is wrong with it, which packages are not whole.
 
-    Packages are named as in the cache. ``sizes`` is what ``seal`` has found, below the names
+    And which scripts packages want run when they are linked. Packages are named as in
+    the cache. ``sizes`` is what ``seal`` has found, below the names
     of the environments: directories are not in it, nor is what has a path only through a
     symlink to a directory.
     """
-    wrong, damaged = {}, []
+    wrong, damaged, scripts = {}, [], {}
     for name, prefix in asked["prefixes"].items():
         environment = _Environment(prefix, _below(sizes, name))
         found = {
@@ -56,7 +59,8 @@ def verify(asked: dict[str, Any], records: Records, sizes: Sizes) -> dict[str, A
             wrong[name].insert(0, f"{there} packages are there, {wanted} were to be")
         not_whole = (paths.basename(path) for path, problems in found.items() if problems)
         damaged += [record.removesuffix(".json") for record in not_whole]
-    return {"wrong": wrong, "damaged": damaged}
+        scripts[name] = sorted(filter(_LINK_SCRIPT.fullmatch, environment.sizes.get("bin", ())))
+    return {"wrong": wrong, "damaged": damaged, "scripts": scripts}
 
 
 def _below(sizes: Sizes, name: str) -> Sizes:
