@@ -1,6 +1,7 @@
 """What every test can count on: no network, no user's environment."""
 
 import os
+import signal
 import socket
 from typing import Any
 
@@ -13,6 +14,11 @@ from program import Program
 # The same examples in every run, without a time limit: no test fails for a busy machine.
 settings.register_profile("tierctl", deadline=None, derandomize=True, max_examples=100)
 settings.load_profile("tierctl")
+
+# A run in the background, or under nohup, has them ignored; so would all that a test starts.
+for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
 
 
 class _OneLab(LoadScopeScheduling):
