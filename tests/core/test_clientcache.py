@@ -241,6 +241,15 @@ class TestOsFileSystem:
         assert b"text" == OsFileSystem().load(str(place / "file"))[1]
         assert expected == asked
 
+    def test_once_a_lock_is_taken_its_file_is_asked_for_by_name(
+        self, place: Path, asked: list[str], mocker: MockerFixture
+    ) -> None:
+        """Another host may have removed it, and made a new one, while this one waited."""
+        mocker.patch("os.major", return_value=0)
+        mocker.patch("tierctl.mounts.find", return_value=NFS)
+        with OsFileSystem().lock(str(place / "lock"), timeout=0):
+            assert ["lock"] == asked
+
     def test_errors_tell_of_the_directory(self, place: Path, mocker: MockerFixture) -> None:
         mocker.patch("os.major", return_value=0)
         mocker.patch("tierctl.mounts.find", return_value=NFS)
