@@ -27,7 +27,7 @@ from tierctl.events import Author, Event, EventKind, new_event
 from tierctl.filesystem import FileSystem, exists
 from tierctl.history import End
 from tierctl.layout import PRODUCTION, Layout
-from tierctl.locking import Held, locked
+from tierctl.locking import HeldLock, locked
 from tierctl.observe import color_of, observe, observe_for, private_tier
 from tierctl.past import Past
 from tierctl.recovery import finish, interrupted_change, require_between
@@ -181,7 +181,7 @@ def _perform(
     before: State,
     end: End,
     reporter: Reporter,
-    lock: Held,
+    lock: HeldLock,
 ) -> None:
     with _nothing_changed(request.kind):
         lock.require()
@@ -222,7 +222,7 @@ def _switch_or_go_back(
     event: Event,
     before: State,
     no_room: OSError | None,
-    lock: Held,
+    lock: HeldLock,
 ) -> Plan:
     """Move the links; where that fails, have them as they were and raise ``ChangeFailed``."""
     try:
@@ -237,7 +237,7 @@ def _switch_or_go_back(
 
 
 def _look_once_more(
-    fs: FileSystem, layout: Layout, event: Event, before: State, lock: Held
+    fs: FileSystem, layout: Layout, event: Event, before: State, lock: HeldLock
 ) -> None:
     """Raise ``LockLost``, or ``Refused`` if a color can no longer show what it is to show.
 

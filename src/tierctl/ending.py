@@ -11,7 +11,7 @@ from tierctl.events import Event, EventKind
 from tierctl.filesystem import FileSystem
 from tierctl.history import End
 from tierctl.layout import Layout
-from tierctl.locking import Held
+from tierctl.locking import HeldLock
 from tierctl.observe import is_as, observe_for
 from tierctl.rotation import Plan, State
 
@@ -74,7 +74,7 @@ def record(
     layout: Layout,
     event: Event,
     reporter: Reporter,
-    lock: Held,
+    lock: HeldLock,
     *,
     dispensable: bool,
     at: End | None = None,

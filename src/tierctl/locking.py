@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from tierctl import freshness
@@ -23,7 +23,7 @@ _SHORTEST_LEASE_S = 5
 
 
 class Holder(NamedTuple):
-    """Who holds the lock, as they wrote it: good for messages, proof of nothing."""
+    """Who holds the lock, as they wrote it: good for messages, and to see that it has gone on."""
 
     user: str
     host: str
@@ -38,35 +38,30 @@ class Holder(NamedTuple):
         )
 
 
-class Held:
+class HeldLock:
     """The target's lock, while it is held."""
 
     __slots__ = ("_fs", "_holder", "_layout", "_since")
 
-    def __init__(self, fs: FileSystem, layout: Layout, holder: Holder) -> None:
+    def __init__(self, fs: FileSystem, layout: Layout, holder: Holder | None) -> None:
         self._fs = fs
         self._layout = layout
         self._holder = holder
         self._since = _now()
 
-    @property
-    def lost_to(self) -> Holder | None:
-        """Who has got the lock since, None while it is still held.
+    def require(self) -> None:
+        """Raise ``LockLost`` if somebody else has got the lock; raises ``OSError``.
 
         An NFS server gives it away when it has not heard of this host for as long as
         a lease lasts, and the kernel does not tell. Costs nothing before that can be.
+        Where it could not be written down who holds it, nobody can tell.
         """
-        if _now() - self._since < _SHORTEST_LEASE_S:
-            return None
+        if self._holder is None or _now() - self._since < _SHORTEST_LEASE_S:
+            return
         self._fs.refresh(self._layout.control)
         found = read_holder(self._fs, self._layout)
-        return None if found == self._holder else found
-
-    def require(self) -> None:
-        """Raise ``LockLost`` if somebody else has got the lock; raises ``OSError``."""
-        holder = self.lost_to
-        if holder is not None:
-            raise LockLost(self._holder.command, str(holder))
+        if found not in (None, self._holder):
+            raise LockLost(self._holder.command, str(found))
 
 
 @contextmanager
@@ -77,7 +72,7 @@ def locked(
     command: str,
     timeout: float,
     private: Iterable[str] = (),
-) -> Iterator[Held]:
+) -> Iterator[HeldLock]:
     """Hold the target's lock, with all that is read under it as the server has it.
 
     ``private`` names the private tiers that the command is about. Raises
@@ -92,7 +87,7 @@ def locked(
     except OSError as error:
         raise ChangeFailed(command, cause_of(error)) from error
     with lock:
-        yield Held(fs, layout, _write_holder(fs, layout, author, command))
+        yield HeldLock(fs, layout, _write_holder(fs, layout, author, command))
 
 
 def read_holder(fs: FileSystem, layout: Layout) -> Holder | None:
@@ -139,15 +134,19 @@ def _is_stopped(pid: int) -> bool:
     return state in (b"T", b"t")
 
 
-def _write_holder(fs: FileSystem, layout: Layout, author: Author, command: str) -> Holder:
-    """Write down who holds the lock; it stays, as who held it last."""
+def _write_holder(fs: FileSystem, layout: Layout, author: Author, command: str) -> Holder | None:
+    """Write down who holds the lock; it stays, as who held it last. Return it, None if that failed.
+
+    A full disk must not stand in the way of a rollback.
+    """
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     holder = Holder(author.user, author.host, os.getpid(), command, since)
     # Always of one length: cutting or removing the file takes longer than all else here.
     data = json.dumps(holder._asdict()).encode().ljust(_HOLDER_BYTES)
-    # Only for messages: a full disk must not stand in the way of a rollback.
-    with suppress(OSError):
+    try:
         fs.write(layout.holder, data, durable=False)
+    except OSError:
+        return None
     return holder
 
 

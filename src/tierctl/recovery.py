@@ -21,7 +21,7 @@ from tierctl.errors import TierctlError
 from tierctl.events import Event
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import Layout
-from tierctl.locking import Held
+from tierctl.locking import HeldLock
 from tierctl.observe import observe_for
 from tierctl.request import Request
 from tierctl.rotation import State, lies_between, plan
@@ -54,7 +54,7 @@ def finish(
     layout: Layout,
     event: Event,
     reporter: Reporter,
-    lock: Held,
+    lock: HeldLock,
     request: Request | None = None,
 ) -> None:
     """Finish an interrupted change as it would have gone on, and tell of it.
@@ -85,7 +85,7 @@ def _is_in_the_way_back(
     return request.may_go_unrecorded(steps)
 
 
-def _complete(fs: FileSystem, layout: Layout, event: Event, lock: Held) -> None:
+def _complete(fs: FileSystem, layout: Layout, event: Event, lock: HeldLock) -> None:
     try:
         lock.require()
         intent.flush(fs, layout)

@@ -1,5 +1,6 @@
 """A change on one host right after another host's: the second one's cache is of before both."""
 
+import errno
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any, NamedTuple
@@ -243,6 +244,15 @@ def test_a_lock_that_is_held_for_long_is_held_all_the_same(
 ) -> None:
     mocker.patch("tierctl.locking._now", count(0, 60).__next__)
     carry_out(hosts.a, Promotion())
+
+
+def test_a_holder_that_could_not_be_written_down_has_not_lost_the_lock(
+    hosts: Hosts, mocker: MockerFixture
+) -> None:
+    """On a full disk, which must not stand in the way of a rollback."""
+    carry_out(hosts.b, Promotion(), BOB)
+    mocker.patch("tierctl.locking._now", side_effect=count(0, 60).__next__)
+    Target(hosts.a, LAYOUT).fail(Rollback(), "write", LAYOUT.holder, errno.ENOSPC)
 
 
 def replace(fs: FileSystem, tier: str, color: str) -> None:

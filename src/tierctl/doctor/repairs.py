@@ -16,7 +16,7 @@ from tierctl.errors import TierctlError, cause_of
 from tierctl.events import Author
 from tierctl.filesystem import FileSystem, Kind
 from tierctl.layout import Layout
-from tierctl.locking import Held, locked
+from tierctl.locking import HeldLock, locked
 from tierctl.text import shown
 
 
@@ -67,7 +67,7 @@ class _Repairing(NamedTuple):
     fs: FileSystem
     layout: Layout
     reporter: ending.Reporter
-    lock: Held
+    lock: HeldLock
 
     def repairs(
         self, examine: Callable[[FileSystem, Layout], Iterator[Finding]]
