@@ -38,7 +38,7 @@ def build(
 
     It is finished when the record is there, which is written last. Raises
     ``EngineFailed``, ``Incomplete`` or ``OSError``: then it is good for nothing.
-    Built with it, the engine has ended. Returns what is to be said of it all the same.
+    Built with it, the engine has ended. Returns warnings.
     """
     with tree.held(layout.within(f"{DEPLOYMENTS}/{number}")) as held:
         return _build(fs, layout, number, held, wanted, engine, begun)
@@ -62,7 +62,7 @@ def _build(
     directory = f"{DEPLOYMENTS}/{number}"
     begun(Step.BUILD, f"deployment {number}")
     tree.make_directories(held.place, (*TIER_DIRECTORIES, f"{_META}/locks"))
-    tree.keep_to_owner(held, _ENVIRONMENTS)  # what packages bring the group could write
+    tree.keep_to_owner(held, _ENVIRONMENTS)  # packages may let their group write
     prefixes = {name: f"{held.top}/{_ENVIRONMENTS}/{name}" for name in wanted.packages}
     locks = {name: layout.lock_record(directory, name) for name in wanted.packages}
     known: dict[str, Any] = {}
@@ -75,11 +75,11 @@ def _build(
     begun(Step.CHECK, f"deployment {number}")
     engine.seal(held, _ENVIRONMENTS, partial(_seal_the_rest, held))
     tree.require_in_place(held)
-    notes = engine.verify(prefixes, wanted.packages, partial(loading.profiles_load, held.top))
+    warnings = engine.verify(prefixes, wanted.packages, partial(loading.profiles_load, held.top))
     engine.dismiss()
     tree.flush(held.place)
     _finish(fs, held, _record(number, wanted, **known))
-    return notes
+    return warnings
 
 
 def _seal_the_rest(held: Held) -> None:

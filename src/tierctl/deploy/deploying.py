@@ -120,13 +120,14 @@ def deploy(
     with taken as (number, spare), closing(run):
         reporter.planned(number, plans.against(fs, layout, seen.content, wanted))
         try:
-            for note in building.build(fs, layout, number, wanted, run, reporter.begun):
-                reporter.warn(note)
+            warnings = building.build(fs, layout, number, wanted, run, reporter.begun)
         except Incomplete as error:
             _remove_cached(layout, wanted, error.damaged)
             raise
         except OSError as error:
             raise NotBuilt(error) from error
+        for warning in warnings:
+            reporter.warn(warning)
         request = Deployment(wish.tier, number, spare)
         watching = _Watching(reporter, wish.tier, number, seen)
         try:
