@@ -118,6 +118,15 @@ def use(client: Machine, user: str, target: str, places: Places, *, refused: str
     assert before == places.listing()
 
 
+def use_as_each(
+    cluster: Cluster, places: Places, target: str, exported: str, refused: dict[str, str | None]
+) -> None:
+    """Have root and others use a target in turn; ``refused`` says who may not, and why."""
+    by_root = None if exported == "root is root" else _NO_ROOT
+    for user, why in {"root": by_root, **refused}.items():
+        use(cluster.b, user, target, places, refused=why)
+
+
 @squashed
 @mounted
 def test_a_groups_target_is_changed_by_its_members_and_nobody_else(
@@ -128,10 +137,8 @@ def test_a_groups_target_is_changed_by_its_members_and_nobody_else(
         target = f"{places.on_client}/labs/1"
         made = cluster.a.tierctl("bootstrap", target, "--group", "lab", user="ada")
         assert 0 == made.code, made
-        by_root = None if exported == "root is root" else _NO_ROOT
-        allowed = {"ada": None, "bob": None, "root": by_root}
-        for user, refused in {**allowed, "eve": "only ada and the group lab can"}.items():
-            use(cluster.b, user, target, places, refused=refused)
+        strangers = {"eve": "only ada and the group lab can"}
+        use_as_each(cluster, places, target, exported, {"ada": None, "bob": None, **strangers})
 
 
 @pytest.mark.skipif(not THOROUGH, reason="takes long")
@@ -144,6 +151,4 @@ def test_ones_own_target_is_changed_by_nobody_else_but_root(
         places = Places(cluster, options, name)
         target = f"{places.on_client}/adas/1"
         assert 0 == cluster.a.tierctl("bootstrap", target, user="ada").code
-        by_root = None if exported == "root is root" else _NO_ROOT
-        for user, refused in {"root": by_root, "bob": "only ada can", "ada": None}.items():
-            use(cluster.b, user, target, places, refused=refused)
+        use_as_each(cluster, places, target, exported, {"bob": "only ada can", "ada": None})
