@@ -182,8 +182,8 @@ class Engine:
     ) -> list[str]:
         """Raise ``Incomplete`` unless each file of the packages is there with the right size.
 
-        Returns sentences on what the packages are not complete without all the same.
-        They have been sealed before. What is wrong with the files is raised before a
+        Returns a warning for each script that a package wants run when it is linked.
+        The prefixes have been sealed before. What is wrong with the files is raised before a
         ``TierctlError`` of ``meanwhile``: it may be the reason.
         """
         wrong: list[TierctlError] = []

@@ -71,7 +71,7 @@ def make_directories(top: str, names: Iterable[str]) -> None:
 
 
 class Held(NamedTuple):
-    """A tree that is held: its own path, one that leads to it of now, and its descriptor."""
+    """A tree that is held: its own path, one that leads to it whatever is there, its descriptor."""
 
     top: str
     place: str
@@ -248,7 +248,7 @@ class _Sealing(NamedTuple):
 
 
 def _seal_files(path: str, directory: int) -> tuple[dict[str, int | None], list[str]]:
-    """Let everyone read the files in a directory; return their sizes, and the directories in it.
+    """Let nobody write the files in a directory; return their sizes, and the directories in it.
 
     Each file is looked at while the names are listed: an NFS client takes that as
     a hint to ask for names and sizes together, many with one call to the server.
@@ -274,7 +274,7 @@ def _seal_files(path: str, directory: int) -> tuple[dict[str, int | None], list[
 
 
 def _seal_file(name: str, directory: int) -> None:
-    """Let nobody write a file, but not what somebody may have put in its place since."""
+    """Let everyone read a file and nobody write it; a link in its place is not followed."""
     file = os.open(name, _TO_NAME, dir_fd=directory)
     try:
         found = os.fstat(file)

@@ -16,7 +16,7 @@ from tierctl.text import shown
 _SMB = ("cifs", "smb3")
 _SSHFS = ("fuse.sshfs",)
 _CHANGES_ARE_SAFE = "A change made on this host asks the server once it has the lock."
-# With these it does not, or others do not see the lock.
+# With the first it may not, with the second there is no change.
 _UNSAFE = ("softreval", "ro")
 _REMOUNT = "Change that where it is mounted (/etc/fstab), then unmount it and mount it again"
 

@@ -1,4 +1,4 @@
-"""Environments are sealed, and looked at whether they hold every file that their packages say."""
+"""Sealing environments, and seeing whether each holds every file that its packages say."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tierctl.deploy.worker.records import Files, Records, list_records
 from tierctl.text import shown
 
 _DIST_INFO = re.compile(r"lib/python[^/]*/site-packages/([^/]+)\.dist-info")
-# What conda would run in an environment, as a part of linking a package.
+# What conda would run in an environment when it links a package.
 _LINK_SCRIPT = re.compile(r"\..+-(?:pre|post)-link\.sh")
 
 
@@ -38,12 +38,11 @@ def seal(asked: dict[str, Any]) -> Sizes:
 
 
 def verify(asked: dict[str, Any], records: Records, sizes: Sizes) -> dict[str, Any]:
-    """Say for each environment what is wrong with it, which packages are not whole.
+    """Say of each environment what is wrong with it and which scripts were not run.
 
-    And which scripts packages want run when they are linked. Packages are named as in
-    the cache. ``sizes`` is what ``seal`` has found, below the names
-    of the environments: directories are not in it, nor is what has a path only through a
-    symlink to a directory.
+    And which packages, named as in the cache, are not whole. ``sizes`` is what
+    ``seal`` has found, below the names of the environments: directories are not in
+    it, nor is what has a path only through a symlink to a directory.
     """
     wrong, damaged, scripts = {}, [], {}
     for name, prefix in asked["prefixes"].items():
