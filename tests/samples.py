@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from tierctl.events import Author, Event, EventKind
+from tierctl.events import Author, Built, Event, EventKind
 from tierctl.past import Past
 from tierctl.rotation import Color, Content, State, promoted
 
@@ -57,4 +57,5 @@ EVENTS = st.builds(
         st.lists(st.integers(1, 999_999), max_size=5).map(tuple),
     ),
     packages=st.none() | st.dictionaries(st.sampled_from(["added", "removed"]), st.integers(0, 9)),
+    built=st.none() | st.builds(Built, st.integers(1, 999_999), ANY_TEXT),
 )

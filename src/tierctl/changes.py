@@ -170,7 +170,7 @@ def _decide(
         return None
     past = request.past_after(past, state, after)
     packages = summary.of_change(fs, layout, state, after)
-    return new_event(request.kind, author, state, after, past, packages)
+    return new_event(request.kind, author, state, after, past, packages, request.built)
 
 
 def _perform(

@@ -8,13 +8,19 @@ from tierctl import freshness, packages, record, tiers
 from tierctl.difference import Change, between
 from tierctl.errors import NoSuchTier
 from tierctl.filesystem import FileSystem, Kind, exists
-from tierctl.layout import DEPLOYMENTS, PRODUCTION, STAGING, Layout, is_deployment_number
+from tierctl.layout import (
+    DEPLOYMENTS,
+    ENVIRONMENTS,
+    PRODUCTION,
+    STAGING,
+    Layout,
+    is_deployment_number,
+)
 from tierctl.packages import Packages
 from tierctl.rotation import Content
 from tierctl.text import shown
 from tierctl.validators import validate_color, validate_symlink_target
 
-_ENVIRONMENTS = "conda/envs"
 _EXECUTABLE = 0o111
 
 
@@ -115,7 +121,7 @@ def content_of(fs: FileSystem, layout: Layout, name: str) -> Content:
 
 def _commands(fs: FileSystem, tier: str) -> frozenset[str]:
     """Return what a tier's own ``bin`` and those of its environments hold that can be executed."""
-    environments = f"{tier}/{_ENVIRONMENTS}"
+    environments = f"{tier}/{ENVIRONMENTS}"
     places = [f"{tier}/bin"]
     if exists(fs, environments):
         places += [f"{environments}/{name}/bin" for name in fs.names(environments)]

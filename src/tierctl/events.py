@@ -37,12 +37,20 @@ class Author(NamedTuple):
     reason: str = ""
 
 
+class Built(NamedTuple):
+    """A deployment that was built for a change, and the sha256 of its manifest."""
+
+    deployment: int
+    manifest: str
+
+
 class Event(NamedTuple):
     """One line of history.
 
     ``id`` begins with the time, to the second; ``time`` is UTC, ISO 8601.
     ``before`` is None for a bootstrap. ``past`` is how it stood after this event.
-    ``packages`` says how many differ, by kind, where that is known.
+    ``packages`` says how many differ, by kind, where that is known. ``built`` is what was built
+    for it, if anything was: the manifest's owner cannot write another one unseen.
     """
 
     id: str
@@ -53,6 +61,7 @@ class Event(NamedTuple):
     after: State
     past: Past
     packages: dict[str, int] | None = None
+    built: Built | None = None
 
     @property
     def deployments(self) -> frozenset[int]:
@@ -98,6 +107,7 @@ def new_event(
     after: State,
     past: Past,
     packages: dict[str, int] | None = None,
+    built: Built | None = None,
 ) -> Event:
     """Return an event that happens now, with an id of its own."""
     now = time.gmtime()
@@ -110,6 +120,7 @@ def new_event(
         after=after,
         past=past,
         packages=packages,
+        built=built,
     )
 
 
@@ -134,6 +145,7 @@ def to_document(event: Event) -> dict[str, Any]:
         "trail": [content.directory for content in event.past.trail],
         "rolled_back": list(event.past.rolled_back),
         "packages": event.packages,
+        **({} if event.built is None else {"built": event.built._asdict()}),
     }
 
 
@@ -165,6 +177,7 @@ def _event(document: Any) -> Event:  # noqa: ANN401 (whatever a file holds; chec
             tuple(map(_number, _list(document["rolled_back"]))),
         ),
         packages=_counts(document["packages"]),
+        built=_built(document.get("built")),
     )
 
 
@@ -224,6 +237,14 @@ def _counts(value: Any) -> dict[str, int] | None:  # noqa: ANN401 (as above)
     if not all(isinstance(kind, str) and type(count) is int for kind, count in value.items()):
         raise TypeError(f"{value!r} does not count packages")
     return dict(value)
+
+
+def _built(value: Any) -> Built | None:  # noqa: ANN401 (as above)
+    if value is None:
+        return None
+    if not isinstance(value["manifest"], str):
+        raise TypeError(f"{value!r} tells of no manifest")
+    return Built(_number(value["deployment"]), value["manifest"])
 
 
 def _number(value: Any) -> int:  # noqa: ANN401 (as above)

@@ -22,6 +22,12 @@ LINKS = (PRODUCTION, STAGING, BLUE, GREEN)
 PRIVATE = ("dev", "test")
 # What one sources to load a tier, below its directory.
 PROFILE = "etc/profile.sh"
+# In a deployment: one conda environment for each definition.
+ENVIRONMENTS = "conda/envs"
+# What a deployment says of itself; in there its record, and the list of all that it consists of.
+META = "meta"
+RECORD = "deployment.json"
+MANIFEST = "manifest"
 
 # An environment's name: what conda's prefix has room for below a target (validators.py).
 LONGEST_NAME = 24
@@ -29,7 +35,7 @@ LONGEST_NAME = 24
 HIGHEST_NUMBER = 999_999
 
 # What a tier's directory contains when it is made.
-TIER_DIRECTORIES = ("bin", "conda", "conda/envs", "etc", "etc/profile.d", "logs", "meta")
+TIER_DIRECTORIES = ("bin", "conda", ENVIRONMENTS, "etc", "etc/profile.d", "logs", META)
 
 
 class _Infrastructure(NamedTuple):
@@ -119,15 +125,19 @@ class Layout(_Infrastructure):
 
     def deployment_record(self, directory: str) -> str:
         """Return the file whose presence says that a deployment is finished."""
-        return f"{self.within(directory)}/meta/deployment.json"
+        return f"{self.within(directory)}/{META}/{RECORD}"
+
+    def manifest(self, directory: str) -> str:
+        """Return the file that lists what a deployment consists of."""
+        return f"{self.within(directory)}/{META}/{MANIFEST}"
 
     def lock_record(self, directory: str, environment: str) -> str:
         """Return the file that says what an environment of a deployment was installed from."""
-        return f"{self.within(directory)}/meta/locks/{environment}.lock"
+        return f"{self.within(directory)}/{META}/locks/{environment}.lock"
 
     def packages_record(self, directory: str) -> str:
         """Return the file that lists the packages of a deployment."""
-        return f"{self.within(directory)}/meta/packages.json"
+        return f"{self.within(directory)}/{META}/packages.json"
 
 
 def is_deployment_number(name: str) -> bool:

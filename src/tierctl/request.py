@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from tierctl import record, tiers
 from tierctl.errors import Guarded, NothingToRollBackTo, WrongColor
-from tierctl.events import Event, EventKind
+from tierctl.events import Built, Event, EventKind
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import Layout
 from tierctl.past import Past
@@ -26,6 +26,11 @@ class Request(Protocol):
     @property
     def private(self) -> tuple[str, ...]:
         """The private tiers that the change is about."""
+        ...
+
+    @property
+    def built(self) -> Built | None:
+        """What was built for the change."""
         ...
 
     def aim(self, fs: FileSystem, layout: Layout, state: State, past: Past) -> State:
@@ -55,6 +60,7 @@ class Promotion(NamedTuple):
     force: bool = False
     kind: EventKind = EventKind.PROMOTION
     private: tuple[str, ...] = ()
+    built: Built | None = None
 
     def aim(self, fs: FileSystem, layout: Layout, state: State, past: Past) -> State:
         """See ``Request.aim``."""
@@ -90,6 +96,7 @@ class Rollback(NamedTuple):
     to: int | None = None
     kind: EventKind = EventKind.ROLLBACK
     private: tuple[str, ...] = ()
+    built: Built | None = None
 
     def aim(self, fs: FileSystem, layout: Layout, state: State, past: Past) -> State:
         """See ``Request.aim``."""

@@ -35,7 +35,7 @@ PURE_IMPORTS = {
 SEAM = {
     "tierctl.clientcache",
     "tierctl.demo",  # all that it writes is its own, and thrown away
-    "tierctl.deploy.rights",
+    "tierctl.deploy.sealing",
     "tierctl.deploy.tree",
     "tierctl.deploy.worker.confining",
     "tierctl.filelock",

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ from tierctl.errors import Locked
 from tierctl.events import Author, EventKind, new_event
 from tierctl.filesystem import exists, read
 from tierctl.layout import Layout
+from tierctl.manifest import Directory
 from tierctl.osfilesystem import OsFileSystem
 from tierctl.packages import Package
 from tierctl.past import Past
@@ -173,7 +175,7 @@ class TestFailing:
     ) -> None:
         script = (
             "import os, signal, sys\n"
-            "from tierctl.deploy import numbering, tree\n"
+            "from tierctl.deploy import numbering, sealing, tree\n"
             "from tierctl.osfilesystem import OsFileSystem\n"
             "from tierctl.layout import Layout\n"
             "layout = Layout(sys.argv[1])\n"
@@ -181,7 +183,7 @@ class TestFailing:
             "    top = layout.within(f'deployments/{number}')\n"
             "    os.mkdir(top + '/conda')\n"
             "    with tree.held(top) as held:\n"
-            "        tree.seal(held)\n"
+            "        sealing.seal(held)\n"
             "    os.kill(os.getpid(), signal.SIGKILL)\n"
         )
         subprocess.run([sys.executable, "-c", script, layout.infrastructure])
@@ -349,25 +351,25 @@ class TestNumbers:
 HELD = (Package("base", "1", channel="c"), Package("hello", "1.0", channel="c"))
 
 
-def seal(running: Engine, prefix: str) -> None:
-    """Seal a prefix; then open it for changes again."""
-    with tree.held(paths.dirname(paths.dirname(prefix))) as held:
-        running.seal(held, "envs")
-    for directory, _, _ in os.walk(paths.dirname(prefix)):
-        os.chmod(directory, 0o755)
-
-
-def verify(running: Engine, prefix: str) -> None:
-    seal(running, prefix)
-    running.verify({"tools": prefix}, {"tools": HELD})
+def verify(running: Engine, prefix: str, packages: tuple[Package, ...] = HELD) -> None:
+    """Seal and verify a prefix; then open it for changes again."""
+    top = str(Path(prefix).parents[2])
+    with tree.held(top) as held:
+        running.seal(held)
+        for directory, _, _ in os.walk(top):
+            os.chmod(directory, 0o755)
+        Path(top, "meta", "manifest").unlink(missing_ok=True)
+        rest = {"meta": Directory(stat.S_IFDIR | 0o555, {})}
+        running.verify(held, {"tools": prefix}, {"tools": packages}, rest)
 
 
 class TestVerifying:
     @pytest.fixture
     def prefix(self, layout: Layout, repository: Path, started: Engine, tmp_path: Path) -> str:
         prepared(repository, started)
-        prefix = tmp_path / "envs" / "tools"
-        prefix.parent.mkdir()
+        prefix = tmp_path / "41" / "conda" / "envs" / "tools"
+        prefix.parent.mkdir(parents=True)
+        (tmp_path / "41" / "meta").mkdir()
         started.install({"tools": str(prefix)}, {})
         verify(started, str(prefix))
         return str(prefix)
@@ -384,13 +386,11 @@ class TestVerifying:
             verify(started, prefix)
 
     def test_what_cannot_be_sealed_is_named(self, started: Engine, prefix: str) -> None:
-        top = paths.dirname(paths.dirname(prefix))
-        with (
-            tree.held(top) as held,
-            pytest.raises(FileNotFoundError) as caught,
-        ):
-            started.seal(held, "missing")
-        assert f"{top}/missing" == caught.value.filename
+        top = Path(prefix).parents[2]
+        (top / "conda").rename(top / "mamba")
+        with tree.held(str(top)) as held, pytest.raises(FileNotFoundError) as caught:
+            started.seal(held)
+        assert f"{top}/conda/envs" == caught.value.filename
 
     def test_another_tree_in_the_place_is_not_sealed(
         self, started: Engine, prefix: str, tmp_path: Path
@@ -399,10 +399,10 @@ class TestVerifying:
         (tmp_path / "build").mkdir()
         with tree.held(f"{tmp_path}/build") as held:
             (tmp_path / "build").rename(tmp_path / "aside")
-            (tmp_path / "build" / "envs").mkdir(parents=True)
+            (tmp_path / "build" / "conda" / "envs").mkdir(parents=True)
             with pytest.raises(OSError, match="Replaced by something else"):
-                started.seal(held, "envs")
-        assert 0o200 & (tmp_path / "build" / "envs").stat().st_mode
+                started.seal(held)
+        assert 0o200 & (tmp_path / "build" / "conda" / "envs").stat().st_mode
 
     def test_a_file_behind_a_link_to_a_directory_is_found(
         self, started: Engine, prefix: str
@@ -424,13 +424,11 @@ class TestVerifying:
         (described.parent / "wave.py").write_text("wave")
         Path(prefix, "bin/wave").write_text("go")
         os.symlink("python3.11", f"{prefix}/lib/python3.1")
-        held = {"tools": (*HELD, Package("Wave-Form", "1"))}
-        seal(started, prefix)
-        started.verify({"tools": prefix}, held)
+        held = (*HELD, Package("Wave-Form", "1"))
+        verify(started, prefix, held)
         Path(prefix, "bin/wave").write_text("gone")
-        seal(started, prefix)
         with pytest.raises(Incomplete, match="bin/wave has 4 bytes instead of 2"):
-            started.verify({"tools": prefix}, held)
+            verify(started, prefix, held)
 
     @pytest.mark.parametrize("mode", ["text", "binary"])
     def test_a_file_that_was_not_told_its_prefix_is_named(
@@ -440,8 +438,9 @@ class TestVerifying:
         archives.Package("base", "1", told, prefixed={"share/told": mode}).write(
             repository.parent / "channel"
         )
-        prefix = str(tmp_path / "envs" / "tools")
-        Path(prefix).parent.mkdir()
+        prefix = str(tmp_path / "41" / "conda" / "envs" / "tools")
+        Path(prefix).parent.mkdir(parents=True)
+        (tmp_path / "41" / "meta").mkdir()
         with engine.started(layout.cache) as running:
             prepared(repository, running)
             running.install({"tools": prefix}, {})

@@ -1,8 +1,7 @@
-"""File trees: copied, sealed, flushed, removed."""
+"""File trees: held, copied, flushed, removed."""
 
 import errno
 import os
-import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,18 +14,8 @@ from open_files import OpenFiles
 from targets import listing
 from tierctl.deploy import overlay, tree
 from tierctl.deploy.problems import Problems
-from tierctl.deploy.tree import Sizes
-from tools import as_user, missing, require_root
-
-
-def modes(top: Path) -> dict[str, int]:
-    """Return the modes of a tree, symlinks apart."""
-    found = [top, *top.rglob("*")]
-    return {
-        str(path.relative_to(top)): path.stat().st_mode & 0o7777
-        for path in found
-        if not path.is_symlink()
-    }
+from tools import as_user, require_root
+from trees import modes, seal
 
 
 @pytest.fixture
@@ -74,181 +63,6 @@ def test_nothing_is_copied_over_what_is_there(source: Path, tmp_path: Path) -> N
     (tmp_path / "41" / "notes").write_text("mine")
     with pytest.raises(FileExistsError):
         tree.copy(items(source), str(tmp_path / "41"))
-
-
-def seal(top: Path | str, path: str = "", **options: str) -> Sizes:
-    with tree.held(str(top)) as held:
-        return tree.seal(held, path, **options)
-
-
-def test_a_sealed_tree_can_be_read_and_not_changed(tmp_path: Path) -> None:
-    require_root()
-    top = tmp_path / "41"
-    (top / "a" / "b").mkdir(parents=True, mode=0o700)
-    (top / "a" / "data").write_text("x")
-    (top / "a" / "data").chmod(0o600)
-    (top / "a" / "command").write_text("x")
-    (top / "a" / "command").chmod(0o700)
-    (top / "a" / "out").symlink_to("/etc/shadow")
-    before = os.stat("/etc/shadow").st_mode
-    for path in [top, *top.rglob("*")]:
-        os.lchown(path, 10041, 10041)
-    seal(top)
-    found = modes(top)
-    assert {"a/data": 0o444, "a/command": 0o555}.items() <= found.items()
-    assert {0o555} == {found[name] for name in (".", "a", "a/b")}
-    assert before == os.stat("/etc/shadow").st_mode
-    touch = ["sh", "-c", 'cd "$0" && touch a/new || rm a/data', str(top)]
-    reachable = [*as_user(10041), *touch]
-    assert 0 != subprocess.run(reachable, capture_output=True).returncode
-    assert (top / "a" / "data").exists()
-
-
-@pytest.mark.parametrize("mode", [0o644, 0o664, 0o666, 0o600, 0o775, 0o777, 0o4755, 0o6777, 0])
-def test_nobody_can_write_a_sealed_file_nor_what_it_is_linked_to(tmp_path: Path, mode: int) -> None:
-    (tmp_path / "cache").write_text("x")
-    (tmp_path / "cache").chmod(mode)
-    (tmp_path / "41").mkdir()
-    (tmp_path / "41" / "file").hardlink_to(tmp_path / "cache")
-    seal(tmp_path / "41")
-    expected = 0o555 if mode & 0o100 else 0o444
-    assert expected == (tmp_path / "41" / "file").stat().st_mode & 0o7777
-    assert (tmp_path / "cache").stat().st_ino == (tmp_path / "41" / "file").stat().st_ino
-
-
-def acl(*entries: tuple[int, int, int]) -> bytes:
-    """Return an access control list as Linux keeps it: tag, rights and id of each entry."""
-    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
-
-
-USER_OBJ, USER, GROUP_OBJ, MASK, OTHER, NOBODY = 1, 2, 4, 16, 32, 0xFFFFFFFF
-
-
-def test_an_access_control_list_lets_nobody_write_what_is_sealed(tmp_path: Path) -> None:
-    """One that the target's directory hands down, to whatever is made in it."""
-    require_root()
-    tmp_path.chmod(0o755)
-    top = tmp_path / "41"
-    top.mkdir()
-    everything = acl(
-        (USER_OBJ, 7, NOBODY), (USER, 7, 10041), (GROUP_OBJ, 7, NOBODY), (MASK, 7, NOBODY),
-        (OTHER, 7, NOBODY),
-    )  # fmt: skip
-    for name in ("system.posix_acl_default", "system.posix_acl_access"):
-        try:
-            os.setxattr(top, name, everything)
-        except OSError as error:
-            missing(f"no access control lists here: {error}")
-    (top / "etc").mkdir()
-    (top / "etc" / "file").write_text("x")
-    write = ["sh", "-c", 'echo y >> "$0/etc/file" || touch "$0/etc/new" "$0/new"', str(top)]
-    assert 0 == subprocess.run([*as_user(10041), *write]).returncode
-    seal(top)
-    done = subprocess.run([*as_user(10041), *write], capture_output=True)
-    assert 0 != done.returncode
-    assert (["file"], "xy\n") == (os.listdir(top / "etc"), (top / "etc" / "file").read_text())
-
-
-@pytest.mark.parametrize("mode", [0o444, 0o664])
-def test_another_user_s_file_is_copied_since_they_could_write_it_at_any_time(
-    tmp_path: Path, mode: int
-) -> None:
-    require_root()
-    theirs, file = tmp_path / "cache", tmp_path / "41" / "file"
-    theirs.write_text("x")
-    os.chown(theirs, 10041, 10041)
-    theirs.chmod(mode)
-    os.utime(theirs, ns=(1, 2))
-    file.parent.mkdir()
-    file.hardlink_to(theirs)
-    seal(tmp_path / "41")
-    found = file.stat()
-    assert (0, 0o444, 2) == (found.st_uid, found.st_mode & 0o7777, found.st_mtime_ns)
-    assert ("x", ["file"]) == (file.read_text(), os.listdir(file.parent))
-    assert (10041, mode) == (theirs.stat().st_uid, theirs.stat().st_mode & 0o7777)
-
-
-def test_what_cannot_be_looked_into_is_not_left_unsealed(
-    tmp_path: Path, mocker: MockerFixture
-) -> None:
-    (tmp_path / "41" / "etc").mkdir(parents=True)
-    os_open = os.open
-
-    def failing(path: str, *arguments: int, **options: int) -> int:
-        if path == "etc":
-            raise OSError(errno.EIO, "Input/output error", path)
-        return os_open(path, *arguments, **options)
-
-    mocker.patch("os.open", side_effect=failing)
-    with pytest.raises(OSError, match="Input/output error") as caught:
-        seal(tmp_path / "41")
-    assert str(tmp_path / "41" / "etc") == caught.value.filename
-
-
-def test_a_sealed_tree_s_sizes_are_known(tmp_path: Path) -> None:
-    top = tmp_path / "41"
-    (top / "envs" / "main" / "bin").mkdir(parents=True)
-    (top / "notes").write_text("text")
-    (top / "envs" / "file").write_text("1")
-    (top / "envs" / "main" / "bin" / "tool").write_text("22")
-    (top / "envs" / "main" / "link").symlink_to("bin")
-    sizes = seal(top)
-    assert {
-        "": {"notes": 4},
-        "envs": {"file": 1},
-        "envs/main": {"link": None},
-        "envs/main/bin": {"tool": 2},
-    } == sizes
-
-
-def test_what_somebody_else_seals_is_left_out(tmp_path: Path) -> None:
-    top = tmp_path / "41"
-    (top / "envs" / "main").mkdir(parents=True, mode=0o700)
-    (top / "envs" / "main" / "file").touch(0o600)
-    (top / "envs" / "other").mkdir()
-    sizes = seal(top, left_out="envs/main")
-    assert {"": {}, "envs": {}, "envs/other": {}} == sizes
-    found = modes(top)
-    assert {"envs/main": 0o700, "envs/main/file": 0o600, "envs": 0o555}.items() <= found.items()
-
-
-def test_a_file_that_cannot_be_looked_at_is_an_error(tmp_path: Path, mocker: MockerFixture) -> None:
-    (tmp_path / "41" / "lib").mkdir(parents=True)
-    entry = mocker.Mock()
-    entry.is_dir.return_value = False
-    entry.stat.side_effect = OSError(errno.EIO, "failing disk")
-    listing = mocker.MagicMock()
-    listing.__enter__.return_value = [entry]
-    mocker.patch("os.scandir", return_value=listing)
-    with pytest.raises(OSError, match="failing disk") as caught:
-        seal(tmp_path / "41" / "lib")
-    assert f"{tmp_path}/41/lib" == caught.value.filename
-
-
-def test_a_directory_that_cannot_be_read_stays_as_it_is(
-    tmp_path: Path, mocker: MockerFixture
-) -> None:
-    """A deploy that is done does not fail because others will have to fetch the lists again."""
-    mocker.patch("os.listdir", side_effect=OSError(errno.EIO, os.strerror(errno.EIO)))
-    tree.open_to_readers(str(tmp_path))
-
-
-def test_a_sealed_tree_can_be_removed_by_its_owner(tmp_path: Path) -> None:
-    require_root()
-    outside = tmp_path / "outside"
-    outside.write_text("x")
-    tmp_path.chmod(0o755)
-    home = tmp_path / "home"
-    top = home / "41"
-    (top / "a" / "b").mkdir(parents=True)
-    (top / "a" / "file").write_text("x")
-    (top / "a" / "out").symlink_to(outside)
-    for path in [home, top, *top.rglob("*")]:
-        os.lchown(path, 10041, 10041)
-    seal(top)
-    tree.remove(str(top))
-    assert [] == os.listdir(home)
-    assert outside.exists()
 
 
 def test_what_another_user_put_into_a_tree_keeps_nobody_from_going_on(tmp_path: Path) -> None:
@@ -448,46 +262,6 @@ def test_another_tree_than_the_one_that_is_meant_is_not_held(tmp_path: Path) -> 
         tree.held(str(tmp_path / "other"), identity),
     ):
         pytest.fail("held another tree")
-
-
-def test_a_link_on_the_way_to_what_is_sealed_is_not_followed(tmp_path: Path) -> None:
-    kept = tmp_path / "elsewhere" / "envs"
-    kept.mkdir(parents=True, mode=0o700)
-    (tmp_path / "3").mkdir()
-    (tmp_path / "3" / "conda").symlink_to(tmp_path / "elsewhere")
-    for act in (tree.seal, tree.keep_to_owner):
-        with pytest.raises(NotADirectoryError), tree.held(f"{tmp_path}/3") as held:
-            act(held, "conda/envs")
-    assert 0o700 == kept.stat().st_mode & 0o777
-
-
-def test_what_takes_the_place_of_a_file_that_is_sealed_is_not_changed(
-    tmp_path: Path, mocker: MockerFixture
-) -> None:
-    """Between a look at the file and the change of its mode."""
-    key = tmp_path / "key"
-    key.touch(0o600)
-    (tmp_path / "41").mkdir()
-    file = tmp_path / "41" / "file"
-    file.touch(0o600)
-
-    def replace(mode: int) -> int:
-        file.unlink(missing_ok=True)
-        file.symlink_to(key)
-        return 0o444
-
-    mocker.patch("tierctl.deploy.rights.sealed", side_effect=replace)
-    seal(tmp_path / "41")
-    assert 0o600 == key.stat().st_mode & 0o777
-
-
-def test_what_is_kept_to_its_owner_keeps_the_group_of_what_is_made_there(tmp_path: Path) -> None:
-    envs = tmp_path / "41" / "envs"
-    envs.mkdir(parents=True)
-    envs.chmod(0o2775)
-    with tree.held(str(tmp_path / "41")) as held:
-        tree.keep_to_owner(held, "envs")
-    assert 0o2700 == envs.stat().st_mode & 0o7777
 
 
 def test_somebody_else_s_scratch_directory_is_passed_over(tmp_path: Path) -> None:

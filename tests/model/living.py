@@ -8,6 +8,7 @@ import importlib
 import io
 import os
 import pkgutil
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,14 +24,16 @@ from reporters import Heard
 from targets import make_deployment, make_target, with_profiles
 from tierctl import bootstrap, changes, doctor, status
 from tierctl.cli.main import main
-from tierctl.deploy import deploying, engine, loading, numbering, tree
+from tierctl.deploy import deploying, engine, loading, numbering, sealing
+from tierctl.deploy.engine import Verified
 from tierctl.deploy.switch import Deployment
 from tierctl.deploy.tree import Held
 from tierctl.doctor import repairs
 from tierctl.errors import TierctlError
 from tierctl.events import Author
 from tierctl.filesystem import FileSystem, Kind, read
-from tierctl.layout import Layout, is_private_name
+from tierctl.layout import ENVIRONMENTS, Layout, is_private_name
+from tierctl.manifest import Directory, Tree
 from tierctl.osfilesystem import OsFileSystem
 from tierctl.packages import Packages
 from tierctl.prune import processes
@@ -72,15 +75,21 @@ class Nothing:
         meanwhile()
         return "nothing"
 
-    def seal(self, held: Held, environments: str, meanwhile: Callable[[], None]) -> None:
+    def seal(self, held: Held, meanwhile: Callable[[], None]) -> None:
         meanwhile()
-        tree.seal(held, environments)
+        sealing.seal(held, ENVIRONMENTS)
 
     def verify(
-        self, prefixes: object, packages: object, meanwhile: Callable[[], None]
-    ) -> list[str]:
+        self,
+        held: Held,
+        prefixes: object,
+        packages: object,
+        rest: Tree,
+        meanwhile: Callable[[], None],
+    ) -> Verified:
         meanwhile()
-        return []
+        closed = Directory(stat.S_IFDIR | 0o555, {})
+        return Verified(sealing.write_manifest(held, {**rest, ENVIRONMENTS: closed}), [])
 
     def dismiss(self) -> None:
         pass

@@ -12,6 +12,7 @@ COMMANDS = {
     "promote-staging": "Make staging's color production.",
     "rollback": "Let production serve what it served before.",
     "diff": "Compare the packages of two tiers.",
+    "verify": "Say whether deployments are what was built.",
     "run": "Run a command inside a tier.",
     "status": "Show what production and staging serve.",
     "history": "List who changed what, when and why.",

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from os import path as paths
 from typing import Any
 
-from tierctl import __version__, packages, profiles
-from tierctl.deploy import git, loading, tree
-from tierctl.deploy.engine import Engine
+from tierctl import __version__, listing, packages, profiles
+from tierctl.deploy import git, loading, sealing, tree
+from tierctl.deploy.engine import Engine, Verified
+from tierctl.deploy.overlay import Item
 from tierctl.deploy.progress import Step
 from tierctl.deploy.tree import Held
 from tierctl.deploy.wanted import Build, digest, files_digest
 from tierctl.filesystem import FileSystem
-from tierctl.layout import DEPLOYMENTS, TIER_DIRECTORIES, Layout, temporary
+from tierctl.layout import (
+    DEPLOYMENTS,
+    ENVIRONMENTS,
+    META,
+    RECORD,
+    TIER_DIRECTORIES,
+    Layout,
+    temporary,
+)
+from tierctl.manifest import Tree
 from tierctl.packages import Package
 from tierctl.text import shown
 
 SCHEMA = 1
-
-_ENVIRONMENTS = "conda/envs"
-_META = "meta"
 
 
 def build(
@@ -33,12 +40,12 @@ def build(
     wanted: Build,
     engine: Engine,
     begun: Callable[[Step, str], None],
-) -> list[str]:
+) -> Verified:
     """Build a deployment in the empty directory of its number; ``begun`` hears of each step.
 
     It is finished when the record is there, which is written last. Raises
     ``EngineFailed``, ``Incomplete`` or ``OSError``: then it is good for nothing.
-    Built with it, the engine has ended. Returns warnings.
+    Built with it, the engine has ended.
     """
     with tree.held(layout.within(f"{DEPLOYMENTS}/{number}")) as held:
         return _build(fs, layout, number, held, wanted, engine, begun)
@@ -52,7 +59,7 @@ def _build(
     wanted: Build,
     engine: Engine,
     begun: Callable[[Step, str], None],
-) -> list[str]:
+) -> Verified:
     """Build it in the directory that is held, even if somebody puts something else in its place.
 
     The engine needs the path that the deployment will have, and is kept to the
@@ -61,31 +68,39 @@ def _build(
     """
     directory = f"{DEPLOYMENTS}/{number}"
     begun(Step.BUILD, f"deployment {number}")
-    tree.make_directories(held.place, (*TIER_DIRECTORIES, f"{_META}/locks"))
-    tree.keep_to_owner(held, _ENVIRONMENTS)  # packages may let their group write
-    prefixes = {name: f"{held.top}/{_ENVIRONMENTS}/{name}" for name in wanted.packages}
+    tree.make_directories(held.place, (*TIER_DIRECTORIES, f"{META}/locks"))
+    sealing.keep_to_owner(held, ENVIRONMENTS)  # packages may let their group write
+    prefixes = {name: f"{held.top}/{ENVIRONMENTS}/{name}" for name in wanted.packages}
     locks = {name: layout.lock_record(directory, name) for name in wanted.packages}
     known: dict[str, Any] = {}
+    rest: Tree = {}
 
-    def meanwhile() -> None:
+    def while_linking() -> None:
         known["git"] = git.state(wanted.definitions.directory)
         _write_the_rest(layout, directory, held.place, wanted)
 
-    known["engine"] = engine.install(prefixes, locks, meanwhile)
+    def while_sealing() -> None:
+        rest.update(_seal_the_rest(held, wanted.definitions.overlay))
+
+    known["engine"] = engine.install(prefixes, locks, while_linking)
     begun(Step.CHECK, f"deployment {number}")
-    engine.seal(held, _ENVIRONMENTS, partial(_seal_the_rest, held))
+    engine.seal(held, while_sealing)
     tree.require_in_place(held)
-    warnings = engine.verify(prefixes, wanted.packages, partial(loading.profiles_load, held.top))
+    load = partial(loading.profiles_load, held.top)
+    verified = engine.verify(held, prefixes, wanted.packages, rest, load)
     engine.dismiss()
     tree.flush(held.place)
     _finish(fs, held, _record(number, wanted, **known))
-    return warnings
+    return verified
 
 
-def _seal_the_rest(held: Held) -> None:
+def _seal_the_rest(held: Held, copied: Iterable[Item]) -> Tree:
     """Seal a tree but for its environments, which the engine seals meanwhile."""
-    tree.seal(held, left_open=_META, left_out=_ENVIRONMENTS)
+    rest = sealing.seal(held, left_open=META, left_out=ENVIRONMENTS)
     tree.flush(held.place)  # so that there is little left to flush at the end
+    return listing.with_contents(
+        f"{held.place}/.", rest, {each.path: each.sha256 for each in copied}
+    )
 
 
 def _write_the_rest(layout: Layout, directory: str, place: str, wanted: Build) -> None:
@@ -93,7 +108,7 @@ def _write_the_rest(layout: Layout, directory: str, place: str, wanted: Build) -
     tree.copy(wanted.definitions.overlay, place)
     _write_logs(place, wanted)
     listed = packages.to_document(wanted.packages)
-    tree.write_new(f"{place}/{_META}/packages.json", _encoded(listed))
+    tree.write_new(f"{place}/{META}/packages.json", _encoded(listed))
     names = [environment.name for environment in wanted.definitions.environments]
     for name, text in profiles.files(layout, directory, names).items():
         tree.write_new(f"{place}/etc/{name}", text.encode("utf-8", "surrogateescape"))
@@ -121,11 +136,11 @@ def _described(package: Package) -> str:
 
 def _finish(fs: FileSystem, held: Held, record: Mapping[str, Any]) -> None:
     """Write the record whole: where it is, a deployment is finished."""
-    path = f"{held.place}/{_META}/deployment.json"
+    path = f"{held.place}/{META}/{RECORD}"
     fs.write(temporary(path), _encoded(record), mode=0o644)
     fs.rename(temporary(path), path)
     fs.sync(paths.dirname(path))
-    tree.seal(held, _META)
+    sealing.seal(held, META)
 
 
 def _record(number: int, wanted: Build, git: dict[str, Any] | None, engine: str) -> dict[str, Any]:

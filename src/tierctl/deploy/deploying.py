@@ -120,15 +120,15 @@ def deploy(
     with taken as (number, spare), closing(run):
         reporter.planned(number, plans.against(fs, layout, seen.content, wanted))
         try:
-            warnings = building.build(fs, layout, number, wanted, run, reporter.begun)
+            built = building.build(fs, layout, number, wanted, run, reporter.begun)
         except Incomplete as error:
             _remove_cached(layout, wanted, error.damaged)
             raise
         except OSError as error:
             raise NotBuilt(error) from error
-        for warning in warnings:
+        for warning in built.warnings:
             reporter.warn(warning)
-        request = Deployment(wish.tier, number, spare)
+        request = Deployment(wish.tier, number, spare, built.manifest)
         watching = _Watching(reporter, wish.tier, number, seen)
         try:
             changes.carry_out(fs, layout, request, author, watching, lock_timeout=lock_timeout)

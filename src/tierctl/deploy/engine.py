@@ -7,20 +7,29 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tierctl.deploy import process
 from tierctl.deploy.failures import EngineFailed, EngineMissing, Incomplete
 from tierctl.deploy.process import Worker
 from tierctl.deploy.progress import Progress, Watch
 from tierctl.errors import TierctlError
-from tierctl.layout import REPODATA
+from tierctl.layout import ENVIRONMENTS, REPODATA
 from tierctl.packages import Package, Packages
 from tierctl.text import shown
 
 if TYPE_CHECKING:  # the worker is started before all that is imported which reads definitions
     from tierctl.deploy.environments import Environment
     from tierctl.deploy.tree import Held
+    from tierctl.manifest import Tree
+
+
+class Verified(NamedTuple):
+    """What was built is whole: the sha256 of its manifest, and what is worth a warning."""
+
+    manifest: str
+    warnings: list[str]
+
 
 _CONSISTS_OF = ("rattler", "uv", "yaml", "packaging")
 # What uname(2) calls a host, and what conda does.
@@ -161,29 +170,27 @@ class Engine:
         )
         return ", ".join(answer["tools"])
 
-    def seal(
-        self, held: Held, environments: str, meanwhile: Callable[[], None] = lambda: None
-    ) -> None:
-        """Seal the directory of the environments in a tree, see ``tree.seal``.
+    def seal(self, held: Held, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Seal the environments of a deployment, see ``sealing.seal``.
 
         The worker does it, and knows by that what ``verify`` needs: each file is
         looked at once. Raises ``OSError``.
         """
-        where = {"top": held.top, "identity": held.identity, "environments": environments}
-        error = self._ask("seal", meanwhile, **where).get("error")
-        if error is not None:
-            raise OSError(*error)
+        self._ask("seal", meanwhile, **_where(held))
 
     def verify(
         self,
+        held: Held,
         prefixes: Mapping[str, str],
         packages: Packages,
+        rest: Tree,
         meanwhile: Callable[[], None] = lambda: None,
-    ) -> list[str]:
+    ) -> Verified:
         """Raise ``Incomplete`` unless each file of the packages is there with the right size.
 
-        Returns a warning for each script that a package wants run when it is linked.
-        The prefixes have been sealed before. What is wrong with the files is raised before a
+        Then write the manifest of the deployment that is held: of the environments, which
+        were sealed before, and of the ``rest``. There is a warning for each script that a
+        package wants run when it is linked. What is wrong with the files is raised before a
         ``TierctlError`` of ``meanwhile``: it may be the reason.
         """
         wrong: list[TierctlError] = []
@@ -197,6 +204,8 @@ class Engine:
         answer = self._ask(
             "verify",
             guarded,
+            **_where(held),
+            rest=rest,
             prefixes=prefixes,
             counts={name: len(packages[name]) for name in prefixes},
             wheels={
@@ -209,12 +218,13 @@ class Engine:
                 raise Incomplete(prefixes[name], problems, answer["damaged"])
         if wrong:
             raise wrong[0]
-        return [
+        warnings = [
             f"environment {name}: {script} was not run, which a package brings to be finished by; "
             "tierctl runs nothing of packages"
             for name, scripts in answer["scripts"].items()
             for script in map(shown, scripts)
         ]
+        return Verified(answer["manifest"], warnings)
 
     def _ask(
         self,
@@ -229,11 +239,18 @@ class Engine:
             answer: dict[str, Any] = json.loads(line)
             if answer.get("failed"):
                 raise EngineFailed(verb, answer["failed"])
+            if "error" in answer:
+                raise OSError(*answer["error"])
             if "progress" not in answer:
                 return answer
             if self.watch is not None:
                 self.watch(Progress(**answer["progress"]))
         raise EngineFailed(verb, {"engine": "it ended without an answer"})
+
+
+def _where(held: Held) -> dict[str, Any]:
+    """Return what tells the worker of a deployment that is held."""
+    return {"top": held.top, "identity": held.identity, "environments": ENVIRONMENTS}
 
 
 def _packages(answer: dict[str, Any]) -> Packages:

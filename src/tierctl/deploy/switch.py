@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tierctl import adoption, record
 from tierctl.errors import Exists, InvalidLink, NoSuchTier, Refused
-from tierctl.events import Event, EventKind
+from tierctl.events import Built, Event, EventKind
 from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import LINKS, PRODUCTION, STAGING, Layout
 from tierctl.past import Past
@@ -17,18 +17,25 @@ from tierctl.text import shown
 class Deployment(NamedTuple):
     """A color, or a private tier, shows a new deployment.
 
-    ``spare`` is the number that a color's plain directory gets which gives way.
+    ``spare`` is the number that a color's plain directory gets which gives way;
+    ``manifest`` is the sha256 of the deployment's.
     """
 
     tier: str
     number: int
     spare: int | None = None
+    manifest: str = ""
     kind: EventKind = EventKind.DEPLOY
 
     @property
     def private(self) -> tuple[str, ...]:
         """See ``Request.private``."""
         return () if self.tier in LINKS else (self.tier,)
+
+    @property
+    def built(self) -> Built | None:
+        """See ``Request.built``."""
+        return Built(self.number, self.manifest) if self.manifest else None
 
     def aim(self, fs: FileSystem, layout: Layout, state: State, past: Past) -> State:
         """See ``Request.aim``."""

@@ -1,4 +1,4 @@
-"""File trees: copied, sealed, flushed, removed. Part of the seam to the system.
+"""File trees: held, copied, flushed, removed. Part of the seam to the system.
 
 Nothing here follows a symlink that it finds in a tree.
 """
@@ -15,20 +15,17 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from os import path as paths
 from typing import IO, NamedTuple
 
-from tierctl.deploy import overlay, rights
+from tierctl.deploy import overlay
 from tierctl.deploy.overlay import Item
 from tierctl.errors import TierctlError
 from tierctl.places import TO_HOLD, Naming, Opened
 from tierctl.text import shown
 
-_EVERYONE_ENTERS = 0o555
-_OWNER_WRITES = 0o755
 _OWNER_CHANGES = 0o700
-_OTHERS = 0o077
 _GOING = ".going"
 # Stands before the number of a name for what goes, if there is one of that name already.
 _AGAIN = "~"
@@ -36,16 +33,10 @@ _MOST_GOING = 100
 _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST)
 # How the system says that something has been removed, here or by another client of the server.
 _GONE = (errno.ENOENT, errno.ESTALE)
-_DESCRIPTORS = "/proc/self/fd"
-# A file that nobody may read can be opened so, where the system has that.
-_BY_PATH: int | None = getattr(os, "O_PATH", None)
-_TO_NAME = os.O_NOFOLLOW | os.O_CLOEXEC | (_BY_PATH or os.O_RDONLY | os.O_NONBLOCK)
+DESCRIPTORS = "/proc/self/fd"
 # The unit of st_blocks, whatever the filesystem's own.
 _BLOCK_BYTES = 512
 
-# By directory, as a path below the top of a tree ("" is the top): the names in it that are no
-# directories, each with its size in bytes, or None if it is no regular file.
-Sizes = dict[str, dict[str, int | None]]
 # A device and an inode.
 Identity = tuple[int, int]
 
@@ -94,7 +85,7 @@ def held(top: str, identity: Identity | None = None) -> Iterator[Held]:
     """
     with _directory_of(top) as (name, directory), Naming(top):
         descriptor = os.open(name, TO_HOLD, dir_fd=directory)
-    place = f"{_DESCRIPTORS}/{descriptor}" if paths.isdir(_DESCRIPTORS) else top
+    place = f"{DESCRIPTORS}/{descriptor}" if paths.isdir(DESCRIPTORS) else top
     holding = Held(top, place, descriptor)
     try:
         if identity not in (None, holding.identity):
@@ -183,126 +174,6 @@ def _copy_file(item: Item, path: str) -> None:
         if hashlib.file_digest(written, "sha256").hexdigest() != item.sha256:
             raise Changed(item.source)
         os.fchmod(written.fileno(), 0o755 if item.mode & stat.S_IXUSR else 0o644)
-
-
-def keep_to_owner(held: Held, path: str) -> None:
-    """Let nobody but its owner reach what is below a directory of a tree that is held."""
-    with _below(held, path) as (name, parent):
-        directory = os.open(name, TO_HOLD, dir_fd=parent)
-        try:
-            os.fchmod(directory, stat.S_IMODE(os.fstat(directory).st_mode) & ~_OTHERS)
-        finally:
-            os.close(directory)
-
-
-def seal(
-    held: Held, path: str = "", *, left_open: str | None = None, left_out: str | None = None
-) -> Sizes:
-    """Let everyone read a tree and nobody change anything in it; return the files' sizes.
-
-    The tree is what has ``path`` in the one that is held, or that itself. Its
-    directory ``left_open`` stays open to its owner, and ``left_out`` stays as it
-    is, with all below. Raises ``OSError``.
-    """
-    sealing = _Sealing(paths.join(held.top, path), {}, left_open, left_out)
-    with _below(held, path) as (name, parent):
-        sealing.seal(name, "", parent)
-    return sealing.sizes
-
-
-@contextmanager
-def _below(held: Held, path: str) -> Iterator[tuple[str, int]]:
-    """Yield the name of a path in a tree, and the directory that it is in; no link leads there."""
-    *names, name = (path or ".").split("/")
-    with Naming(paths.join(held.top, path)), ExitStack() as above:
-        directory = held.descriptor
-        for each in names:
-            directory = os.open(each, TO_HOLD, dir_fd=directory)
-            above.callback(os.close, directory)
-        yield name, directory
-
-
-class _Sealing(NamedTuple):
-    """Seals a tree, see ``seal``: in one walk, which looks at each file once."""
-
-    top: str
-    sizes: Sizes
-    left_open: str | None
-    left_out: str | None
-
-    def seal(self, name: str, path: str, parent: int) -> None:
-        """Seal the directory ``name`` of ``parent``; ``path`` is its path in the tree."""
-        if path == self.left_out:
-            return
-        own_path = paths.join(self.top, path).rstrip("/")
-        with Naming(own_path):
-            directory = os.open(name, TO_HOLD, dir_fd=parent)
-            try:
-                self.sizes[path], below = _seal_files(own_path, directory)
-                for each in below:
-                    self.seal(each, paths.join(path, each), directory)
-                # Last: after a change of a directory an NFS client asks anew for each name in it.
-                os.fchmod(directory, _OWNER_WRITES if path == self.left_open else _EVERYONE_ENTERS)
-            finally:
-                os.close(directory)
-
-
-def _seal_files(path: str, directory: int) -> tuple[dict[str, int | None], list[str]]:
-    """Let nobody write the files in a directory; return their sizes, and the directories in it.
-
-    Each file is looked at while the names are listed: an NFS client takes that as
-    a hint to ask for names and sizes together, many with one call to the server.
-    """
-    sizes: dict[str, int | None] = {}
-    directories, unsealed = [], []
-    owner = os.geteuid()
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                directories.append(entry.name)
-                continue
-            found = entry.stat(follow_symlinks=False)
-            is_file = stat.S_ISREG(found.st_mode)
-            sizes[entry.name] = found.st_size if is_file else None
-            is_sealed = rights.sealed(found.st_mode) == stat.S_IMODE(found.st_mode)
-            if is_file and not (is_sealed and found.st_uid == owner):
-                unsealed.append(entry.name)
-    for name in unsealed:
-        with Naming(paths.join(path, name), always=True):
-            _seal_file(name, directory)
-    return sizes, directories
-
-
-def _seal_file(name: str, directory: int) -> None:
-    """Let everyone read a file and nobody write it; a link in its place is not followed."""
-    file = os.open(name, _TO_NAME, dir_fd=directory)
-    try:
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode):
-            return
-        if found.st_uid != os.geteuid():
-            _replace_by_own(name, directory)
-            return
-        # What is opened by its path alone cannot be changed by its descriptor.
-        by_path = f"{_DESCRIPTORS}/{file}"
-        os.chmod(by_path if _BY_PATH else file, rights.sealed(found.st_mode))
-    finally:
-        os.close(file)
-
-
-def _replace_by_own(name: str, directory: int) -> None:
-    """Replace another user's file, which was linked, by a copy: they could write it at any time."""
-    copy = f".{os.getpid()}.copy"
-    flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with open(os.open(name, os.O_RDONLY | flags, dir_fd=directory), "rb") as read:
-        new = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | flags, 0o600, dir_fd=directory)
-        with open(new, "wb") as written:
-            shutil.copyfileobj(read, written)
-            found = os.fstat(read.fileno())
-            written.flush()
-            os.fchmod(new, rights.sealed(found.st_mode))
-            os.utime(new, ns=(found.st_atime_ns, found.st_mtime_ns))  # compiled modules tell it
-    os.rename(copy, name, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def remove(top: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Collection, Iterator
@@ -19,10 +20,16 @@ Files = dict[str, int | None]
 
 
 class Record(NamedTuple):
-    """Which files a package has brought, and what those said in which the prefix is written."""
+    """Which files a package has brought, and what those said in which the prefix is written.
+
+    ``sha256s`` are those of its files as they are in the prefix, where it tells them;
+    ``sha256`` is the record's own.
+    """
 
     files: Files
     placeholders: dict[str, str]
+    sha256s: dict[str, str]
+    sha256: str
 
 
 class _Read(NamedTuple):
@@ -80,21 +87,35 @@ def list_records(prefix: str) -> list[str]:
 def _read(path: str) -> _Read:
     with open(path, "rb") as file:
         state = _state(os.fstat(file.fileno()))
-        try:
-            listed = json.load(file)["paths_data"]["paths"]
-            files = {f"{file['_path']}": _size(file) for file in listed}
-            placeholders = {
+        data = file.read()
+    try:
+        listed = json.loads(data)["paths_data"]["paths"]
+        record = Record(
+            {f"{file['_path']}": _size(file) for file in listed},
+            {
                 file["_path"]: str(file["prefix_placeholder"])
                 for file in listed
                 if file.get("prefix_placeholder")
-            }
-            return _Read(Record(files, placeholders), state)
-        except (LookupError, TypeError) as error:
-            raise ValueError(f"no record of a package: {error}") from error
+            },
+            {file["_path"]: sha256 for file in listed if (sha256 := _sha256(file))},
+            hashlib.sha256(data).hexdigest(),
+        )
+        return _Read(record, state)
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"no record of a package: {error}") from error
 
 
 def _state(found: os.stat_result) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _sha256(file: dict[str, Any]) -> str:
+    """Return a file's sha256 in the prefix, nothing where the record does not tell it."""
+    if file.get("path_type") != "hardlink":
+        return ""
+    if file.get("prefix_placeholder"):  # what is written into it is its own
+        return file.get("sha256_in_prefix") or ""
+    return file.get("sha256_in_prefix") or file.get("sha256") or ""
 
 
 def _size(file: dict[str, Any]) -> int | None:

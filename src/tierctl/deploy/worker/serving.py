@@ -14,11 +14,11 @@ from typing import Any, NoReturn
 
 from tierctl.deploy import tree
 from tierctl.deploy.process import NO_PROXIES, PROXIES
-from tierctl.deploy.tree import Sizes
 from tierctl.deploy.worker import confining, solving
 from tierctl.deploy.worker.failures import Failed, text_of
 from tierctl.deploy.worker.records import Records
 from tierctl.deploy.worker.solving import Environments
+from tierctl.manifest import Tree
 
 Answer = dict[str, Any]
 
@@ -54,7 +54,7 @@ class _Server:
         self.scratch = ""  # where its temporary files are, if it has an own place for them
         self._solved: Environments = {}
         self._records = Records()
-        self._sizes: Sizes = {}
+        self._environments: Tree = {}
 
     def serve(self, questions: SimpleQueue[bytes]) -> NoReturn:
         """Answer whatever comes."""
@@ -93,20 +93,27 @@ class _Server:
                 with self._records.read_ahead(asked["prefixes"].values()):
                     asyncio.run(self._install(asked))
                 return {"tools": installing.tools(self._solved)}
-            case "seal":
-                from tierctl.deploy.worker import verifying
-
+            case "seal" | "verify" as verb:
                 try:
-                    self._sizes = verifying.seal(asked)
+                    return self._seal(asked) if verb == "seal" else self._verify(asked)
                 except OSError as error:
                     return {"error": [error.errno, error.strerror, error.filename]}
-                return {}
-            case "verify":
-                from tierctl.deploy.worker import verifying
-
-                return verifying.verify(asked, self._records, self._sizes)
             case verb:
                 raise ValueError(verb)
+
+    def _seal(self, asked: dict[str, Any]) -> Answer:
+        from tierctl.deploy.worker import verifying
+
+        self._environments = verifying.seal(asked)
+        return {}
+
+    def _verify(self, asked: dict[str, Any]) -> Answer:
+        from tierctl.deploy.worker import manifests, verifying
+
+        answer = verifying.verify(asked, self._records, self._environments)
+        if not any(answer["wrong"].values()):
+            answer["manifest"] = manifests.write(asked, self._records, self._environments)
+        return answer
 
     def _set(self, asked: dict[str, Any]) -> None:
         """Have this thread, which starts all others, be as the first question wants it.

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator
 from mmap import PROT_READ, mmap
 from os import path as paths
 from typing import Any, NamedTuple
 
-from tierctl.deploy import tree
-from tierctl.deploy.tree import Sizes
+from tierctl.deploy import sealing, tree
 from tierctl.deploy.worker.records import Files, Records, list_records
+from tierctl.manifest import Entry, Tree
 from tierctl.text import shown
 
 _DIST_INFO = re.compile(r"lib/python[^/]*/site-packages/([^/]+)\.dist-info")
@@ -21,36 +20,35 @@ _LINK_SCRIPT = re.compile(r"\..+-(?:pre|post)-link\.sh")
 
 
 class _Environment(NamedTuple):
-    """Where an environment is, and the sizes of its files."""
+    """Where an environment is, and what it consists of."""
 
     prefix: str
-    sizes: Sizes
+    tree: Tree
 
 
-def seal(asked: dict[str, Any]) -> Sizes:
-    """Seal the environments of a tree, see ``tree.seal``; return the sizes of their files.
+def seal(asked: dict[str, Any]) -> Tree:
+    """Seal the environments of a deployment, and return what they consist of.
 
     The tree is known by more than its path: a member of the group can have put
     another there. Raises ``OSError``.
     """
     with tree.held(asked["top"], tuple(asked["identity"])) as held:
-        return tree.seal(held, asked["environments"])
+        return sealing.seal(held, asked["environments"])
 
 
-def verify(asked: dict[str, Any], records: Records, sizes: Sizes) -> dict[str, Any]:
+def verify(asked: dict[str, Any], records: Records, environments: Tree) -> dict[str, Any]:
     """Say of each environment what is wrong with it and which scripts were not run.
 
-    And which packages, named as in the cache, are not whole. ``sizes`` is what
-    ``seal`` has found, below the names of the environments: directories are not in
-    it, nor is what has a path only through a symlink to a directory.
+    And which packages, named as in the cache, are not whole. ``environments`` is what
+    ``seal`` has found: what has a path only through a symlink to a directory is not in it.
     """
     wrong, damaged, scripts = {}, [], {}
     for name, prefix in asked["prefixes"].items():
-        environment = _Environment(prefix, _below(sizes, name))
+        environment = _Environment(prefix, _below(environments, name))
         found = {
             path: list(_wrong_package(environment, path, records)) for path in list_records(prefix)
         }
-        wheels = list(_dist_infos(environment.sizes, asked["wheels"][name]))
+        wheels = list(_dist_infos(environment.tree, asked["wheels"][name]))
         wrong[name] = [problem for problems in found.values() for problem in problems]
         wrong[name] += [problem for wheel in wheels for problem in _wrong_wheel(environment, wheel)]
         there, wanted = len(found) + len(wheels), asked["counts"][name]
@@ -58,27 +56,28 @@ def verify(asked: dict[str, Any], records: Records, sizes: Sizes) -> dict[str, A
             wrong[name].insert(0, f"{there} packages are there, {wanted} were to be")
         not_whole = (paths.basename(path) for path, problems in found.items() if problems)
         damaged += [record.removesuffix(".json") for record in not_whole]
-        scripts[name] = sorted(filter(_LINK_SCRIPT.fullmatch, environment.sizes.get("bin", ())))
+        commands = environment.tree["bin"].names if "bin" in environment.tree else ()
+        scripts[name] = sorted(filter(_LINK_SCRIPT.fullmatch, commands))
     return {"wrong": wrong, "damaged": damaged, "scripts": scripts}
 
 
-def _below(sizes: Sizes, name: str) -> Sizes:
-    """Return the sizes of one environment's files."""
+def _below(environments: Tree, name: str) -> Tree:
+    """Return what one environment consists of."""
     return {
-        path.removeprefix(name).removeprefix("/"): names
-        for path, names in sizes.items()
+        path.removeprefix(name).removeprefix("/"): directory
+        for path, directory in environments.items()
         if path == name or path.startswith(f"{name}/")
     }
 
 
-def _wrong_package(environment: _Environment, record: str, records: Records) -> Iterator[str]:
+def _wrong_package(environment: _Environment, path: str, records: Records) -> Iterator[str]:
     try:
-        files, placeholders = records.get(record)
+        record = records.get(path)
     except (OSError, ValueError) as error:
-        yield f"{shown(paths.basename(record))} cannot be read: {error}"
+        yield f"{shown(paths.basename(path))} cannot be read: {error}"
         return
-    yield from _wrong_files(environment, files)
-    for name, placeholder in placeholders.items():
+    yield from _wrong_files(environment, record.files)
+    for name, placeholder in record.placeholders.items():
         if _holds(f"{environment.prefix}/{name}", placeholder.encode()):
             yield f"{shown(name)} was not told where it is"
 
@@ -92,12 +91,12 @@ def _holds(path: str, text: bytes) -> bool:
         return False
 
 
-def _dist_infos(sizes: Sizes, wheels: Iterable[tuple[str, str]]) -> Iterator[str]:
+def _dist_infos(environment: Tree, wheels: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield the directory of what each wheel says of itself, as a path below the prefix."""
     wanted = {(_normal(name), version) for name, version in wheels}
-    for path, names in sizes.items():
+    for path, directory in environment.items():
         found = _DIST_INFO.fullmatch(path)
-        if found is not None and "RECORD" in names:
+        if found is not None and "RECORD" in directory.names:
             name, _, version = found[1].partition("-")
             if (_normal(name), version) in wanted:
                 yield path
@@ -110,40 +109,51 @@ def _normal(name: str) -> str:
 
 def _wrong_wheel(environment: _Environment, dist_info: str) -> Iterator[str]:
     """Say what is wrong with the files of a wheel, by its list of them: path, digest, size."""
-    import csv  # which most environments do not need
-
-    top = paths.dirname(dist_info)
     try:
-        listed = f"{environment.prefix}/{dist_info}/RECORD"
-        with open(listed, encoding="utf-8", newline="") as file:
-            # A script's name leads out of the directory of modules: ../../../bin/name.
-            files = {
-                paths.normpath(paths.join(top, name)): int(size) if size else None
-                for name, _, size in csv.reader(file)
-            }
+        files = _files_of_wheel(environment.prefix, dist_info)
     except (OSError, ValueError) as error:
         yield f"{shown(paths.basename(dist_info))}/RECORD cannot be read: {error}"
     else:
         yield from _wrong_files(environment, files)
 
 
+def files_of_wheels(
+    environment: str, environments: Tree, wheels: Iterable[tuple[str, str]]
+) -> Iterator[str]:
+    """Yield the files that the wheels of an environment, given by its prefix, have brought."""
+    for dist_info in _dist_infos(_below(environments, paths.basename(environment)), wheels):
+        yield from _files_of_wheel(environment, dist_info)
+
+
+def _files_of_wheel(prefix: str, dist_info: str) -> Files:
+    """Return what a wheel lists; raises ``OSError`` or ``ValueError``."""
+    import csv  # which most environments do not need
+
+    top = paths.dirname(dist_info)
+    with open(f"{prefix}/{dist_info}/RECORD", encoding="utf-8", newline="") as file:
+        # A script's name leads out of the directory of modules: ../../../bin/name.
+        return {
+            paths.normpath(paths.join(top, name)): int(size) if size else None
+            for name, _, size in csv.reader(file)
+        }
+
+
 def _wrong_files(environment: _Environment, files: Files) -> Iterator[str]:
     """Say which files of an environment are missing or of a wrong size."""
     for name, wanted in files.items():
         directory, _, base = name.rpartition("/")
-        known = environment.sizes.get(directory, {})
+        names = environment.tree[directory].names if directory in environment.tree else {}
         try:
-            size = known[base] if base in known else _size(paths.join(environment.prefix, name))
+            entry = names.get(base) or _looked_at(f"{environment.prefix}/{name}")
         except (FileNotFoundError, NotADirectoryError):
             yield f"{shown(name)} is missing"
         except OSError as error:
             yield f"{shown(name)} cannot be looked at: {error.strerror}"
         else:
-            if None not in (wanted, size) and wanted != size:
-                yield f"{shown(name)} has {size} bytes instead of {wanted}"
+            if wanted is not None and entry.is_file and wanted != entry.size:
+                yield f"{shown(name)} has {entry.size} bytes instead of {wanted}"
 
 
-def _size(path: str) -> int | None:
-    """Return the size of a file, None if it is no regular file; raises ``OSError``."""
+def _looked_at(path: str) -> Entry:
     found = os.lstat(path)
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+    return Entry(found.st_mode, found.st_size)

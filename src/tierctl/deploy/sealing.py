@@ -1,0 +1,179 @@
+"""Closing a deployment: everybody can read what is in it and nobody can change it.
+
+Part of the seam to the system. Nothing here follows a symlink that it finds in a tree.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from os import path as paths
+from typing import NamedTuple
+
+from tierctl import manifest
+from tierctl.deploy import tree
+from tierctl.deploy.tree import DESCRIPTORS, Held
+from tierctl.layout import MANIFEST, META
+from tierctl.manifest import Directory, Entry, Tree
+from tierctl.places import TO_HOLD, Naming
+
+_READ = 0o444
+_READ_AND_RUN = 0o555
+_OWNER_WRITES = 0o755
+_OTHERS = 0o077
+# A file that nobody may read can be opened so, where the system has that.
+_BY_PATH: int | None = getattr(os, "O_PATH", None)
+_TO_NAME = os.O_NOFOLLOW | os.O_CLOEXEC | (_BY_PATH or os.O_RDONLY | os.O_NONBLOCK)
+# Each level takes a descriptor and two calls of Python, of which there are some 1,000.
+_DEEPEST = 200
+
+
+@cache
+def sealed(mode: int) -> int:
+    """Return the rights to a finished deployment's file that came with a mode.
+
+    Nobody can write it, whatever its package, the umask or an ACL said: of an
+    ACL the rights of the group are the most that it can give to anybody.
+    """
+    return _READ_AND_RUN if mode & stat.S_IXUSR else _READ
+
+
+def keep_to_owner(held: Held, path: str) -> None:
+    """Let nobody but its owner reach what is below a directory of a tree that is held."""
+    with _below(held, path) as (name, parent):
+        directory = os.open(name, TO_HOLD, dir_fd=parent)
+        try:
+            os.fchmod(directory, stat.S_IMODE(os.fstat(directory).st_mode) & ~_OTHERS)
+        finally:
+            os.close(directory)
+
+
+def seal(
+    held: Held, path: str = "", *, left_open: str | None = None, left_out: str | None = None
+) -> Tree:
+    """Let everyone read a tree and nobody change anything in it; return what it consists of.
+
+    Files come without their sha256. The tree is what has ``path`` in the one that
+    is held, or that itself. Its directory ``left_open`` stays open to its owner, and
+    is returned as if it did not; ``left_out`` stays as it is, with all below.
+    Raises ``OSError``.
+    """
+    sealing = _Sealing(paths.join(held.top, path), {}, left_open, left_out)
+    with _below(held, path) as (name, parent):
+        sealing.seal(name, "", parent)
+    return sealing.tree
+
+
+def write_manifest(held: Held, whole: Tree) -> str:
+    """Write the manifest of a deployment that is held, and consists of that; return its sha256."""
+    text = manifest.to_text(manifest.with_itself(whole))
+    tree.write_new(f"{held.place}/{META}/{MANIFEST}", text)
+    return manifest.digest(text)
+
+
+@contextmanager
+def _below(held: Held, path: str) -> Iterator[tuple[str, int]]:
+    """Yield the name of a path in a tree, and the directory that it is in; no link leads there."""
+    *names, name = (path or ".").split("/")
+    with Naming(paths.join(held.top, path)), ExitStack() as above:
+        directory = held.descriptor
+        for each in names:
+            directory = os.open(each, TO_HOLD, dir_fd=directory)
+            above.callback(os.close, directory)
+        yield name, directory
+
+
+class _Sealing(NamedTuple):
+    """Seals a tree, see ``seal``: in one walk, which looks at each file once."""
+
+    top: str
+    tree: Tree
+    left_open: str | None
+    left_out: str | None
+
+    def seal(self, name: str, path: str, parent: int, depth: int = 0) -> None:
+        """Seal the directory ``name`` of ``parent``; ``path`` is its path in the tree."""
+        if path == self.left_out:
+            return
+        own_path = paths.join(self.top, path).rstrip("/")
+        if depth > _DEEPEST:
+            raise OSError(errno.ENAMETOOLONG, f"More than {_DEEPEST} directories deep", own_path)
+        with Naming(own_path):
+            directory = os.open(name, TO_HOLD, dir_fd=parent)
+            try:
+                names, below = _seal_files(own_path, directory)
+                self.tree[path] = Directory(stat.S_IFDIR | _READ_AND_RUN, names)
+                for each in below:
+                    self.seal(each, paths.join(path, each), directory, depth + 1)
+                # Last: after a change of a directory an NFS client asks anew for each name in it.
+                os.fchmod(directory, _OWNER_WRITES if path == self.left_open else _READ_AND_RUN)
+            finally:
+                os.close(directory)
+
+
+def _seal_files(path: str, directory: int) -> tuple[dict[str, Entry], list[str]]:
+    """Let nobody write the files in a directory; return what is in it, and the directories.
+
+    Each file is looked at while the names are listed: an NFS client takes that as
+    a hint to ask for names and sizes together, many with one call to the server.
+    """
+    names: dict[str, Entry] = {}
+    directories, unsealed = [], []
+    owner = os.geteuid()
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                directories.append(entry.name)
+                continue
+            found = entry.stat(follow_symlinks=False)
+            mode = found.st_mode
+            if stat.S_ISLNK(mode):
+                names[entry.name] = Entry(mode, content=os.readlink(entry.name, dir_fd=directory))
+                continue
+            if not stat.S_ISREG(mode):
+                raise OSError(errno.EINVAL, "Neither a file nor a link", f"{path}/{entry.name}")
+            wanted = stat.S_IFREG | sealed(mode)
+            names[entry.name] = Entry(wanted, found.st_size)
+            if mode != wanted or found.st_uid != owner:
+                unsealed.append(entry.name)
+    for name in unsealed:
+        with Naming(paths.join(path, name), always=True):
+            _seal_file(name, directory)
+    return names, directories
+
+
+def _seal_file(name: str, directory: int) -> None:
+    """Let everyone read a file and nobody write it; a link in its place is not followed."""
+    file = os.open(name, _TO_NAME, dir_fd=directory)
+    try:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode):
+            return
+        if found.st_uid != os.geteuid():
+            _replace_by_own(name, directory)
+            return
+        # What is opened by its path alone cannot be changed by its descriptor.
+        by_path = f"{DESCRIPTORS}/{file}"
+        os.chmod(by_path if _BY_PATH else file, sealed(found.st_mode))
+    finally:
+        os.close(file)
+
+
+def _replace_by_own(name: str, directory: int) -> None:
+    """Replace another user's file, which was linked, by a copy: they could write it at any time."""
+    copy = f".{os.getpid()}.copy"
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with open(os.open(name, os.O_RDONLY | flags, dir_fd=directory), "rb") as read:
+        new = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | flags, 0o600, dir_fd=directory)
+        with open(new, "wb") as written:
+            shutil.copyfileobj(read, written)
+            found = os.fstat(read.fileno())
+            written.flush()
+            os.fchmod(new, sealed(found.st_mode))
+            os.utime(new, ns=(found.st_atime_ns, found.st_mtime_ns))  # compiled modules tell it
+    os.rename(copy, name, src_dir_fd=directory, dst_dir_fd=directory)

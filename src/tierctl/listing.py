@@ -1,0 +1,124 @@
+"""What a tree consists of as it is on disk: names, kinds, modes, sizes, and contents."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from os import path as paths
+from typing import NamedTuple
+
+from tierctl.manifest import Directory, Entry, Tree
+from tierctl.places import TO_HOLD, Naming
+
+_TO_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# Reading waits for the filesystem more than for a processor.
+_READERS = 8
+
+
+class Listing(NamedTuple):
+    """A tree, and what could not be looked at, by path below the top."""
+
+    tree: Tree
+    errors: dict[str, OSError]
+
+
+def read(top: str) -> Listing:
+    """List a tree, links with what they say, without the contents of files.
+
+    Raises ``OSError`` where the top itself cannot be opened. No link is followed.
+    """
+    found = Listing({}, {})
+    held = os.open(top, TO_HOLD)
+    try:
+        left = [""]
+        while left:
+            path = left.pop()
+            try:
+                left += _read_directory(held, path, found)
+            except OSError as error:
+                found.errors[path] = error
+    finally:
+        os.close(held)
+    return found
+
+
+def _read_directory(top: int, path: str, found: Listing) -> list[str]:
+    """List a directory, and return the paths of those in it."""
+    below = []
+    directory = os.open(path or ".", TO_HOLD, dir_fd=top)
+    try:
+        names: dict[str, Entry] = {}
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(paths.join(path, entry.name))
+                else:
+                    names[entry.name] = _entry(entry, directory)
+        found.tree[path] = Directory(os.fstat(directory).st_mode, names)
+    finally:
+        os.close(directory)
+    return below
+
+
+def _entry(entry: os.DirEntry[str], directory: int) -> Entry:
+    is_link = entry.is_symlink()
+    told = entry.stat(follow_symlinks=False)
+    content = os.readlink(entry.name, dir_fd=directory) if is_link else ""
+    return Entry(told.st_mode, 0 if is_link else told.st_size, content)
+
+
+def sha256s(top: str, names: Iterable[str]) -> Iterator[tuple[str, str | OSError]]:
+    """Yield the sha256 of files, given by path below the top, or why one cannot be read."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    held = os.open(top, TO_HOLD)
+
+    def of_file(name: str) -> tuple[str, str | OSError]:
+        try:
+            return name, _sha256(held, name)
+        except OSError as error:
+            return name, error
+
+    try:
+        with ThreadPoolExecutor(_READERS) as readers:
+            yield from readers.map(of_file, names)
+    finally:
+        os.close(held)
+
+
+def _sha256(top: int, name: str) -> str:
+    file = os.open(name, _TO_READ, dir_fd=top)
+    with Naming(name), open(file, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            return ""
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def with_contents(top: str, tree: Tree, known: Mapping[str, str]) -> Tree:
+    """Return a tree whose files all have their sha256: a known one, or that of what is read.
+
+    ``known`` has them by path below the top. Raises ``OSError`` where a file cannot be read.
+    """
+    unknown = [path for path, entry in _files(tree) if not (entry.content or path in known)]
+    read = dict(known)
+    for path, sha256 in sha256s(top, unknown):
+        if isinstance(sha256, OSError):
+            raise sha256
+        read[path] = sha256
+    return {
+        path: directory._replace(
+            names={
+                name: entry._replace(content=entry.content or read[paths.join(path, name)])
+                for name, entry in directory.names.items()
+            }
+        )
+        for path, directory in tree.items()
+    }
+
+
+def _files(tree: Tree) -> Iterator[tuple[str, Entry]]:
+    for path, directory in tree.items():
+        for name, entry in directory.names.items():
+            yield paths.join(path, name), entry

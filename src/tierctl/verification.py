@@ -1,0 +1,222 @@
+"""Whether a deployment is what its manifest says, name by name."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from os import path as paths
+from typing import NamedTuple
+
+from tierctl import comparing, history, listing, manifest, record, tiers
+from tierctl.errors import BadFile, TierctlError, Untrusted, cause_of
+from tierctl.filesystem import FileSystem
+from tierctl.layout import MANIFEST, META, PRODUCTION, STAGING, Layout
+from tierctl.listing import Listing
+from tierctl.manifest import Entry, Tree
+from tierctl.origins import Origins
+from tierctl.rotation import Content
+
+_MANIFEST = f"{META}/{MANIFEST}"
+_KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
+
+
+class What(StrEnum):
+    """What is wrong with a name."""
+
+    MISSING = "missing"
+    EXTRA = "extra"
+    KIND = "kind"
+    MODE = "mode"
+    SIZE = "size"
+    CONTENT = "content"
+    UNREADABLE = "unreadable"
+
+
+_WORDS = {
+    What.MISSING: "is missing",
+    What.EXTRA: "was not built: a {found}",
+    What.KIND: "is a {found} instead of a {wanted}",
+    What.MODE: "has {found} instead of {wanted}",
+    What.SIZE: "has {found} instead of {wanted}",
+    What.CONTENT: "was changed: {found} instead of {wanted}",
+    What.UNREADABLE: "cannot be read: {found}",
+}
+
+
+class Difference(NamedTuple):
+    """A name that is not as the manifest has it; what is wanted and found, as text for people.
+
+    ``package`` is the one that brought it, as conda calls it or as ``NAME VERSION`` of a wheel;
+    it is empty where none did.
+    """
+
+    path: str
+    what: What
+    wanted: str = ""
+    found: str = ""
+    package: str = ""
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        told = _WORDS[self.what].format(wanted=self.wanted, found=self.found)
+        source = f" (from {self.package})" if self.package else ""
+        return f"{self.path}{source} {told}"
+
+
+class Verification(NamedTuple):
+    """What was found of a deployment.
+
+    ``unknown`` says why there is nothing to compare it with, and is empty where there is;
+    ``names`` is how many names were compared. ``is_witnessed`` says whether history
+    has the manifest's sha256: without, who owns the deployment could have written another manifest.
+    """
+
+    content: Content
+    names: int
+    differences: tuple[Difference, ...]
+    unknown: str = ""
+    is_witnessed: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything is as the manifest has it."""
+        return not (self.unknown or self.differences)
+
+
+def contents_of(fs: FileSystem, layout: Layout, names: Sequence[str]) -> dict[Content, list[str]]:
+    """Return what tiers and numbers of deployments stand for, each with its names.
+
+    Without any: what production and staging show. Raises as ``comparing.content_of``.
+    """
+    contents: dict[Content, list[str]] = {}
+    for name in names or _shown(fs, layout):
+        contents.setdefault(comparing.content_of(fs, layout, name), []).append(name)
+    return contents
+
+
+def _shown(fs: FileSystem, layout: Layout) -> list[str]:
+    there = tiers.names(fs, layout)
+    return [name for name in (PRODUCTION, STAGING) if name in there or name == STAGING]
+
+
+def verify(
+    fs: FileSystem, layout: Layout, content: Content, *, quick: bool = False
+) -> Verification:
+    """Compare a deployment with its manifest; ``quick`` reads no contents of files.
+
+    Raises ``OSError`` where the deployment itself cannot be opened.
+    """
+    try:
+        wanted, digest = manifest.read(fs, layout, content.directory)
+    except FileNotFoundError:
+        return _without_manifest(fs, layout, content)
+    except (OSError, Untrusted, BadFile) as error:
+        cause = cause_of(error) if isinstance(error, OSError) else error.message
+        return Verification(content, 0, (Difference(_MANIFEST, What.UNREADABLE, found=cause),))
+    witness = _witness(fs, layout, content)
+    if witness not in ("", digest):
+        changed = Difference(_MANIFEST, What.CONTENT, f"sha256 {witness}", f"sha256 {digest}")
+        return Verification(content, 0, (changed,), is_witnessed=True)
+    top = layout.within(content.directory)
+    found = listing.read(top)
+    differences = list(_compared(wanted, found))
+    if not quick:
+        differences += _contents(top, wanted, found.tree)
+    names = sum(1 + len(directory.names) for directory in wanted.values())
+    origins = Origins(top)
+    named = (each._replace(package=origins.of(each.path)) for each in sorted(differences))
+    return Verification(content, names, tuple(named), is_witnessed=bool(witness))
+
+
+def _without_manifest(fs: FileSystem, layout: Layout, content: Content) -> Verification:
+    if _witness(fs, layout, content):
+        gone = Difference(_MANIFEST, What.MISSING, "file", "nothing")
+        return Verification(content, 0, (gone,), is_witnessed=True)
+    reason = "was made by hand"
+    if record.read(fs, layout, content.directory):
+        reason = "was built by a tierctl that wrote no manifests"
+    return Verification(content, 0, (), f"it has no manifest: it {reason}")
+
+
+def _witness(fs: FileSystem, layout: Layout, content: Content) -> str:
+    """Return the sha256 of the manifest that history has, nothing where it has none."""
+    try:
+        built = (event.built for event in history.newest_first(fs, layout))
+        told = (each for each in built if each is not None)
+        return next((each.manifest for each in told if each.deployment == content.deployment), "")
+    except (OSError, TierctlError):  # doctor tells of a damaged history
+        return ""
+
+
+def _compared(wanted: Tree, found: Listing) -> Iterator[Difference]:
+    """Yield what differs in names, kinds, modes, sizes and links."""
+    expected, there = _flat(wanted), _flat(found.tree)
+    closed = set(found.errors)
+    for path, error in found.errors.items():
+        yield Difference(path or ".", What.UNREADABLE, found=error.strerror or str(error))
+    for path in expected.keys() | there.keys():
+        if not _is_within(path, closed):
+            yield from _compared_name(path, expected.get(path), there.get(path))
+
+
+def _flat(tree: Tree) -> dict[str, Entry]:
+    """Return all names of a tree by their path, directories too."""
+    flat = {}
+    for path, directory in tree.items():
+        flat[path] = Entry(directory.mode)
+        flat |= {paths.join(path, name): entry for name, entry in directory.names.items()}
+    return flat
+
+
+def _is_within(path: str, directories: set[str]) -> bool:
+    """Say whether a path is one of some directories, or below one of them."""
+    return bool(directories) and any(
+        not each or path == each or path.startswith(f"{each}/") for each in directories
+    )
+
+
+def _compared_name(path: str, wanted: Entry | None, found: Entry | None) -> Iterator[Difference]:
+    path = path or "."
+    if wanted is None:
+        assert found is not None  # noqa: S101 (it is in one of the two)
+        yield Difference(path, What.EXTRA, "nothing", _kind(found))
+    elif found is None:
+        yield Difference(path, What.MISSING, _kind(wanted), "nothing")
+    elif stat.S_IFMT(wanted.mode) != stat.S_IFMT(found.mode):
+        yield Difference(path, What.KIND, _kind(wanted), _kind(found))
+    elif stat.S_ISLNK(wanted.mode):
+        if wanted.content != found.content:
+            yield Difference(path, What.CONTENT, f"-> {wanted.content}", f"-> {found.content}")
+    else:
+        if wanted.mode != found.mode:
+            yield Difference(path, What.MODE, _rights(wanted), _rights(found))
+        if wanted.is_file and wanted.content and wanted.size != found.size:
+            yield Difference(path, What.SIZE, f"{wanted.size} bytes", f"{found.size} bytes")
+
+
+def _kind(entry: Entry) -> str:
+    return _KINDS.get(stat.S_IFMT(entry.mode), "special file")
+
+
+def _rights(entry: Entry) -> str:
+    return f"mode {stat.S_IMODE(entry.mode):04o}"
+
+
+def _contents(top: str, wanted: Tree, found: Tree) -> Iterator[Difference]:
+    """Yield the files that are there with the right size, and hold something else."""
+    expected, there = _flat(wanted), _flat(found)
+    readable = [
+        path for path, entry in expected.items() if entry.is_file and _alike(entry, there.get(path))
+    ]
+    for path, sha256 in listing.sha256s(top, readable):
+        if isinstance(sha256, OSError):
+            yield Difference(path, What.UNREADABLE, found=sha256.strerror or str(sha256))
+        elif sha256 != expected[path].content:
+            yield Difference(
+                path, What.CONTENT, f"sha256 {expected[path].content}", f"sha256 {sha256}"
+            )
+
+
+def _alike(wanted: Entry, found: Entry | None) -> bool:
+    return found is not None and found.is_file and found.size == wanted.size
