@@ -52,12 +52,12 @@ def test_nothing_is_built_only_if_the_tier_still_shows_that_at_the_end(
     (tmp_path / "definitions" / "tier" / "bin").mkdir(parents=True)
     fs, reporter = OsFileSystem(), mocker.Mock()
 
-    def is_built_from(*_: object) -> bool:
+    def was_built_from(*_: object) -> bool:
         if is_promoted_meanwhile:
             fs.exchange(layout.within("production"), layout.within("staging"))
         return True
 
-    mocker.patch.object(unchanged, "is_built_from", is_built_from)
+    mocker.patch.object(unchanged.Shown, "was_built_from", was_built_from)
     build = mocker.patch.object(building, "build")
     engine = mocker.create_autospec(Engine, instance=True)
     engine.solve.return_value = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from tierctl import changes, comparing, control, ending, freshness, tiers
@@ -28,6 +29,7 @@ from tierctl.deploy.failures import Incomplete, NotBuilt
 from tierctl.deploy.plans import Plan
 from tierctl.deploy.progress import Step
 from tierctl.deploy.switch import Deployment, link_to_deploy, not_a_link
+from tierctl.deploy.unchanged import Shown
 from tierctl.deploy.wanted import Build
 from tierctl.errors import (
     ChangeUnfinished,
@@ -106,9 +108,9 @@ def deploy(
     seen = look_at(fs, layout, wish.tier)
     numbering.remove_unfinished(fs, layout, lock_timeout=lock_timeout)
     _require_cache(fs, layout)
-    wanted = _prepare(fs, layout, wish, author, run, reporter)
-    there = not wish.rebuild and _is_there_already(fs, layout, wanted, seen)
-    if there and _is_as_seen(fs, layout, wish.tier, seen):
+    there = unchanged.Shown(fs, layout, None if wish.rebuild else seen.content)
+    wanted = _prepare(fs, layout, wish, author, run, reporter, there)
+    if _is_there(there, wanted, reporter) and _is_as_seen(fs, layout, wish.tier, seen):
         run.dismiss()
         reporter.unchanged(seen)
         return
@@ -170,8 +172,9 @@ def preview(
     """Report what ``deploy`` would do, or raise as it would; the engine has a scratch cache."""
     numbering.require_writable(fs, layout)
     seen = look_at(fs, layout, wish.tier)
-    wanted = _prepare(fs, layout, wish, author, run, reporter)
-    if not wish.rebuild and _is_there_already(fs, layout, wanted, seen):
+    there = unchanged.Shown(fs, layout, None if wish.rebuild else seen.content)
+    wanted = _prepare(fs, layout, wish, author, run, reporter, there)
+    if _is_there(there, wanted, reporter):
         reporter.unchanged(seen)
         return
     room.require(layout, wanted.packages)
@@ -211,17 +214,23 @@ def _prepare(
     author: Author,
     run: Engine,
     reporter: Reporter,
+    there: Shown,
 ) -> Build:
-    """Read the definitions, and have them solved or the locks of a deployment read."""
+    """Read the definitions, and have them solved or the locks of a deployment read.
+
+    Meanwhile what is there already is looked at.
+    """
     envs = layout.within(f"{DEPLOYMENTS}/{HIGHEST_NUMBER}/conda/envs")
     found = definitions.read(wish.directory, wish.subdir, run.wrong_spec, envs)
     ownership.require_trusted(fs, layout, found)
     if wish.like is not None:
         locks = _locks(fs, layout, found, wish.like)
+        there.look(found)
         return Build(found, run.like(found.environments, wish.subdir, locks), author)
     if found.environments:
         reporter.begun(Step.SOLVE, ", ".join(wanted.name for wanted in found.environments))
-    return Build(found, run.solve(found.environments, wish.subdir), author)
+    look = partial(there.look, found)
+    return Build(found, run.solve(found.environments, wish.subdir, look), author)
 
 
 def _locks(fs: FileSystem, layout: Layout, found: Definitions, like: str) -> dict[str, str]:
@@ -241,8 +250,16 @@ def _locks(fs: FileSystem, layout: Layout, found: Definitions, like: str) -> dic
     return locks
 
 
-def _is_there_already(fs: FileSystem, layout: Layout, wanted: Build, seen: Seen) -> bool:
-    return seen.content is not None and unchanged.is_built_from(fs, layout, seen.content, wanted)
+def _is_there(there: Shown, wanted: Build, reporter: Reporter) -> bool:
+    """Say whether what is wanted is there already, whole; warn if it is damaged."""
+    if not there.was_built_from(wanted):
+        return False
+    if there.damage:
+        more = f", and {len(there.damage) - 1} more" if there.damage[1:] else ""
+        reporter.warn(
+            f"what is there already is damaged, and is built anew: {there.damage[0]}{more}"
+        )
+    return not there.damage
 
 
 def _is_as_seen(fs: FileSystem, layout: Layout, tier: str, seen: Seen) -> bool:

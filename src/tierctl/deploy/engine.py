@@ -106,11 +106,17 @@ class Engine:
         wrong: str = self._ask("check", specs=[spec])["wrong"][0]
         return wrong
 
-    def solve(self, environments: Sequence[Environment], subdir: str) -> Packages:
+    def solve(
+        self,
+        environments: Sequence[Environment],
+        subdir: str,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> Packages:
         """Return the packages that each environment is to hold; raises ``EngineFailed``."""
         self._begin(environments, subdir)
         answer = self._ask(
             "solve",
+            meanwhile,
             environments=[
                 {
                     "name": wanted.name,

@@ -29,8 +29,8 @@ class Plan(NamedTuple):
 
 def against(fs: FileSystem, layout: Layout, seen: Content | None, wanted: Build) -> Plan:
     """Return what differs from what a tier shows, None for one that is new."""
-    before = {} if seen is None else unchanged.packages_of(fs, layout, seen)
-    return Plan(tuple(between(before, wanted.packages)), {})
+    before = None if seen is None else unchanged.packages_of(fs, layout, seen)
+    return Plan(tuple(between(before or {}, wanted.packages)), {})
 
 
 def collisions(wanted: Build, commands: Mapping[str, Iterable[str]]) -> Collisions:

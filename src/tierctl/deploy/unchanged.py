@@ -1,33 +1,53 @@
-"""Whether a deployment is just what would be built again."""
+"""Whether what a tier shows is just what would be built again."""
 
 from __future__ import annotations
 
-from tierctl import packages, record
+from tierctl import packages, record, verification
+from tierctl.deploy.definitions import Definitions
 from tierctl.deploy.wanted import Build, digest
 from tierctl.errors import BadFile, Untrusted
 from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout
 from tierctl.packages import Packages
 from tierctl.rotation import Content
+from tierctl.verification import Difference
 
 
-def is_built_from(fs: FileSystem, layout: Layout, content: Content, wanted: Build) -> bool:
-    """Say whether a deployment was built from the same definitions and the same packages.
+class Shown:
+    """What a tier shows, None for nothing that counts, held against what is to be built."""
 
-    One without readable records was not.
-    """
-    if record.read(fs, layout, content.directory).get("digest") != digest(wanted):
-        return False
-    try:
-        there = packages.read(fs, layout, content.directory)
-    except (OSError, Untrusted, BadFile):
-        return False
-    return there == packages.from_document(packages.to_document(wanted.packages))
+    def __init__(self, fs: FileSystem, layout: Layout, content: Content | None) -> None:
+        self._fs = fs
+        self._layout = layout
+        self._content = content
+        self._is_of_definitions = False
+        self.damage: tuple[Difference, ...] = ()
+
+    def look(self, definitions: Definitions) -> None:
+        """Find out whether it was built from these definitions, and is as it was built.
+
+        The contents of files are not read. Meanwhile the packages may be solved.
+        Raises ``OSError``.
+        """
+        if self._content is None:
+            return
+        said = record.read(self._fs, self._layout, self._content.directory)
+        self._is_of_definitions = said.get("digest") == digest(definitions)
+        if self._is_of_definitions:
+            found = verification.verify(self._fs, self._layout, self._content, quick=True)
+            self.damage = found.differences
+
+    def was_built_from(self, wanted: Build) -> bool:
+        """Say whether the definitions and the packages are the same; one without records is not."""
+        if self._content is None or not self._is_of_definitions:
+            return False
+        there = packages_of(self._fs, self._layout, self._content)
+        return there == packages.from_document(packages.to_document(wanted.packages))
 
 
-def packages_of(fs: FileSystem, layout: Layout, content: Content) -> Packages:
-    """Return the packages of what a tier shows, none where that is not known."""
+def packages_of(fs: FileSystem, layout: Layout, content: Content) -> Packages | None:
+    """Return the packages of what a tier shows, None where that is not known."""
     try:
         return packages.read(fs, layout, content.directory)
     except (OSError, Untrusted, BadFile):
-        return {}
+        return None

@@ -22,22 +22,18 @@ class Build(NamedTuple):
     author: Author
 
 
-def digest(wanted: Build) -> str:
+def digest(found: Definitions) -> str:
     """Return what is different as soon as anything but a package is."""
-    found = wanted.definitions
     environments = [[each.name, each.channels, each.specs, each.pip] for each in found.environments]
     # What a tierctl of another version would write is another deployment.
     written = profiles.files(Layout("/infrastructure"), "deployments/0")
-    return _digest([environments, files_digest(wanted), written])
+    return _digest([environments, files_digest(found), written])
 
 
-def files_digest(wanted: Build) -> str:
+def files_digest(found: Definitions) -> str:
     """Return what is different as soon as a file of the overlay is."""
     return _digest(
-        [
-            [item.path, item.link, bool(item.mode & 0o100), item.sha256]
-            for item in wanted.definitions.overlay
-        ]
+        [[item.path, item.link, bool(item.mode & 0o100), item.sha256] for item in found.overlay]
     )
 
 

@@ -16,6 +16,7 @@ from tierctl.doctor import (
     permissions,
     records,
     scratch,
+    wholeness,
 )
 from tierctl.doctor.finding import Finding, Remedy, Severity, problem
 from tierctl.errors import TierctlError, Untrusted, cause_of
@@ -55,6 +56,7 @@ def _examinations(
         (moved.SUBJECT, moved.examine),
         (permissions.SUBJECT, permissions.examine),
         (records.SUBJECT, records.examine),
+        (wholeness.SUBJECT, wholeness.examine),
         (leftovers.SUBJECT, leftovers.examine),
         (scratch.SUBJECT, partial(guarantee.examine, probe=probe)),
         (clock.SUBJECT, partial(clock.examine, probe=probe)),
