@@ -133,6 +133,8 @@ def test_documents_have_the_members_that_are_documented(tierctl: Program, tmp_pa
     assert documented("`status`") == status.keys() - common
     diff = tierctl("diff", "-t", tmp_path, "--json").document
     assert documented("`diff`") == diff.keys() - common
+    verify = tierctl("verify", "-t", tmp_path, "--json").document
+    assert documented("`verify`") == verify.keys() - common
     doctor = tierctl("doctor", "-t", tmp_path, "--json").document
     assert documented("`doctor`") == doctor.keys() - common
     assert {"severity", "subject", "text", "meaning", "advice"} == doctor["findings"][0].keys()

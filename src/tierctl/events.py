@@ -145,7 +145,7 @@ def to_document(event: Event) -> dict[str, Any]:
         "trail": [content.directory for content in event.past.trail],
         "rolled_back": list(event.past.rolled_back),
         "packages": event.packages,
-        **({} if event.built is None else {"built": event.built._asdict()}),
+        "built": None if event.built is None else event.built._asdict(),
     }
 
 

@@ -20,17 +20,18 @@ from archives import PLACEHOLDER
 from targets import make_deployment, make_target
 from tierctl import history, packages
 from tierctl.demo.channel import SUBDIR, write_package
-from tierctl.deploy import building, definitions, engine, numbering, tree
+from tierctl.deploy import building, definitions, engine, numbering, sealing, tree
 from tierctl.deploy.engine import Engine
 from tierctl.deploy.failures import EngineFailed, Incomplete
 from tierctl.deploy.progress import Step
+from tierctl.deploy.tree import Held
 from tierctl.deploy.wanted import Build
 from tierctl.deploy.worker import records
 from tierctl.errors import Locked
 from tierctl.events import Author, EventKind, new_event
 from tierctl.filesystem import exists, read
 from tierctl.layout import Layout
-from tierctl.manifest import Directory
+from tierctl.manifest import Directory, Tree
 from tierctl.osfilesystem import OsFileSystem
 from tierctl.packages import Package
 from tierctl.past import Past
@@ -107,6 +108,21 @@ class TestBuilding:
         number = deploy(layout, repository, started)
         environments = layout.within(f"deployments/{number}/conda/envs")
         assert [0o700, 0o555] == [*modes, os.stat(environments).st_mode & 0o777]
+
+    def test_what_cannot_be_closed_in_the_end_is_not_finished(
+        self, layout: Layout, repository: Path, started: Engine, mocker: MockerFixture
+    ) -> None:
+        seal = sealing.seal
+
+        def fails_on_records(held: Held, path: str = "", **options: str) -> Tree:
+            if path == "meta":
+                raise OSError(errno.EIO, "failing disk")
+            return seal(held, path, **options)
+
+        mocker.patch.object(sealing, "seal", fails_on_records)
+        with pytest.raises(OSError, match="failing disk"):
+            deploy(layout, repository, started)
+        assert [] == os.listdir(layout.deployments)
 
     def test_what_is_built_can_be_loaded_and_run(
         self, layout: Layout, repository: Path, started: Engine

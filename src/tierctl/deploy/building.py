@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from os import path as paths
 from typing import Any
@@ -135,12 +136,21 @@ def _described(package: Package) -> str:
 
 
 def _finish(fs: FileSystem, held: Held, record: Mapping[str, Any]) -> None:
-    """Write the record whole: where it is, a deployment is finished."""
+    """Write the record whole: where it is, a deployment is finished.
+
+    What fails after that leaves no record, so what was built is removed as if it had
+    failed before.
+    """
     path = f"{held.place}/{META}/{RECORD}"
     fs.write(temporary(path), _encoded(record), mode=0o644)
     fs.rename(temporary(path), path)
-    fs.sync(paths.dirname(path))
-    sealing.seal(held, META)
+    try:
+        fs.sync(paths.dirname(path))
+        sealing.seal(held, META)
+    except OSError:
+        with suppress(OSError):
+            fs.remove(path)
+        raise
 
 
 def _record(number: int, wanted: Build, git: dict[str, Any] | None, engine: str) -> dict[str, Any]:
