@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 
+from tierctl import record
 from tierctl.errors import InvalidLink, NotWritable
 from tierctl.events import Event
 from tierctl.filesystem import FileSystem, Kind, exists, read
 from tierctl.layout import DEPLOYMENTS, Layout, temporary
 from tierctl.rotation import Color
-
-SCHEMA = 1
 
 
 def require_possible(fs: FileSystem, layout: Layout, color: Color) -> None:
@@ -42,8 +41,8 @@ def complete(fs: FileSystem, layout: Layout, event: Event) -> None:
         _rewrite_profiles(fs, layout, color, directory)
         if not exists(fs, meta):
             fs.make_directory(meta, 0o755)
-        record = json.dumps(_record(event, color), indent=1).encode() + b"\n"
-        _replace(fs, layout.deployment_record(directory), record)
+        text = json.dumps(_record(event, color), indent=1).encode() + b"\n"
+        _replace(fs, layout.deployment_record(directory), text)
     # Whoever did that may have been stopped before it was flushed.
     for path in (layout.deployments, layout.within(directory), meta):
         fs.sync(path)
@@ -75,7 +74,7 @@ def _encoded(text: str) -> bytes:
 
 def _record(event: Event, color: Color) -> dict[str, object]:
     return {
-        "schema": SCHEMA,
+        "schema": record.SCHEMA,
         "number": event.after.adopted,
         "time": event.time,
         "user": event.author.user,

@@ -1,11 +1,11 @@
-"""Making a target: both colors loadable at once, all or nothing.
+"""Making a target: both colors show the empty tier, and can be loaded at once; all or nothing.
 
 The infrastructure is built under another name, closed to everybody else, and
 gets its own when it is whole. What the filesystem has to be able to do is tried
 out there first (``suitability.py``); if it cannot, nothing is left. Every step can
 be taken twice, so that a second bootstrap finishes what a killed one left, provided
-that nobody else can have put anything there. Nothing that was there is deleted or
-replaced.
+that nobody else can have put anything there. Nothing else that was there is deleted
+or replaced.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from os import path as paths
 
-from tierctl import config, control, freshness, history, profiles, suitability
+from tierctl import config, control, emptytier, freshness, history, suitability
 from tierctl.config import Config
 from tierctl.errors import (
     ChangeUnfinished,
@@ -39,20 +39,19 @@ from tierctl.layout import (
     INFRASTRUCTURE,
     PRODUCTION,
     STAGING,
-    TIER_DIRECTORIES,
     Layout,
     temporary,
 )
 from tierctl.past import Past
-from tierctl.rotation import Color, Content, State
+from tierctl.rotation import Color, State
 from tierctl.text import shown, typed
 from tierctl.validators import validate_target_path
 
 INITIAL = State(
     production=Color.GREEN,
     staging=Color.BLUE,
-    blue=Content(Color.BLUE),
-    green=Content(Color.GREEN),
+    blue=emptytier.CONTENT,
+    green=emptytier.CONTENT,
 )
 
 
@@ -173,11 +172,9 @@ def _build(fs: FileSystem, layout: Layout, work: Layout, maker: _Maker, author: 
     policy = Config(None if maker.group is None else maker.group.name)
     maker.file(work.config, config.render(policy))
     maker.directories(work.deployments)
+    emptytier.build(fs, layout, work, author, maker.group)
     for color in Color:
-        top = work.within(color)
-        maker.directories(top, *(paths.join(top, name) for name in TIER_DIRECTORIES))
-        for name, text in profiles.files(layout, color).items():
-            maker.file(paths.join(top, "etc", name), text)
+        maker.link(work.within(color), INITIAL.content(color).directory)
     maker.link(work.within(STAGING), INITIAL.staging)
     maker.link(work.within(PRODUCTION), Color.GREEN)
     event = history.newest(fs, work)
@@ -249,8 +246,8 @@ def _require_directory(fs: FileSystem, place: str) -> None:
 
 def _require_own(fs: FileSystem, half_built: str, group: Group | None) -> None:
     """Raise ``Untrusted`` if what a bootstrap would go on with may be somebody else's work."""
-    hint = f"Look at it; if no bootstrap is running: rm -r {typed(half_built)}"
-    names = (STAGING, temporary(STAGING), PRODUCTION)
+    hint = f"Look at it; if no bootstrap is running: {removal_of(half_built)}"
+    names = (STAGING, temporary(STAGING), PRODUCTION, BLUE, GREEN)
     kinds = dict.fromkeys(map(Layout(half_built).within, names), (Kind.LINK,))
     kinds[half_built] = (Kind.DIRECTORY,)
     for path, entry in _tree(fs, half_built):
@@ -259,6 +256,11 @@ def _require_own(fs: FileSystem, half_built: str, group: Group | None) -> None:
             reason = f"is a {entry.kind.value}"
         if reason:
             raise Untrusted(path, reason, hint)
+
+
+def removal_of(half_built: str) -> str:
+    """Return what one types to remove what a bootstrap left; a sealed deployment can be in it."""
+    return f"chmod -R u+w {typed(half_built)} && rm -r {typed(half_built)}"
 
 
 def _why_not_own(entry: Entry, group: Group | None) -> str:
@@ -324,13 +326,19 @@ class _Maker:
         for path, entry in reversed(list(_tree(self._fs, top))):
             if entry.kind is Kind.LINK:
                 continue
-            mode = self._mode if entry.kind is Kind.DIRECTORY else self._file_mode
-            if path == Layout(top).lock:
-                mode &= ~0o007 if self.group else ~0o077
+            mode = self._mode_of(path, entry, Layout(top))
             if entry.mode != mode or self._gid not in (None, entry.gid):
                 self._fs.set_mode(path, mode, group=self._gid)
             if entry.kind is Kind.DIRECTORY:
                 self._fs.sync(path)
+
+    def _mode_of(self, path: str, entry: Entry, work: Layout) -> int:
+        """Return the mode that something gets; a deployment is sealed, and stays so."""
+        if path.startswith(f"{work.deployments}/"):
+            return entry.mode
+        if path == work.lock:
+            return self._file_mode & (~0o007 if self.group else ~0o077)
+        return self._mode if entry.kind is Kind.DIRECTORY else self._file_mode
 
     def file(self, path: str, text: str) -> None:
         """Write a file."""

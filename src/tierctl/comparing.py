@@ -38,6 +38,11 @@ class Side(NamedTuple):
     commands: frozenset[str]
     files: str | None
 
+    def __str__(self) -> str:
+        """Return what it shows: ``deployment 41``, ``deployment 1, the empty tier``."""
+        is_empty = self.packages == {} and self.files == record.NO_FILES
+        return f"{self.content}, {record.EMPTY_TIER}" if is_empty else str(self.content)
+
 
 class Comparison(NamedTuple):
     """What differs between two sides."""
@@ -88,7 +93,14 @@ def compare(fs: FileSystem, layout: Layout, one: str, other: str) -> Comparison:
 
 
 def _side(fs: FileSystem, layout: Layout, name: str) -> Side:
-    content = content_of(fs, layout, name)
+    return side_of(fs, layout, content_of(fs, layout, name), name)
+
+
+def side_of(fs: FileSystem, layout: Layout, content: Content, name: str = "") -> Side:
+    """Return what a content holds, by the name that it was called.
+
+    Raises ``Untrusted``, ``BadFile`` or ``OSError``.
+    """
     try:
         listed = packages.read(fs, layout, content.directory)
     except FileNotFoundError:

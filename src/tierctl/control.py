@@ -73,7 +73,7 @@ def _make_like(fs: FileSystem, model: str, path: str, *, is_own: bool = False) -
     try:
         fs.make_directory(
             path,
-            directory_mode(shared=shared) & ~(stat.S_IWGRP if is_own else 0),
+            own_directory_mode(shared=shared) if is_own else directory_mode(shared=shared),
             # The group that may write to the other need not be the caller's first one;
             # and what root makes for somebody else is theirs to go on with.
             group=other.gid if shared else None,
@@ -87,6 +87,11 @@ def _make_like(fs: FileSystem, model: str, path: str, *, is_own: bool = False) -
 def directory_mode(*, shared: bool) -> int:
     """Return the mode of a directory; a shared one hands its group on."""
     return 0o2775 if shared else 0o755
+
+
+def own_directory_mode(*, shared: bool) -> int:
+    """Return the mode of a directory that its owner alone writes; a shared one as above."""
+    return directory_mode(shared=shared) & ~stat.S_IWGRP
 
 
 def lock_mode(fs: FileSystem, layout: Layout) -> int:

@@ -171,6 +171,12 @@ class NothingToRollBackTo(TierctlError):
     code = "nothing-to-roll-back-to"
 
 
+class EmptiesProduction(TierctlError):
+    """A rollback leads to the empty tier; ``--to`` says that this is meant."""
+
+    code = "empties-production"
+
+
 class Refused(TierctlError):
     """What was asked for is never done, whatever the options."""
 

@@ -10,6 +10,13 @@ from tierctl import trust
 from tierctl.errors import TierctlError
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import Layout
+from tierctl.rotation import Content
+
+SCHEMA = 1
+# What a record has as ``files`` if nothing was in ``tier/``: ``wanted.files_digest`` of that.
+NO_FILES = "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
+# What a deployment is called that holds nothing.
+EMPTY_TIER = "the empty tier"
 
 
 def read(fs: FileSystem, layout: Layout, directory: str) -> dict[str, Any]:
@@ -32,3 +39,19 @@ def is_finished(fs: FileSystem, layout: Layout, directory: str) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return exists(fs, record)
+
+
+def is_empty_tier(fs: FileSystem, layout: Layout, content: Content) -> bool:
+    """Say whether a content is known to hold no packages and nothing of ``tier/``.
+
+    Of a plain directory that is not known.
+    """
+    if content.deployment is None:
+        return False
+    found = read(fs, layout, content.directory)
+    return found.get("environments") == {} and found.get("files") == NO_FILES
+
+
+def described(fs: FileSystem, layout: Layout, content: Content) -> str:
+    """Return words for a content: ``deployment 41``, or ``deployment 1, the empty tier``."""
+    return f"{content}, {EMPTY_TIER}" if is_empty_tier(fs, layout, content) else str(content)

@@ -6,13 +6,22 @@ from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from tierctl import record, tiers
-from tierctl.errors import Guarded, NothingToRollBackTo, WrongColor
+from tierctl.errors import (
+    EmptiesProduction,
+    Guarded,
+    NothingToRollBackTo,
+    TierctlError,
+    WrongColor,
+)
 from tierctl.events import Built, Event, EventKind
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import Layout
 from tierctl.past import Past
 from tierctl.rotation import Color, Content, Exchange, Plan, State, promoted, rolled_back
-from tierctl.text import shown
+from tierctl.text import counted, shown
+
+# So many commands that would vanish are named.
+_MOST_NAMED = 5
 
 
 class Request(Protocol):
@@ -73,7 +82,7 @@ class Promotion(NamedTuple):
                 f"promote-staging --to {state.staging}",
             )
         if not self.force:
-            _guard_against_going_back(state.staged, past)
+            _guard_against_going_back(fs, layout, state.staged, past)
             _guard_against_unfinished(fs, layout, state.staged)
         return promoted(state)
 
@@ -108,6 +117,8 @@ class Rollback(NamedTuple):
         if content == state.served:
             return state
         _require_present(fs, layout, state, content)
+        if self.to is None:
+            _require_not_empty(fs, layout, state, content, past)
         return rolled_back(state, content)
 
     def _destination(self, past: Past) -> Content:
@@ -138,7 +149,7 @@ class Rollback(NamedTuple):
         return len(steps) == 1 and isinstance(steps[0], Exchange)
 
 
-def _guard_against_going_back(staged: Content, past: Past) -> None:
+def _guard_against_going_back(fs: FileSystem, layout: Layout, staged: Content, past: Past) -> None:
     """Refuse to promote what production has left behind.
 
     Only deployments are guarded: what a plain directory holds now is not known
@@ -153,7 +164,8 @@ def _guard_against_going_back(staged: Content, past: Past) -> None:
         )
     if staged in past.trail:
         raise Guarded(
-            f"staging shows {staged}, which production served before: that would be a rollback",
+            f"staging shows {record.described(fs, layout, staged)}, which production served "
+            "before: that would be a rollback",
             "To promote it all the same: --force. To go back:",
             f"rollback --to {staged.deployment}",
         )
@@ -198,3 +210,43 @@ def _require_present(fs: FileSystem, layout: Layout, state: State, content: Cont
             f"Make it a deployment: move it to {shown(layout.deployments)}/NUMBER, "
             f"and link {state.staging} to that.",
         )
+
+
+def _require_not_empty(
+    fs: FileSystem, layout: Layout, state: State, content: Content, past: Past
+) -> None:
+    """Raise ``EmptiesProduction`` if a rollback takes away all: a second one can be meant as undo.
+
+    The full disk that never blocks the way back does not block ``--to`` either.
+    """
+    served = state.served
+    if served is None or not record.is_empty_tier(fs, layout, content):
+        return
+    if record.is_empty_tier(fs, layout, served):
+        return
+    left = state.staged.deployment
+    undo = f"To undo the last rollback: --to {left}. " if left in past.rolled_back else ""
+    raise EmptiesProduction(
+        f"this rollback leads to {content}, {record.EMPTY_TIER}: production would lose "
+        f"{_what_is_in(fs, layout, served)}",
+        f"{undo}If you mean it:",
+        f"rollback --to {content.deployment}",
+    )
+
+
+def _what_is_in(fs: FileSystem, layout: Layout, content: Content) -> str:
+    """Return what somebody loses with a content: how many packages, and which commands."""
+    from tierctl import comparing
+
+    try:
+        side = comparing.side_of(fs, layout, content)
+    except (OSError, TierctlError):  # the refusal stands without that
+        return f"all that is in {content}"
+    what = []
+    if packages := sum(map(len, (side.packages or {}).values())):
+        what.append(counted(packages, "package"))
+    if commands := sorted(map(shown, side.commands)):
+        more = ["..."] if len(commands) > _MOST_NAMED else []
+        names = ", ".join(commands[:_MOST_NAMED] + more)
+        what.append(f"{counted(len(commands), 'command')} ({names})")
+    return " and ".join(what) or f"all that is in {content}"

@@ -21,7 +21,7 @@ class TierStatus(NamedTuple):
 
     ``color`` is production's and staging's; ``content`` is None for a
     production that does not exist yet, and for a tier that is damaged, of which
-    ``problem`` tells. ``event`` is the one that has made it show this, if
+    ``problem`` tells; ``is_empty`` says that it is the empty tier. ``event`` is the one that has made it show this, if
     history knows.
     """
 
@@ -30,6 +30,7 @@ class TierStatus(NamedTuple):
     content: Content | None = None
     problem: str = ""
     event: Event | None = None
+    is_empty: bool = False
 
 
 class LockStatus(NamedTuple):
@@ -71,18 +72,19 @@ def read(fs: FileSystem, layout: Layout, names: Sequence[str] = ()) -> Status:
 
 
 def _read_tier(fs: FileSystem, layout: Layout, name: str) -> TierStatus:
-    path = layout.within(name)
+    path, color = layout.within(name), None
     if name not in (PRODUCTION, STAGING):
         tiers.require(fs, layout, name)
     try:
-        if name not in (PRODUCTION, STAGING):
-            return TierStatus(name, content=validate_color(path, fs))
-        if not exists(fs, path):  # before the first promotion there is no production
-            return TierStatus(name, problem="" if name == PRODUCTION else "is missing")
-        color = validate_symlink_target(path, fs)
-        return TierStatus(name, color, validate_color(layout.within(color.value), fs))
+        if name in (PRODUCTION, STAGING):
+            if not exists(fs, path):  # before the first promotion there is no production
+                return TierStatus(name, problem="" if name == PRODUCTION else "is missing")
+            color = validate_symlink_target(path, fs)
+            path = layout.within(color.value)
+        content = validate_color(path, fs)
     except TierctlError as error:
         return TierStatus(name, problem=error.message)
+    return TierStatus(name, color, content, is_empty=record.is_empty_tier(fs, layout, content))
 
 
 def _problems(fs: FileSystem, layout: Layout, found: Sequence[TierStatus]) -> list[str]:

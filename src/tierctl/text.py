@@ -33,3 +33,8 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def counted(number: int, of: str, ending: str = "s") -> str:
+    """Return how many there are of something: 1 package, 2 packages."""
+    return f"{number} {of}{'' if number == 1 else ending}"

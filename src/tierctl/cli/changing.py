@@ -73,7 +73,10 @@ class Teller:
         if self.call.json:
             self.call.document(ok=True, **self._members(outcome))
         else:
-            result("\n".join(wording.outcome(outcome)))
+            result("\n".join(self._lines(outcome)))
+
+    def _lines(self, outcome: ending.Outcome) -> list[str]:
+        return wording.outcome(outcome)
 
     def _members(self, outcome: ending.Outcome) -> dict[str, object]:
         from tierctl.events import state_to_document, to_document
@@ -89,7 +92,7 @@ class Teller:
 
 
 class _TellerOfProduction(Teller):
-    """Says as well if nobody can load what production serves now, or would."""
+    """Says as well if nobody can load what production serves, and how to undo a rollback."""
 
     def __init__(self, call: Call, fs: FileSystem, layout: Layout, *, dry_run: bool) -> None:
         super().__init__(call, dry_run=dry_run)
@@ -104,3 +107,15 @@ class _TellerOfProduction(Teller):
             if hindrance:
                 self.warn(f"nobody can load production: {served} has {hindrance}")
         super().done(outcome)
+
+    def _lines(self, outcome: ending.Outcome) -> list[str]:
+        lines = super()._lines(outcome)
+        forward = wording.way_forward(outcome)
+        if forward:
+            lines.append(self.call.advice("To go forward again:", forward))
+        return lines
+
+    def _members(self, outcome: ending.Outcome) -> dict[str, object]:
+        forward = wording.way_forward(outcome)
+        command = self.call.advice("", forward) or None
+        return {**super()._members(outcome), "forward": command}

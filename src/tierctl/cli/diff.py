@@ -45,14 +45,13 @@ def command(call: Call, before: str, after: str, target: str | None, exit_code: 
 def _tell(found: Comparison) -> None:
     for side in (found.before, found.after):
         if side.packages is None:
-            say(f"Of {shown(side.name)} ({side.content}) no packages are listed.")
+            say(f"Of {shown(side.name)} ({side}) no packages are listed.")
     result("\n".join(_lines(found)))
 
 
 def _lines(found: Comparison) -> Iterator[str]:
-    yield f"{shown(found.before.name)} ({found.before.content}) -> " + (
-        f"{shown(found.after.name)} ({found.after.content})"
-    )
+    sides = (f"{shown(side.name)} ({side})" for side in (found.before, found.after))
+    yield " -> ".join(sides)
     yield from differences.lines(found.changes)
     if found.appearing:
         yield f"commands that appear: {shown(', '.join(found.appearing))}"

@@ -15,6 +15,7 @@ from rich.text import Text
 from tierctl.cli import wording
 from tierctl.cli.output import is_terminal, result
 from tierctl.layout import Layout
+from tierctl.record import EMPTY_TIER
 from tierctl.status import LockStatus, Status, TierStatus
 from tierctl.text import shown
 
@@ -107,6 +108,8 @@ def _row(tier: TierStatus) -> tuple[Text, ...]:
     color = Text("" if tier.color is None else f"● {tier.color}", _style(tier))
     number = tier.content.deployment
     serves = Text("plain directory" if number is None else f"deployment {number}")
+    if tier.is_empty:
+        serves.append(f", {EMPTY_TIER}")
     if tier.event is None:
         return name, color, serves, Text("unknown", "dim"), Text(), Text()
     author, minute = tier.event.author, Text(wording.minute(tier.event.time))

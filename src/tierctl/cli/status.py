@@ -96,6 +96,7 @@ def _tier_members(tier: status.TierStatus) -> dict[str, Any]:
         "color": None if tier.color is None else tier.color.value,
         "directory": None if content is None else content.directory,
         "deployment": None if content is None else content.deployment,
+        "empty": tier.is_empty,
         "since": None if event is None else event.time,
         "user": None if event is None else event.author.user,
         "host": None if event is None else event.author.host,

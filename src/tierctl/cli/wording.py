@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from tierctl.events import EventKind
 from tierctl.rotation import Color, Content, State
 from tierctl.text import shown
 
@@ -21,6 +22,19 @@ def outcome(done: Outcome) -> list[str]:
     if done.event.packages is not None:
         lines.append(f"packages: {packages(done.event.packages)}")
     return lines
+
+
+def way_forward(done: Outcome) -> str:
+    """Return the command that goes forward again to what a rollback left; empty for all else."""
+    event, left = done.event, done.before.served
+    if (
+        event is None
+        or event.kind is not EventKind.ROLLBACK
+        or left is None
+        or event.past.way_back == left
+    ):
+        return ""
+    return "promote-staging" if left.deployment is None else f"rollback --to {left.deployment}"
 
 
 def packages(counts: Mapping[str, int]) -> str:
@@ -135,4 +149,4 @@ def _deployments(before: Content | None, after: Content | None) -> str:
     new = None if after is None else after.deployment
     if new is None:
         return ""
-    return f" (deployment {new})" if old is None else f" (deployment {old} -> {new})"
+    return f" (deployment {new})" if old in (None, new) else f" (deployment {old} -> {new})"

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from functools import partial
-from os import path as paths
 from typing import Any
 
-from tierctl import __version__, listing, packages, profiles
-from tierctl.deploy import git, loading, sealing, tree
+from tierctl import listing, packages, profiles
+from tierctl.deploy import finishing, git, loading, sealing, tree
 from tierctl.deploy.engine import Engine, Verified
 from tierctl.deploy.overlay import Item
 from tierctl.deploy.progress import Step
 from tierctl.deploy.tree import Held
 from tierctl.deploy.wanted import Build, digest, files_digest
 from tierctl.filesystem import FileSystem
-from tierctl.layout import (
-    DEPLOYMENTS,
-    ENVIRONMENTS,
-    META,
-    RECORD,
-    TIER_DIRECTORIES,
-    Layout,
-    temporary,
-)
+from tierctl.layout import DEPLOYMENTS, ENVIRONMENTS, META, TIER_DIRECTORIES, Layout
 from tierctl.manifest import Tree
 from tierctl.packages import Package
 from tierctl.text import shown
-
-SCHEMA = 1
 
 
 def build(
@@ -91,7 +77,7 @@ def _build(
     verified = engine.verify(held, prefixes, wanted.packages, rest, load)
     engine.dismiss()
     tree.flush(held.place)
-    _finish(fs, held, _record(number, wanted, **known))
+    finishing.finish(fs, held, _record(number, wanted, **known))
     return verified
 
 
@@ -109,7 +95,7 @@ def _write_the_rest(layout: Layout, directory: str, place: str, wanted: Build) -
     tree.copy(wanted.definitions.overlay, place)
     _write_logs(place, wanted)
     listed = packages.to_document(wanted.packages)
-    tree.write_new(f"{place}/{META}/packages.json", _encoded(listed))
+    tree.write_new(f"{place}/{META}/packages.json", finishing.encoded(listed))
     names = [environment.name for environment in wanted.definitions.environments]
     for name, text in profiles.files(layout, directory, names).items():
         tree.write_new(f"{place}/etc/{name}", text.encode("utf-8", "surrogateescape"))
@@ -135,44 +121,12 @@ def _described(package: Package) -> str:
     return f"{' '.join(words)} from {source}, sha256 {package.sha256}"
 
 
-def _finish(fs: FileSystem, held: Held, record: Mapping[str, Any]) -> None:
-    """Write the record whole: where it is, a deployment is finished.
-
-    What fails after that leaves no record, so what was built is removed as if it had
-    failed before.
-    """
-    path = f"{held.place}/{META}/{RECORD}"
-    fs.write(temporary(path), _encoded(record), mode=0o644)
-    fs.rename(temporary(path), path)
-    try:
-        fs.sync(paths.dirname(path))
-        sealing.seal(held, META)
-    except OSError:
-        with suppress(OSError):
-            fs.remove(path)
-        raise
-
-
 def _record(number: int, wanted: Build, git: dict[str, Any] | None, engine: str) -> dict[str, Any]:
-    author = wanted.author
+    counts = {name: len(found) for name, found in wanted.packages.items()}
     return {
-        "schema": SCHEMA,
-        "number": number,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "user": author.user,
-        "host": author.host,
-        "reason": author.reason,
-        "definitions": {
-            "path": wanted.definitions.directory,
-            "git": git,
-        },
+        **finishing.facts_of(number, wanted.author, counts),
+        "definitions": {"path": wanted.definitions.directory, "git": git},
         "digest": digest(wanted.definitions),
         "files": files_digest(wanted.definitions),
-        "environments": {name: len(found) for name, found in wanted.packages.items()},
-        "tierctl": __version__,
         "engine": engine,
     }
-
-
-def _encoded(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, indent=1).encode() + b"\n"

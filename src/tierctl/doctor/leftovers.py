@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tierctl import bootstrap
 from tierctl.doctor import deployments, records, scratch
 from tierctl.doctor.finding import Finding, Remedy, note, problem
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import LINKS, Layout, temporary
 from tierctl.prune import removing
-from tierctl.text import shown, typed
+from tierctl.text import shown
 
 SUBJECT = "leftovers"
 
@@ -25,7 +26,7 @@ def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
             SUBJECT,
             f"an interrupted bootstrap left {shown(layout.half_built)}",
             "It is in nobody's way.",
-            f"If no bootstrap is running: rm -r {typed(layout.half_built)}",
+            f"If no bootstrap is running: {bootstrap.removal_of(layout.half_built)}",
         )
 
 
