@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reporters import Heard
 from samples import event
-from targets import make_target, with_profiles
+from targets import make_target, opened, with_profiles
 from tierctl import bootstrap, history, intent
 from tierctl.doctor import Finding, Severity, diagnose
 from tierctl.doctor.repairs import Repair, repair
@@ -27,19 +27,20 @@ from tools import require_root
 AUTHOR = Author("ada", "lab")
 
 
-INTERRUPTED = event(2)  # from production -> green to production -> blue
+INTERRUPTED = event(2, before=bootstrap.INITIAL)  # from production -> green to production -> blue
 
 
 Damage = Callable[[Layout], object]
 
 
 def copied(template: Layout, directory: Path) -> Layout:
-    empty = shutil.ignore_patterns("bin", "conda", "logs", "meta")
+    empty = shutil.ignore_patterns("bin", "conda", "logs")
     shutil.copytree(template.target, directory, symlinks=True, ignore=empty)
     layout = Layout.of_target(str(directory))
-    for color in ("blue", "green"):  # a target cannot be copied: its profiles know where it is
-        profile = Path(layout.within(color), "etc", "profile.sh")
-        profile.write_text(profile.read_text().replace(template.target, layout.target))
+    opened(layout, 1)
+    # A target cannot be copied: its profiles know where it is.
+    profile = Path(layout.within("deployments/1/etc/profile.sh"))
+    profile.write_text(profile.read_text().replace(template.target, layout.target))
     return layout
 
 
@@ -199,7 +200,8 @@ class Unreadable(OsFileSystem):
         return self._writable
 
     def _check(self, path: str) -> None:
-        if f"{path}/".startswith(self._below):
+        directory, _, name = path.rpartition("/")
+        if f"{os.path.realpath(directory)}/{name}/".startswith(self._below):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
 

@@ -9,16 +9,16 @@ from tierctl.rotation import Color, Content, State, promoted
 PLAIN = State(Color.GREEN, Color.BLUE, Content("blue"), Content("green"))
 
 
-def event(number: int, reason: str = "") -> Event:
+def event(number: int, reason: str = "", before: State = PLAIN) -> Event:
     """Return the number-th of a row of promotions."""
     return Event(
         id=f"20240101-{number:06}-abcdef",
         time="2024-01-01T00:00:00Z",
         kind=EventKind.PROMOTION,
         author=Author("ada", "lab", reason),
-        before=PLAIN,
-        after=promoted(PLAIN),
-        past=Past((Content("green"),), ()),
+        before=before,
+        after=promoted(before),
+        past=Past().after_promotion(before.served, before.staged),
     )
 
 

@@ -1,10 +1,21 @@
 """Targets made by hand, on any filesystem."""
 
+import json
 from pathlib import Path
 
+from tierctl import record
 from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout
 from tierctl.osfilesystem import OsFileSystem
+
+
+# What the links of a new target say.
+BOOTSTRAPPED = {
+    "blue": "deployments/1",
+    "green": "deployments/1",
+    "production": "green",
+    "staging": "blue",
+}
 
 
 def make_target(
@@ -15,12 +26,14 @@ def make_target(
     blue: int | None = None,
     green: int | None = None,
     deployments: tuple[int, ...] = (),
+    empty: tuple[int, ...] = (),
     fs: FileSystem | None = None,
 ) -> Layout:
     """Make a target as older scripts did: four names and nothing else.
 
     A color with a number is a symlink to that deployment, without one a plain
-    directory; ``deployments`` are finished ones that no color shows.
+    directory; ``deployments`` are finished ones that no color shows. Of those that are
+    ``empty`` that is known.
     """
     fs = fs or OsFileSystem()
     layout = Layout.of_target(str(directory))
@@ -29,7 +42,7 @@ def make_target(
     fs.make_directory(layout.infrastructure, 0o755)
     colors = {"blue": blue, "green": green}
     for number in (*deployments, *filter(None, colors.values())):
-        make_deployment(layout, number, fs=fs)
+        make_deployment(layout, number, empty=number in empty, fs=fs)
     for color, number in colors.items():
         if number is None:
             fs.make_directory(layout.within(color), 0o755)
@@ -51,9 +64,17 @@ def with_profiles(layout: Layout) -> Layout:
 
 
 def make_deployment(
-    layout: Layout, number: int, *, finished: bool = True, fs: FileSystem | None = None
+    layout: Layout,
+    number: int,
+    *,
+    finished: bool = True,
+    empty: bool = False,
+    fs: FileSystem | None = None,
 ) -> None:
-    """Make a deployment with nothing in it but the record that says that it is finished."""
+    """Make a deployment with nothing in it but the record that says that it is finished.
+
+    If it is ``empty``, the record says that too, as it does of the empty tier.
+    """
     fs = fs or OsFileSystem()
     directory = f"deployments/{number}"
     for path in (layout.deployments, layout.within(directory), layout.within(f"{directory}/meta")):
@@ -62,7 +83,34 @@ def make_deployment(
         except FileExistsError:
             continue
     if finished:
-        fs.write(layout.deployment_record(directory), b"{}\n", mode=0o644)
+        facts = {"environments": {}, "files": record.NO_FILES} if empty else {}
+        text = json.dumps(facts).encode() + b"\n"
+        fs.write(layout.deployment_record(directory), text, mode=0o644)
+
+
+def bootstrapped_mode(path: Path, *, shared: bool) -> int:
+    """Return the mode that bootstrap gives a file or directory of a target."""
+    if "deployments" in path.parts[:-1]:  # the empty tier is sealed
+        return 0o555 if path.is_dir() else 0o444
+    if path.name == "lock":
+        return 0o660 if shared else 0o600
+    if path.is_dir():
+        return 0o2775 if shared else 0o755
+    return 0o664 if shared else 0o644
+
+
+def rotation(layout: Layout) -> dict[str, str]:
+    """Return the colors that production and staging point to."""
+    return {name: text for name, text in links(layout).items() if name in ("production", "staging")}
+
+
+def opened(layout: Layout, number: int) -> Path:
+    """Let its owner change a deployment that is sealed, to put something in; return it."""
+    top = Path(layout.within(f"deployments/{number}"))
+    for path in (top, *top.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | 0o200)
+    return top
 
 
 def links(layout: Layout) -> dict[str, str]:

@@ -21,8 +21,8 @@ class TierStatus(NamedTuple):
 
     ``color`` is production's and staging's; ``content`` is None for a
     production that does not exist yet, and for a tier that is damaged, of which
-    ``problem`` tells; ``is_empty`` says that it is the empty tier. ``event`` is the one that has made it show this, if
-    history knows.
+    ``problem`` tells. ``event`` is the one that has made it show this, if
+    history knows. ``is_empty`` says that it is the empty tier.
     """
 
     name: str

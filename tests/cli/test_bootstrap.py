@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from program import Program, installed
-from targets import links, listing
+from targets import BOOTSTRAPPED, bootstrapped_mode, links, listing, rotation
 from tierctl import bootstrap
 from tierctl.errors import Exists, TierctlError
 from tierctl.events import Author
@@ -33,7 +33,7 @@ def test_it_makes_a_target_and_says_how_to_load_it(tierctl: Program, tmp_path: P
     ] == done.out.splitlines()
     assert f"source {tmp_path}/lab/infrastructure/production/etc/profile.sh" in done.err
     layout = Layout.of_target(str(tmp_path / "lab"))
-    assert {"production": "green", "staging": "blue"} == links(layout)
+    assert BOOTSTRAPPED == links(layout)
     assert Path(layout.cache).is_dir()
 
 
@@ -46,13 +46,16 @@ def test_every_tier_can_be_loaded_at_once(tierctl: Program, tmp_path: Path, tier
     assert (0, f"{tier}\n", "") == (done.returncode, done.stdout, done.stderr)
 
 
-def test_the_target_can_be_promoted_and_rolled_back(tierctl: Program, tmp_path: Path) -> None:
+def test_the_target_can_be_promoted_at_once_and_there_is_nothing_to_go_back_to(
+    tierctl: Program, tmp_path: Path
+) -> None:
     tierctl("bootstrap", tmp_path / "lab")
     layout = Layout.of_target(str(tmp_path / "lab"))
-    assert 0 == tierctl("promote-staging", "-t", tmp_path / "lab").code
-    assert {"production": "blue", "staging": "green"} == links(layout)
-    assert 0 == tierctl("rollback", "-t", tmp_path / "lab").code
-    assert {"production": "green", "staging": "blue"} == links(layout)
+    for production, staging in (("blue", "green"), ("green", "blue")):
+        assert 0 == tierctl("promote-staging", "-t", tmp_path / "lab").code
+        assert {"production": production, "staging": staging} == rotation(layout)
+    assert 1 == tierctl("rollback", "-t", tmp_path / "lab").code
+    assert BOOTSTRAPPED == links(layout)
 
 
 def test_it_is_the_first_event(tierctl: Program, tmp_path: Path) -> None:
@@ -132,7 +135,7 @@ def test_the_spelling_is_kept(
     monkeypatch.setenv("PWD", f"{tmp_path}/software")
     tierctl("bootstrap", "lab")
     profile = tmp_path / "gpfs/lab/infrastructure/blue/etc/profile.sh"
-    assert f"{tmp_path}/software/lab/infrastructure/blue" in profile.read_text()
+    assert f"{tmp_path}/software/lab/infrastructure/deployments/1" in profile.read_text()
     assert f"{tmp_path}/gpfs" not in profile.read_text()
 
 
@@ -147,7 +150,7 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path, umask: int) -> None:
     for path in [tmp_path / "lab", *(tmp_path / "lab").rglob("*")]:
         if path.is_symlink():
             continue
-        wanted = 0o755 if path.is_dir() else 0o600 if path.name == "lock" else 0o644
+        wanted = bootstrapped_mode(path, shared=False)
         assert wanted == stat.S_IMODE(path.stat().st_mode), path
 
 
@@ -163,7 +166,7 @@ class TestGroup:
             assert group.gr_gid == status.st_gid, path
             if path.is_symlink():
                 continue
-            wanted = 0o2775 if path.is_dir() else 0o660 if path.name == "lock" else 0o664
+            wanted = bootstrapped_mode(path, shared=True)
             assert wanted == stat.S_IMODE(status.st_mode), path
         config = tmp_path / "lab/infrastructure/.tierctl/config.toml"
         assert 'group = "users"' in config.read_text()
@@ -216,7 +219,7 @@ def test_killed_at_any_operation_there_is_nothing_or_all_and_the_next_one_finish
         except Killed:
             layout = Layout.of_target(str(target))
             if os.path.lexists(layout.infrastructure):
-                assert {"production": "green", "staging": "blue"} == links(layout)
+                assert BOOTSTRAPPED == links(layout)
                 with pytest.raises(Exists):
                     create(OsFileSystem(), target)
             else:
@@ -242,9 +245,7 @@ def test_an_error_at_any_operation_is_no_half_target(tmp_path: Path) -> None:
         except (OSError, TierctlError):
             if not os.path.lexists(target / "infrastructure"):
                 create(OsFileSystem(), target)
-            assert {"production": "green", "staging": "blue"} == links(
-                Layout.of_target(str(target))
-            )
+            assert BOOTSTRAPPED == links(Layout.of_target(str(target)))
         if not faulty.fired:
             break
     assert at > 60
@@ -259,5 +260,5 @@ def test_two_at_once_make_one_target(tmp_path: Path) -> None:
     ends = [(process.communicate()[1], process.returncode) for process in running]
     assert [0, 1, 1, 1] == sorted(code for _, code in ends), ends
     layout = Layout.of_target(str(tmp_path / "lab"))
-    assert {"production": "green", "staging": "blue"} == links(layout)
+    assert BOOTSTRAPPED == links(layout)
     assert 1 == len(Path(layout.history).read_text().splitlines())

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from damage import INTERRUPTED
 from program import Program, installed
-from samples import event
-from targets import links, listing, make_target
+from targets import listing, make_target, rotation
 from tierctl import bootstrap, intent
 from tierctl.events import Author
 from tierctl.layout import Layout, temporary
@@ -40,7 +40,7 @@ def layout(tmp_path: Path) -> Layout:
 @pytest.fixture
 def damaged(layout: Layout) -> Layout:
     """A target with an interrupted promotion, a torn line and a leftover."""
-    intent.write(OsFileSystem(), layout, event(2))
+    intent.write(OsFileSystem(), layout, INTERRUPTED)
     with open(layout.history, "ab") as file:
         file.write(b"{torn")
     Path(temporary(layout.intent)).touch()
@@ -155,7 +155,7 @@ class TestJson:
             document["dry_run"],
             document["warnings"],
         )
-        assert event(2).id == document["recovered"]["id"]
+        assert INTERRUPTED.id == document["recovered"]["id"]
         assert [
             {"text": "finished the interrupted change", "done": True},
             {"text": f"removed {temporary(damaged.intent)}", "done": True},
@@ -202,7 +202,7 @@ class TestFix:
         *lines, summary = done.out.splitlines()
         assert {"ok"} == {line.split()[0] for line in lines}
         assert "no problems" == summary
-        assert {"production": "blue", "staging": "green"} == links(damaged)
+        assert {"production": "blue", "staging": "green"} == rotation(damaged)
 
     def test_one_that_fails_is_a_warning_and_exit_code_1(
         self, tierctl: Program, layout: Layout

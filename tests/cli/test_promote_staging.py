@@ -65,7 +65,7 @@ def test_that_nobody_can_load_it_is_said(
     layout = Layout.of_target(str(tmp_path))
     os.unlink(layout.within("blue/etc/profile.sh"))
     done = tierctl("promote-staging", "-t", tmp_path, *options, "--json")
-    warning = "nobody can load production: plain directory blue has no etc/profile.sh"
+    warning = "nobody can load production: deployment 1 has no etc/profile.sh"
     assert (0, [warning]) == (done.code, done.document["warnings"])
     assert f"Warning: {warning}" in done.err
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from program import Program, installed, run_installed
-from targets import make_target
+from targets import make_target, opened
 from tierctl.layout import Layout
 from tools import require_root
 
@@ -19,7 +19,7 @@ def layout(tierctl: Program, tmp_path: Path) -> Layout:
     """A target with a command in staging."""
     assert 0 == tierctl("bootstrap", tmp_path / "my lab").code
     layout = Layout.of_target(str(tmp_path / "my lab"))
-    hello = Path(layout.within("blue"), "bin", "hello")
+    hello = opened(layout, 1) / "bin" / "hello"
     hello.write_text('#!/bin/sh\necho "hello from $IAC_TIER_NAME" "$@"\nexit 7\n')
     hello.chmod(0o755)
     return layout
@@ -107,7 +107,7 @@ def test_in_a_target_that_was_moved_or_copied_nothing_is_run(
     shutil.copytree(layout.target, tmp_path / "copy", symlinks=True)
     done = run_installed("run", "-t", tmp_path / "copy", "staging", "echo", "it ran")
     assert (1, "") == (done.code, done.out)
-    assert f"etc/profile.sh leads to {layout.within('blue')}" in done.err
+    assert f"etc/profile.sh leads to {layout.deployments}/1" in done.err
 
 
 @pytest.mark.parametrize("tier", ["nix", "../blue", "dev1", ""])
@@ -130,7 +130,7 @@ def test_a_profile_of_one_s_own_may_find_out_where_it_is(layout: Layout) -> None
     profile = Path(layout.within("blue"), "etc", "profile.sh")
     profile.write_text(f"export IAC_TIER_DIR={here}\n")
     done = run_installed("run", "-t", layout.target, "staging", "printenv", "IAC_TIER_DIR")
-    assert (0, f"{layout.within('blue')}\n", "") == done
+    assert (0, f"{layout.deployments}/1\n", "") == done
     assert 0 == run_installed("doctor", "-t", layout.target).code
 
 

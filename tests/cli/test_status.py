@@ -230,18 +230,17 @@ def test_a_tier_that_nobody_can_load_is_a_problem(tierctl: Program, tmp_path: Pa
     layout = Layout.of_target(str(tmp_path))
     os.unlink(layout.within("blue/etc/profile.sh"))
     document = tierctl("status", "-t", tmp_path, "--json").document
-    assert ["staging: plain directory blue has no etc/profile.sh"] == document["problems"]
+    problem = "deployment 1 has no etc/profile.sh"
+    assert [f"production: {problem}", f"staging: {problem}"] == document["problems"]
 
 
 def test_a_target_that_was_moved_is_a_problem(tierctl: Program, tmp_path: Path) -> None:
     assert 0 == tierctl("bootstrap", tmp_path / "old").code
     (tmp_path / "old").rename(tmp_path / "new")
     problems = tierctl("status", "-t", tmp_path / "new", "--json").document["problems"]
-    old = tmp_path / "old/infrastructure"
-    assert [
-        f"production: plain directory green has an etc/profile.sh that leads to {old}/green",
-        f"staging: plain directory blue has an etc/profile.sh that leads to {old}/blue",
-    ] == problems
+    old = tmp_path / "old/infrastructure/deployments/1"
+    problem = f"deployment 1 has an etc/profile.sh that leads to {old}"
+    assert [f"production: {problem}", f"staging: {problem}"] == problems
 
 
 def test_where_a_program_reads_nothing_is_cut(tierctl: Program, tmp_path: Path) -> None:

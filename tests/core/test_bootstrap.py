@@ -13,7 +13,7 @@ import pytest
 from pytest_mock import MockerFixture
 
 from program import Program
-from targets import links, listing, make_target
+from targets import BOOTSTRAPPED, bootstrapped_mode, links, listing, make_target
 from tierctl import bootstrap
 from tierctl.errors import (
     ChangeUnfinished,
@@ -62,24 +62,24 @@ def require_modes(target: Path, group: Group | None) -> None:
     for path in (target / "infrastructure").rglob("*"):
         if path.is_symlink():
             continue
-        wanted = 0o664 if shared else 0o644
-        if path.is_dir():
-            wanted = 0o2775 if shared else 0o755
-        elif path.name == "lock":
-            wanted = 0o660 if shared else 0o600
+        wanted = bootstrapped_mode(path, shared=shared)
         assert wanted == stat.S_IMODE(path.stat().st_mode), path
         assert group is None or group.gid == path.stat().st_gid, path
 
 
 class TestOnWhoseWorkItGoesOn:
-    @pytest.mark.parametrize("name", ["", "blue", "blue/etc", ".tierctl/config.toml", "staging"])
+    @pytest.mark.parametrize(
+        "name", ["", "blue", "deployments/1/etc", ".tierctl/config.toml", "staging"]
+    )
     def test_what_belongs_to_somebody_else_is_refused(self, tmp_path: Path, name: str) -> None:
         require_root()
         top = half_built(tmp_path)
         os.chown(top / name, EVE, EVE, follow_symlinks=False)
         self.require_refused(tmp_path, top / name, "belongs to user 10022")
 
-    @pytest.mark.parametrize("name", ["blue", ".tierctl", ".tierctl/config.toml", "blue/etc"])
+    @pytest.mark.parametrize(
+        "name", ["deployments", ".tierctl", ".tierctl/config.toml", "deployments/1/etc"]
+    )
     def test_a_symlink_is_not_followed(self, tmp_path: Path, name: str) -> None:
         target = tmp_path / "lab"
         top = half_built(target)
@@ -92,8 +92,8 @@ class TestOnWhoseWorkItGoesOn:
     @pytest.mark.parametrize("mode", [0o775, 0o757])
     def test_what_others_may_write_to_is_refused(self, tmp_path: Path, mode: int) -> None:
         top = half_built(tmp_path)
-        (top / "blue").chmod(mode)
-        self.require_refused(tmp_path, top / "blue", "can be written by")
+        (top / "deployments/1").chmod(mode)
+        self.require_refused(tmp_path, top / "deployments/1", "can be written by")
 
     def test_what_another_group_may_write_to_is_refused(self, tmp_path: Path) -> None:
         top = half_built(tmp_path, group=some_group())
@@ -109,7 +109,8 @@ class TestOnWhoseWorkItGoesOn:
             with pytest.raises(Untrusted, match=reason) as caught:
                 attempt(OsFileSystem(), str(target), group)
             assert str(path) == caught.value.path
-            assert f"rm -r {target}/.infrastructure.bootstrap" in caught.value.hint
+            left = f"{target}/.infrastructure.bootstrap"
+            assert f"chmod -R u+w {left} && rm -r {left}" in caught.value.hint
         assert before == listing(target)
 
 
@@ -192,7 +193,7 @@ def test_whenever_another_one_ends_in_between_there_is_one_target_and_no_leftove
             faster += 1
         fired = fs.fired
         assert ["conda_package_cache", "infrastructure"] == sorted(os.listdir(target)), at
-        assert {"production": "green", "staging": "blue"} == links(Layout.of_target(str(target)))
+        assert BOOTSTRAPPED == links(Layout.of_target(str(target)))
         require_modes(target, None)
     assert faster > 5
 
@@ -254,7 +255,7 @@ class TestWhatItSays:
     @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
     def test_half_way_it_names_what_is_left(self, tmp_path: Path, number: int) -> None:
         with pytest.raises(ChangeUnfinished, match=os.strerror(number)) as caught:
-            create(tmp_path, FaultyFileSystem(OsFileSystem(), Fault(62, number)))
+            create(tmp_path, FaultyFileSystem(OsFileSystem(), Fault(56, number)))
         assert f"what is built is in {tmp_path}/.infrastructure.bootstrap" in caught.value.message
         assert "run the command again" in caught.value.hint
 

@@ -198,7 +198,7 @@ PROBLEMS: dict[str, tuple[Damage, str, str]] = {
 
 NOTES: dict[str, tuple[Damage, str, str]] = {
     "color without profile": (
-        lambda at: (Path(at.within("blue")) / "etc/profile.sh").unlink(),
+        lambda at: (make_deployment(at, 7), relink(at, "blue", "deployments/7")),
         "links",
         "blue has no etc/profile.sh",
     ),

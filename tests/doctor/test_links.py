@@ -150,8 +150,8 @@ def test_a_target_that_was_moved_is_a_problem_and_moved_back_it_is_none(tmp_path
     old.rename(new)
     found = problems(Layout.of_target(str(new)))
     assert [
-        f"the profile of blue leads to {old}/infrastructure/blue",
-        f"the profile of green leads to {old}/infrastructure/green",
+        f"the profile of blue leads to {old}/infrastructure/deployments/1",
+        f"the profile of green leads to {old}/infrastructure/deployments/1",
     ] == [finding.text for finding in found]
     new.rename(old)
     (tmp_path / "alias").symlink_to(old)

@@ -54,7 +54,7 @@ class TestProfile:
         layout = bootstrapped(tmp_path / "lab")
         os.unlink(layout.within("green/etc/profile.sh"))
         (finding,) = problems(layout)
-        assert ("green has no etc/profile.sh", "Nobody can load production.") == (
+        assert ("blue and green have no etc/profile.sh", "Nobody can load production.") == (
             finding.text,
             finding.meaning,
         )

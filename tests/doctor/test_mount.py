@@ -86,7 +86,7 @@ class TestSmb:
     def test_where_links_look_like_directories_nothing_else_is_said(self, mounted: Mounted) -> None:
         """To move such a directory away would take the link from everybody."""
         layout = mounted("soft", of="cifs")
-        for name in ("production", "staging"):
+        for name in ("production", "staging", "blue", "green"):
             os.unlink(layout.within(name))
             os.mkdir(layout.within(name))
         kind, smb = diagnose(OsFileSystem(), layout)

@@ -9,7 +9,7 @@ from pytest_mock import MockerFixture
 
 from reporters import Heard
 from samples import event
-from targets import make_deployment
+from targets import make_deployment, opened
 from tierctl import bootstrap, intent, trust
 from tierctl.doctor import Finding, Remedy, Severity, diagnose
 from tierctl.doctor.repairs import Repair, repair
@@ -66,7 +66,8 @@ class TestExposure:
     def test_a_file_that_a_login_reads_is_not_for_everybody_to_write(
         self, layout: Layout, name: str
     ) -> None:
-        path = Path(layout.within("green")) / "etc" / name
+        opened(layout, 1)
+        path = Path(layout.within("blue")) / "etc" / name
         path.touch()
         path.chmod(0o666)
         (finding,) = problems(layout)
@@ -89,6 +90,7 @@ class TestExposure:
     def test_many_files_are_one_finding_and_one_directory_is_named_once(
         self, layout: Layout
     ) -> None:
+        opened(layout, 1)
         top = Path(layout.within("green"))
         for number in range(9):
             (top / f"etc/profile.d/{number}.sh").touch()
@@ -99,7 +101,7 @@ class TestExposure:
         assert texts[0].endswith("/etc/profile.d: 0.sh, 1.sh, 2.sh and 6 more")
 
     def test_a_link_to_a_device_is_no_file_to_write_to(self, layout: Layout) -> None:
-        (Path(layout.within("green")) / "etc/profile.d/off.sh").symlink_to("/dev/null")
+        (opened(layout, 1) / "etc/profile.d/off.sh").symlink_to("/dev/null")
         assert [] == problems(layout)
 
 
@@ -111,7 +113,7 @@ class TestStrangers:
         assert f"{layout.control} belongs to {STRANGER}" == finding.text
         assert finding.advice.endswith(f"chown root {layout.control}")
 
-    @pytest.mark.parametrize("name", ["green", "deployments"])
+    @pytest.mark.parametrize("name", ["blue", "deployments"])
     def test_somebody_elses_color_is_worth_knowing(self, layout: Layout, name: str) -> None:
         require_root()
         os.chown(layout.within(name), STRANGER, -1)

@@ -20,7 +20,7 @@ from tools import as_user
 
 AUTHOR = Author("ada", "lab")
 FS = OsFileSystem()
-INTERRUPTED = event(2)  # from production -> green to production -> blue
+INTERRUPTED = event(2, before=bootstrap.INITIAL)  # from production -> green to -> blue
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from damage import (
     untimed,
 )
 from reporters import Heard
-from targets import links, listing, make_deployment
+from targets import links, listing, make_deployment, rotation
 from tierctl import history, intent
 from tierctl.doctor import Remedy
 from tierctl.doctor.repairs import Repair
@@ -152,7 +152,7 @@ class TestRepairs:
         heard = Heard()
         assert ["finished the interrupted change"] == [r.text for r in fix(layout, heard=heard)]
         assert [INTERRUPTED] == heard.finished
-        assert {"production": "blue", "staging": "green"} == links(layout)
+        assert {"production": "blue", "staging": "green"} == rotation(layout)
         assert 1 == events(layout).count(INTERRUPTED.id)
         assert intent.read(OsFileSystem(), layout) is None
 

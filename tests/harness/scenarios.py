@@ -43,13 +43,16 @@ def concerned(layout: Layout) -> list[str]:
 
 
 def _half_built(work: Layout) -> list[str]:
-    """Return the paths of what bootstrap builds before it has its name; one color for both."""
+    """Return the paths of what bootstrap builds before it has its name."""
+    tier = work.within("deployments/1")
+    files = ("etc/profile.sh", "meta/packages.json", "meta/deployment.json")
     return [
         os.path.dirname(work.infrastructure),
         work.infrastructure,
         *(work.control, work.lock, work.config, work.history, work.deployments),
         *map(work.within, TIERS),
-        *(work.within(f"blue/{name}") for name in (*TIER_DIRECTORIES, "etc/profile.sh")),
+        *(tier, *(f"{tier}/{name}" for name in (*TIER_DIRECTORIES, *files))),
+        temporary(f"{tier}/meta/deployment.json"),
     ]
 
 

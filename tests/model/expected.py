@@ -69,13 +69,17 @@ class Way:
 
 @dataclass
 class Model:
-    """``built`` holds for each deployment the version that it was built from, if that is known."""
+    """``built`` holds for each deployment the version that it was built from, if that is known.
+
+    ``empty`` are those that hold nothing.
+    """
 
     shows: Shown
     built: dict[int, int | None] = field(default_factory=dict)
     history: tuple[Line, ...] = ()
     way: Way = Way()
     highest: int = 0
+    empty: frozenset[Content] = frozenset()
 
     @property
     def picture(self) -> Picture:
@@ -110,6 +114,8 @@ class Model:
         if wanted == now:
             return
         if wanted != staged and (wanted not in self.built or not isinstance(staged, int)):
+            raise Refusal
+        if to is None and wanted in self.empty and now not in self.empty:
             raise Refusal
         self.shows = {**self.shows, self.staging: wanted}
         self._swap("rollback", way.back(now, wanted))

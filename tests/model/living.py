@@ -22,7 +22,7 @@ from model.observed import BEGINNINGS
 from program import Ended
 from reporters import Heard
 from targets import make_deployment, make_target, with_profiles
-from tierctl import bootstrap, changes, doctor, status
+from tierctl import bootstrap, changes, control, doctor, history, status
 from tierctl.cli.main import main
 from tierctl.deploy import deploying, engine, loading, numbering, sealing
 from tierctl.deploy.engine import Verified
@@ -30,12 +30,13 @@ from tierctl.deploy.switch import Deployment
 from tierctl.deploy.tree import Held
 from tierctl.doctor import repairs
 from tierctl.errors import TierctlError
-from tierctl.events import Author
+from tierctl.events import Author, EventKind, new_event
 from tierctl.filesystem import FileSystem, Kind, read
 from tierctl.layout import ENVIRONMENTS, Layout, is_private_name
 from tierctl.manifest import Directory, Tree
 from tierctl.osfilesystem import OsFileSystem
 from tierctl.packages import Packages
+from tierctl.past import Past
 from tierctl.prune import processes
 from tierctl.request import Promotion, Request, Rollback
 from tierctl.rotation import Color
@@ -218,7 +219,10 @@ class InMemory:
         self.layout = Layout.of_target("/lab")
         links = BEGINNINGS[beginning]
         if links is None:
-            bootstrap.create(self.fs, "/lab", ADA, None, lock_timeout=0)
+            make_target("/lab", blue=1, green=1, empty=(1,), fs=self.fs)
+            control.ensure(self.fs, self.layout)
+            first = new_event(EventKind.BOOTSTRAP, ADA, None, bootstrap.INITIAL, Past())
+            history.append(self.fs, self.layout, first)
         else:
             make_target("/lab", fs=self.fs, **links)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from model.expected import Content, Line, Model, Picture, Shown, Way
-from tierctl import history
+from tierctl import history, record
 from tierctl.deploy import numbering
 from tierctl.filesystem import FileSystem, Kind, exists, read
 from tierctl.layout import (
@@ -19,6 +19,7 @@ from tierctl.layout import (
     Layout,
     temporary,
 )
+from tierctl.rotation import Content as Directory
 from tierctl.rotation import State
 
 # All that is below a target, by path.
@@ -42,8 +43,9 @@ def first_model(beginning: str) -> Model:
     """Return the model of a target that has just been made."""
     links = BEGINNINGS[beginning]
     if links is None:
-        shows: Shown = {PRODUCTION: GREEN, STAGING: BLUE, BLUE: BLUE, GREEN: GREEN}
-        return Model(shows, history=(Line("bootstrap", shows),))
+        shows: Shown = {PRODUCTION: GREEN, STAGING: BLUE, BLUE: 1, GREEN: 1}
+        history = (Line("bootstrap", shows),)
+        return Model(shows, {1: None}, history, highest=1, empty=frozenset({1}))
     shows = {STAGING: BLUE, BLUE: links.get(BLUE, BLUE), GREEN: links.get(GREEN, GREEN)}
     if "production" not in links:
         shows[PRODUCTION] = GREEN
@@ -95,7 +97,9 @@ def model_of(fs: FileSystem, layout: Layout) -> Model:
         trail = (content.deployment or content.directory for content in newest.past.trail)
         way = Way(tuple(trail), frozenset(newest.past.rolled_back))
     built = {number: version_of(fs, layout, number) for number in found.deployments}
-    return Model(found.shows, built, found.history, way, numbering._highest(fs, layout))
+    empty = (n for n in built if record.is_empty_tier(fs, layout, Directory.of_deployment(n)))
+    highest = numbering._highest(fs, layout)
+    return Model(found.shows, built, found.history, way, highest, frozenset(empty))
 
 
 def version_of(fs: FileSystem, layout: Layout, number: int) -> int | None:

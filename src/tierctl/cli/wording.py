@@ -27,12 +27,9 @@ def outcome(done: Outcome) -> list[str]:
 def way_forward(done: Outcome) -> str:
     """Return the command that goes forward again to what a rollback left; empty for all else."""
     event, left = done.event, done.before.served
-    if (
-        event is None
-        or event.kind is not EventKind.ROLLBACK
-        or left is None
-        or event.past.way_back == left
-    ):
+    if event is None or event.kind is not EventKind.ROLLBACK or left is None:
+        return ""
+    if event.past.way_back == left:  # it went forward itself
         return ""
     return "promote-staging" if left.deployment is None else f"rollback --to {left.deployment}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 
-from tierctl import loadable, tiers
+from tierctl import loadable, record, tiers
 from tierctl.doctor import deployments, relink
 from tierctl.doctor.finding import Finding, note, problem
 from tierctl.errors import cause_of
@@ -41,9 +41,9 @@ def _contents(fs: FileSystem, layout: Layout, damaged: Container[str]) -> dict[C
 def _of_content(
     fs: FileSystem, layout: Layout, content: Content, names: list[str]
 ) -> Iterator[Finding]:
-    record = layout.deployment_record(content.directory)
-    if content.deployment is not None and not exists(fs, record):
-        yield _unfinished(content, names, record)
+    path = layout.deployment_record(content.directory)
+    if content.deployment is not None and not exists(fs, path):
+        yield _unfinished(content, names, path)
         return
     trouble = loadable.no_profile(fs, layout, content.directory)
     if trouble:
@@ -51,11 +51,11 @@ def _of_content(
         yield _unloadable(fs, layout, content, names, text)
 
 
-def _unfinished(content: Content, names: list[str], record: str) -> Finding:
+def _unfinished(content: Content, names: list[str], path: str) -> Finding:
     meaning = "It may be half of a build."
     if BLUE in names or GREEN in names:
         meaning = "It may be half of a build: promote-staging refuses it without --force."
-    by_hand = f"mkdir -p {typed(record.rpartition('/')[0])} && touch {typed(record)}"
+    by_hand = f"mkdir -p {typed(path.rpartition('/')[0])} && touch {typed(path)}"
     return problem(
         SUBJECT,
         f"{_joined(names)} {'show' if names[1:] else 'shows'} {content}, which was never finished",
@@ -72,7 +72,8 @@ def _unloadable(
     if of_production and loadable.is_meant_to_be(fs, layout, content):
         meaning, advice = "Nobody can load production.", "Put its profile back from a backup"
         event = relink.newest(fs, layout)
-        if event is None or event.past.way_back is None:
+        way_back = None if event is None else event.past.way_back
+        if way_back is None or record.is_empty_tier(fs, layout, way_back):
             return problem(SUBJECT, text, meaning, f"{advice}, or promote another.")
         return problem(SUBJECT, text, meaning, f"{advice}, or roll back:", "rollback")
     return note(SUBJECT, text, "It cannot be loaded.")
