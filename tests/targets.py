@@ -8,7 +8,6 @@ from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout
 from tierctl.osfilesystem import OsFileSystem
 
-
 # What the links of a new target say.
 BOOTSTRAPPED = {
     "blue": "deployments/1",

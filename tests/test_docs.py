@@ -72,6 +72,7 @@ def prepare(directory: Path) -> None:
     channel = directory / "channel"
     write_package(channel, "libblas", "3.9", {"lib/blas": "blas"}, subdir=NOARCH)
     write_package(channel, "numpy", "2.1", {"numpy": "2"}, depends=["libblas"], subdir=NOARCH)
+    write_package(channel, "numpy", "3.0", {"numpy": "3"}, depends=["libblas"], subdir=NOARCH)
     environments = directory / "definitions" / "environments"
     environments.mkdir(parents=True)
     (environments / "python.yaml").write_text(

@@ -35,7 +35,8 @@ def command(
 ) -> None:
     """Create a target in TARGET_DIR.
 
-    Both colors can be loaded at once: production is green, staging is blue. An
+    Both colors show deployment 1, the empty tier, and can be loaded at once:
+    production is green, staging is blue. An
     infrastructure that is there already is never touched. If a bootstrap was
     interrupted, type it again.
     """

@@ -32,6 +32,8 @@ def command(
 
     Called again, it goes further back, never forward to what was rolled back.
     What production leaves is marked: promote-staging refuses it without --force.
+    The last line says how to go forward again. To the empty tier it goes only if
+    --to names it.
 
     Example: tierctl rollback -m "plots are broken"
     """
