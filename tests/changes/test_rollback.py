@@ -1,14 +1,13 @@
 """Where a rollback leads, and what it says where it leads nowhere."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 
 from changed import PLAIN, Make, Target
 from targets import make_deployment
-from tierctl.errors import (
-    NothingToRollBackTo,
-)
+from tierctl.errors import EmptiesProduction, Guarded, NothingToRollBackTo
 from tierctl.events import EventKind
 from tierctl.request import Promotion, Request, Rollback
 from tierctl.rotation import Content
@@ -77,6 +76,81 @@ class TestRollback:
         moved.carry_out(Promotion())
         moved.carry_out(Rollback())
         assert 41 == moved.served
+
+
+class TestTheEmptyTier:
+    """A second rollback is often meant as undo: it empties production only if it is asked to."""
+
+    @pytest.fixture
+    def first(self, make: Make) -> Target:
+        """Production has moved on from the empty tier to 2."""
+        target = make(blue=2, green=1, empty=(1,))
+        target.carry_out(Promotion())
+        return target
+
+    def test_it_is_no_way_back_unless_it_is_named(self, first: Target) -> None:
+        before, events = first.state, first.events
+        for attempt in (first.preview, first.carry_out):
+            with pytest.raises(EmptiesProduction, match="deployment 1, the empty tier") as caught:
+                attempt(Rollback())
+            assert "rollback --to 1" == caught.value.command
+        assert (before, events, False) == (first.state, first.events, first.is_noted)
+        first.carry_out(Rollback(to=1))
+        assert 1 == first.served
+
+    def test_who_meant_to_undo_a_rollback_is_told_how(self, first: Target) -> None:
+        first.deploy(3)
+        first.carry_out(Promotion())
+        first.carry_out(Rollback())
+        with pytest.raises(EmptiesProduction) as caught:
+            first.carry_out(Rollback())
+        assert "To undo the last rollback: --to 3." in caught.value.hint
+        first.carry_out(Rollback(to=3))
+        assert 3 == first.served
+
+    def test_nobody_who_has_not_rolled_back_is_told_to_undo_that(self, first: Target) -> None:
+        with pytest.raises(EmptiesProduction) as caught:
+            first.carry_out(Rollback())
+        assert "undo" not in caught.value.hint
+
+    @pytest.mark.parametrize(("before", "is_refused"), [(1, False), (41, True)])
+    def test_its_record_makes_it_empty_and_not_its_number(
+        self, make: Make, before: int, is_refused: bool
+    ) -> None:
+        target = make(blue=42, green=before, empty=(41,))
+        target.carry_out(Promotion())
+        with pytest.raises(EmptiesProduction) if is_refused else nullcontext():
+            target.carry_out(Rollback())
+        assert (42 if is_refused else before) == target.served
+
+    def test_between_two_that_are_empty_nothing_vanishes(self, make: Make) -> None:
+        target = make(blue=2, green=1, empty=(1, 2))
+        target.carry_out(Promotion())
+        target.carry_out(Rollback())
+        assert 1 == target.served
+
+    @pytest.mark.parametrize("to", [None, 1])
+    def test_an_interrupted_rollback_to_it_is_finished_unasked(
+        self, first: Target, to: int | None
+    ) -> None:
+        first.kill(Rollback(to=1), "write", first.layout.history)
+        first.carry_out(Rollback(to))
+        assert (1, False) == (first.served, first.is_noted)
+
+    def test_another_command_finishes_it_too(self, first: Target) -> None:
+        first.kill(Rollback(to=1), "exchange", first.layout.within("production"))
+        with pytest.raises(Guarded):
+            first.carry_out(Promotion())
+        assert (1, False) == (first.served, first.is_noted)
+
+    def test_one_whose_record_cannot_be_read_is_not_known_to_be_empty(self, first: Target) -> None:
+        first.fs.write(first.layout.deployment_record("deployments/1"), b"no JSON")
+        first.carry_out(Rollback())
+        assert 1 == first.served
+
+    def test_a_promotion_of_it_says_what_it_is(self, first: Target) -> None:
+        with pytest.raises(Guarded, match="shows deployment 1, the empty tier, which"):
+            first.carry_out(Promotion())
 
 
 def no_production(make: Make) -> tuple[Target, Request]:

@@ -4,18 +4,22 @@ import grp
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from program import Program, installed
-from targets import BOOTSTRAPPED, bootstrapped_mode, links, listing, rotation
-from tierctl import bootstrap
+from program import Program, installed, run_installed
+from targets import BOOTSTRAPPED, bootstrapped_mode, links, listing, make_deployment, rotation
+from tierctl import bootstrap, packages, record
+from tierctl.deploy.definitions import Definitions
+from tierctl.deploy.wanted import Build, files_digest
 from tierctl.errors import Exists, TierctlError
 from tierctl.events import Author
 from tierctl.groups import Group
-from tierctl.layout import Layout
+from tierctl.layout import TIER_DIRECTORIES, Layout
 from tierctl.osfilesystem import OsFileSystem
+from tierctl.rotation import Content
 from tierctl.testing import Fault, FaultyFileSystem, Killed
 from tierctl.validators import LONGEST_PREFIX
 from tools import as_user, require_root, require_tool
@@ -56,6 +60,75 @@ def test_the_target_can_be_promoted_at_once_and_there_is_nothing_to_go_back_to(
         assert {"production": production, "staging": staging} == rotation(layout)
     assert 1 == tierctl("rollback", "-t", tmp_path / "lab").code
     assert BOOTSTRAPPED == links(layout)
+
+
+def test_both_colors_show_a_finished_deployment_without_anything(
+    tierctl: Program, tmp_path: Path
+) -> None:
+    tierctl("bootstrap", tmp_path, "-m", "a new lab")
+    layout, fs = Layout.of_target(str(tmp_path)), OsFileSystem()
+    found = record.read(fs, layout, "deployments/1")
+    assert (1, "a new lab", {}) == (found["number"], found["reason"], found["environments"])
+    assert record.is_finished(fs, layout, "deployments/1")
+    assert record.is_empty_tier(fs, layout, Content.of_deployment(1))
+    assert {} == packages.read(fs, layout, "deployments/1")
+    assert all((Path(layout.within("blue")) / name).is_dir() for name in TIER_DIRECTORIES)
+
+
+def test_what_is_built_next_is_2_and_what_was_loaded_keeps_its_path(
+    tierctl: Program, tmp_path: Path
+) -> None:
+    lab, definitions = tmp_path / "lab", tmp_path / "definitions"
+    (definitions / "tier" / "bin").mkdir(parents=True)
+    tierctl("bootstrap", lab)
+    loaded = lab / "infrastructure" / "deployments" / "1"
+    before = listing(loaded)
+    for number in (2, 3):
+        (definitions / "tier" / "bin" / "version").write_text(f"{number}\n")
+        words = ("deploy", "staging", "--definitions", definitions, "-t", lab, "--json")
+        deployed = run_installed(*words).document
+        assert (number, ["deployments", str(number)]) == (
+            deployed["deployment"],
+            deployed["after"][deployed["after"]["staging"]].split("/"),
+        )
+        assert "adopted" not in deployed["after"]
+        assert 0 == tierctl("promote-staging", "-t", lab).code
+        assert before == listing(loaded)
+    prune = ("prune", "--keep", "0", "--older-than", "0d", "-t", lab, "--json")
+    assert [1] == tierctl(*prune).document["removed"]  # no rollback would return to it
+
+
+def test_a_build_without_files_has_the_digest_that_makes_a_tier_empty() -> None:
+    nothing = Build(Definitions("/definitions", (), (), {}), {}, AUTHOR)
+    assert record.NO_FILES == files_digest(nothing)
+
+
+def test_while_a_rollback_would_return_to_it_it_is_kept(tierctl: Program, tmp_path: Path) -> None:
+    tierctl("bootstrap", tmp_path)
+    layout = Layout.of_target(str(tmp_path))
+    make_deployment(layout, 2)
+    Path(layout.within("blue")).unlink()
+    Path(layout.within("blue")).symlink_to("deployments/2")
+    assert 0 == tierctl("promote-staging", "-t", tmp_path).code
+    make_deployment(layout, 3)
+    Path(layout.within("green")).unlink()
+    Path(layout.within("green")).symlink_to("deployments/3")
+    prune = ("prune", "--keep", "0", "--older-than", "0d", "-t", tmp_path, "--json")
+    reasons = {each["deployment"]: each["reason"] for each in tierctl(*prune).document["kept"]}
+    assert "a rollback would return to it" == reasons[1]
+
+
+def test_neither_the_engine_nor_a_parser_of_definitions_is_imported(tmp_path: Path) -> None:
+    code = (
+        "import sys; from tierctl.cli.main import main;"
+        f"main(['bootstrap', {str(tmp_path / 'lab')!r}]); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.splitlines()[-1].split())
+    assert "tierctl.emptytier" in imported
+    heavy = {"rattler", "yaml", "rich", "subprocess", "tomllib"}
+    heavy |= {"tierctl.deploy.engine", "tierctl.deploy.definitions"}
+    assert not heavy & imported
 
 
 def test_it_is_the_first_event(tierctl: Program, tmp_path: Path) -> None:

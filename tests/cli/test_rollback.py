@@ -1,5 +1,6 @@
 """``tierctl rollback``: what a user gets."""
 
+import json
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from tierctl import changes
 from tierctl.events import Author
 from tierctl.layout import Layout
 from tierctl.osfilesystem import OsFileSystem
+from tierctl.packages import Package, to_document
 from tierctl.request import Rollback
 from tierctl.testing import Fault, FaultyFileSystem, Killed
 
@@ -156,3 +158,80 @@ def test_an_interrupted_rollback_to_what_was_removed_since_moves_nothing(
     assert (1, before) == (done.code, links(promoted))
     assert "deployment 41 is gone" in done.err
     assert "42" == served(promoted)
+
+
+def test_the_last_line_says_how_to_go_forward_again(tierctl: Program, promoted: Layout) -> None:
+    done = tierctl("rollback", "-t", promoted.target)
+    forward = f"tierctl rollback --to 42 --target {promoted.target}"
+    assert f"To go forward again: {forward}" == done.out.splitlines()[-1]
+    again = tierctl(*forward.split()[1:], "--json")
+    assert (0, "42", None) == (again.code, served(promoted), again.document["forward"])
+    back = tierctl("rollback", "-t", promoted.target, "--json")
+    assert (0, forward) == (back.code, back.document["forward"])
+
+
+def test_a_tier_made_by_hand_goes_forward_by_a_promotion(tierctl: Program, tmp_path: Path) -> None:
+    layout = make_target(tmp_path)
+    tierctl("promote-staging", "-t", tmp_path)
+    forward = f"tierctl promote-staging --target {tmp_path}"
+    done = tierctl("rollback", "-t", tmp_path)
+    assert f"To go forward again: {forward}" == done.out.splitlines()[-1]
+    assert 0 == tierctl(*forward.split()[1:]).code
+    assert "blue" == links(layout)["production"]
+
+
+def hold(layout: Layout, number: int, packages: int, commands: int) -> None:
+    """Put packages and commands into a deployment."""
+    top = Path(layout.within(f"deployments/{number}"))
+    named = tuple(Package(f"p{each}", "1.0") for each in range(packages))
+    listed = json.dumps(to_document({"python": named}))
+    Path(layout.packages_record(f"deployments/{number}")).write_text(listed)
+    (top / "bin").mkdir()
+    for each in range(commands):
+        (top / "bin" / f"c{each}").touch(0o755)
+
+
+@pytest.mark.parametrize(
+    ("packages", "commands", "vanishes"),
+    [
+        (2, 1, "2 packages and 1 command (c0)"),
+        (1, 0, "1 package"),
+        (0, 7, "7 commands (c0, c1, c2, c3, c4, ...)"),
+        (0, 0, "all that is in deployment 2"),
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_before_production_is_emptied_it_says_what_would_vanish(
+    tierctl: Program,
+    tmp_path: Path,
+    packages: int,
+    commands: int,
+    vanishes: str,
+    options: list[str],
+) -> None:
+    layout = make_target(tmp_path, blue=2, green=1, empty=(1,))
+    hold(layout, 2, packages, commands)
+    assert 0 == tierctl("promote-staging", "-t", tmp_path).code
+    done = tierctl("rollback", "-t", tmp_path, *options)
+    message = (
+        f"this rollback leads to deployment 1, the empty tier: production would lose {vanishes}"
+    )
+    command = f"tierctl rollback --to 1 --target {tmp_path}"
+    assert (1, "", f"Error: {message}\nIf you mean it: {command}\n") == done
+    error = tierctl("rollback", "-t", tmp_path, *options, "--json").document["error"]
+    assert ("empties-production", message) == (error["code"], error["message"])
+    assert "2" == served(layout)
+    assert 0 == tierctl("rollback", "-t", tmp_path, "--to", "1").code
+    assert "1" == served(layout)
+
+
+def test_what_cannot_be_looked_into_is_no_reason_to_empty_production(
+    tierctl: Program, tmp_path: Path
+) -> None:
+    layout = make_target(tmp_path, blue=2, green=1, empty=(1,))
+    hold(layout, 2, 1, 1)
+    assert 0 == tierctl("promote-staging", "-t", tmp_path).code
+    Path(layout.packages_record("deployments/2")).write_text("no JSON")
+    done = tierctl("rollback", "-t", tmp_path)
+    assert (1, "2") == (done.code, served(layout))
+    assert "production would lose all that is in deployment 2" in done.err

@@ -234,6 +234,15 @@ def test_a_tier_that_nobody_can_load_is_a_problem(tierctl: Program, tmp_path: Pa
     assert [f"production: {problem}", f"staging: {problem}"] == document["problems"]
 
 
+def test_the_empty_tier_is_called_that(tierctl: Program, tmp_path: Path) -> None:
+    make_target(tmp_path, blue=2, green=1, empty=(1,))
+    shown = tierctl("status", "-t", tmp_path).out
+    assert "deployment 1, the empty tier" in shown
+    assert "deployment 2, " not in shown
+    tiers = tierctl("status", "-t", tmp_path, "--json").document["tiers"]
+    assert (True, False) == (tiers["production"]["empty"], tiers["staging"]["empty"])
+
+
 def test_a_target_that_was_moved_is_a_problem(tierctl: Program, tmp_path: Path) -> None:
     assert 0 == tierctl("bootstrap", tmp_path / "old").code
     (tmp_path / "old").rename(tmp_path / "new")

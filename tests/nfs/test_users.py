@@ -13,7 +13,7 @@ from thorough import THOROUGH
 
 _SQUASHED = EXPORT_OPTIONS.replace("no_root_squash", "root_squash")
 EXPORTS = {"root is root": EXPORT_OPTIONS, "root is squashed": _SQUASHED}
-_CHANGES = (["promote-staging"], ["rollback"])
+_CHANGES = (["promote-staging"], ["promote-staging"], ["rollback", "--to", "1"])
 _NOT_ALLOWED = "no permission to write to"
 _NO_ROOT = "the NFS server gives root no rights of its own there (root_squash)"
 
