@@ -4,6 +4,7 @@ import errno
 import grp
 import os
 import stat
+import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 import pytest
 from pytest_mock import MockerFixture
 
-from program import Program
+from program import Program, installed
 from targets import BOOTSTRAPPED, bootstrapped_mode, links, listing, make_target
 from tierctl import bootstrap
 from tierctl.errors import (
@@ -33,7 +34,7 @@ from tierctl.layout import Layout
 from tierctl.mounts import Mount
 from tierctl.osfilesystem import OsFileSystem
 from tierctl.testing import Fault, FaultyFileSystem, Killed, Operation
-from tools import require_root
+from tools import as_user, require_root
 
 T = TypeVar("T")
 EVE = 10022
@@ -146,6 +147,23 @@ class TestWhatItFinishes:
         half_built(tmp_path)
         create(tmp_path, group=group)
         require_modes(tmp_path, group)
+
+    @pytest.mark.parametrize("what_is_typed", ["again", "to remove it"])
+    def test_a_user_whom_modes_keep_out_can_go_on_when_it_was_sealed(
+        self, tmp_path: Path, what_is_typed: str
+    ) -> None:
+        require_root()
+        top = half_built(tmp_path)
+        assert 0o555 == stat.S_IMODE((top / "deployments" / "1").stat().st_mode)
+        for path in (tmp_path, *tmp_path.rglob("*")):
+            os.chown(path, EVE, EVE, follow_symlinks=False)
+        command = [installed(), "bootstrap", str(tmp_path)]
+        if what_is_typed == "to remove it":
+            command = ["sh", "-c", bootstrap.removal_of(str(top))]
+        done = subprocess.run([*as_user(EVE), *command], capture_output=True, text=True)
+        assert (0, False) == (done.returncode, top.exists()), done
+        if what_is_typed == "again":
+            require_modes(tmp_path, None)
 
     def test_what_a_killed_one_had_opened_is_closed_while_it_is_built(self, tmp_path: Path) -> None:
         top, seen = half_built(tmp_path), set()
