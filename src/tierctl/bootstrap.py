@@ -172,15 +172,15 @@ def _build(fs: FileSystem, layout: Layout, work: Layout, maker: _Maker, author: 
     policy = Config(None if maker.group is None else maker.group.name)
     maker.file(work.config, config.render(policy))
     maker.directories(work.deployments)
-    emptytier.build(fs, layout, work, author, maker.group)
+    built = emptytier.build(fs, layout, work, author, maker.group)
     for color in Color:
         maker.link(work.within(color), INITIAL.content(color).directory)
     maker.link(work.within(STAGING), INITIAL.staging)
     maker.link(work.within(PRODUCTION), Color.GREEN)
-    event = history.newest(fs, work)
-    if event is None:
-        event = new_event(EventKind.BOOTSTRAP, author, None, INITIAL, Past())
-        history.append(fs, work, event)
+    with suppress(FileNotFoundError):  # a killed one had built another empty tier
+        fs.remove(work.history)
+    event = new_event(EventKind.BOOTSTRAP, author, None, INITIAL, Past(), built=built)
+    history.append(fs, work, event)
     return event
 
 

@@ -1,6 +1,7 @@
 """``tierctl bootstrap``: what a user gets."""
 
 import grp
+import hashlib
 import os
 import stat
 import subprocess
@@ -13,7 +14,7 @@ from program import Program, installed, run_installed
 from targets import BOOTSTRAPPED, bootstrapped_mode, links, listing, make_deployment, rotation
 from tierctl import bootstrap, packages, record
 from tierctl.deploy.definitions import Definitions
-from tierctl.deploy.wanted import Build, files_digest
+from tierctl.deploy.wanted import files_digest
 from tierctl.errors import Exists, TierctlError
 from tierctl.events import Author
 from tierctl.groups import Group
@@ -72,6 +73,7 @@ def test_both_colors_show_a_finished_deployment_without_anything(
     assert record.is_finished(fs, layout, "deployments/1")
     assert record.is_empty_tier(fs, layout, Content.of_deployment(1))
     assert {} == packages.read(fs, layout, "deployments/1")
+    assert 0 == tierctl("verify", "1", "-t", tmp_path).code
     assert all((Path(layout.within("blue")) / name).is_dir() for name in TIER_DIRECTORIES)
 
 
@@ -99,8 +101,7 @@ def test_what_is_built_next_is_2_and_what_was_loaded_keeps_its_path(
 
 
 def test_a_build_without_files_has_the_digest_that_makes_a_tier_empty() -> None:
-    nothing = Build(Definitions("/definitions", (), (), {}), {}, AUTHOR)
-    assert record.NO_FILES == files_digest(nothing)
+    assert record.NO_FILES == files_digest(Definitions("/definitions", (), (), {}))
 
 
 def test_while_a_rollback_would_return_to_it_it_is_kept(tierctl: Program, tmp_path: Path) -> None:
@@ -129,6 +130,13 @@ def test_neither_the_engine_nor_a_parser_of_definitions_is_imported(tmp_path: Pa
     heavy = {"rattler", "yaml", "rich", "subprocess", "tomllib"}
     heavy |= {"tierctl.deploy.engine", "tierctl.deploy.definitions"}
     assert not heavy & imported
+
+
+def test_history_knows_what_its_empty_tier_was_built_as(tierctl: Program, tmp_path: Path) -> None:
+    made = tierctl("bootstrap", tmp_path, "--json").document
+    manifest = tmp_path / "infrastructure/deployments/1/meta/manifest"
+    sha256 = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    assert {"deployment": 1, "manifest": sha256} == made["event"]["built"]
 
 
 def test_it_is_the_first_event(tierctl: Program, tmp_path: Path) -> None:

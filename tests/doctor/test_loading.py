@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from damage import bootstrapped, by_hand, found, problems
-from targets import make_target
+from targets import make_target, opened
 from tierctl import profiles
 from tierctl.doctor import Severity, diagnose
 from tierctl.filesystem import Entry
@@ -52,7 +52,7 @@ class TestProfile:
         self, tmp_path: Path
     ) -> None:
         layout = bootstrapped(tmp_path / "lab")
-        os.unlink(layout.within("green/etc/profile.sh"))
+        os.unlink(opened(layout, 1) / "etc/profile.sh")
         (finding,) = problems(layout)
         assert ("blue and green have no etc/profile.sh", "Nobody can load production.") == (
             finding.text,

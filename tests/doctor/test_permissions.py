@@ -76,6 +76,7 @@ class TestExposure:
 
     @pytest.mark.parametrize("name", ["bin", "etc", "etc/profile.d"])
     def test_nor_is_a_directory_that_it_looks_into(self, layout: Layout, name: str) -> None:
+        opened(layout, 1)
         path = Path(layout.within("blue")) / name
         path.chmod(0o777)
         assert [f"everybody may write to {path}"] == [f.text for f in problems(layout)]
