@@ -15,7 +15,7 @@ from pytest_mock import MockerFixture
 
 from program import Program, installed
 from targets import BOOTSTRAPPED, bootstrapped_mode, links, listing, make_target
-from tierctl import bootstrap
+from tierctl import bootstrap, loadable, verification
 from tierctl.errors import (
     ChangeUnfinished,
     Exists,
@@ -33,6 +33,7 @@ from tierctl.groups import Group
 from tierctl.layout import Layout
 from tierctl.mounts import Mount
 from tierctl.osfilesystem import OsFileSystem
+from tierctl.rotation import Content
 from tierctl.testing import Fault, FaultyFileSystem, Killed, Operation
 from tools import as_user, require_root
 
@@ -55,6 +56,14 @@ def half_built(target: Path, at: int = 60, group: Group | None = None) -> Path:
     with pytest.raises(Killed):
         create(target, FaultyFileSystem(OsFileSystem(), Fault(at, None)), group)
     return target / ".infrastructure.bootstrap"
+
+
+def last_rename(target: Path, group: Group | None = None) -> int:
+    """Make a target; return the number of the operation by which it gets its name."""
+    whole = FaultyFileSystem(OsFileSystem(), Fault(0))
+    create(target, whole, group)
+    verbs = [operation.verb for operation in whole.trace]
+    return len(verbs) - verbs[::-1].index("rename")
 
 
 def require_modes(target: Path, group: Group | None) -> None:
@@ -148,6 +157,16 @@ class TestWhatItFinishes:
         create(tmp_path, group=group)
         require_modes(tmp_path, group)
 
+    def test_one_that_was_moved_meanwhile_is_finished_for_where_it_is(self, tmp_path: Path) -> None:
+        """When it was built and recorded: what it consists of, and its event, are others now."""
+        half_built(tmp_path / "lab", last_rename(tmp_path / "whole"))
+        (tmp_path / "lab").rename(tmp_path / "moved")
+        create(tmp_path / "moved")
+        layout, content = Layout.of_target(str(tmp_path / "moved")), Content.of_deployment(1)
+        found = verification.verify(OsFileSystem(), layout, content)
+        assert (True, True) == (found.is_whole, found.is_witnessed)
+        assert "" == loadable.hindrance(OsFileSystem(), layout, content.directory)
+
     @pytest.mark.parametrize("what_is_typed", ["again", "to remove it"])
     def test_a_user_whom_modes_keep_out_can_go_on_when_it_was_sealed(
         self, tmp_path: Path, what_is_typed: str
@@ -222,11 +241,7 @@ def test_what_is_tried_out_can_be_there_from_another_one(tmp_path: Path, shared:
     group = some_group() if shared else None
     target, others = tmp_path / "lab", tmp_path / "other"
     others.mkdir()
-    whole = FaultyFileSystem(OsFileSystem(), Fault(0))
-    create(others / "whole", whole, group)
-    verbs = [operation.verb for operation in whole.trace]
-    last_rename = len(verbs) - verbs[::-1].index("rename")
-    top = half_built(others / "stopped", last_rename, group)
+    top = half_built(others / "stopped", last_rename(others / "whole", group), group)
 
     class Late(OsFileSystem):
         def make_directory(
