@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from os import path as paths
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from tierctl.deploy import overlay
 from tierctl.deploy.overlay import Item
@@ -343,11 +343,6 @@ def _copy_with_links(held: str, path: str, linked: str) -> None:
 
 def _temporary_directory() -> str:
     return paths.realpath(tempfile.gettempdir())  # which an admin may have moved
-
-
-def unnamed_file() -> IO[bytes]:
-    """Return a file that nobody else can open, and that is gone when it is closed."""
-    return tempfile.TemporaryFile()
 
 
 def _make_scratch() -> str:
