@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tierctl.deploy import process
-from tierctl.deploy.failures import EngineFailed, EngineMissing, Incomplete
+from tierctl.deploy.failures import LONGER, EngineFailed, EngineMissing, Incomplete
 from tierctl.deploy.process import Worker
 from tierctl.deploy.progress import Progress, Watch
 from tierctl.errors import TierctlError
@@ -265,6 +265,8 @@ class Engine:
                 raise EngineFailed(verb, answer["failed"])
             if "error" in answer:
                 raise OSError(*answer["error"])
+            if "stalled" in answer:
+                raise _gave_up(verb, **answer["stalled"])
             if "progress" not in answer:
                 return answer
             if self.watch is not None:
@@ -275,6 +277,11 @@ class Engine:
 def _where(held: Held) -> dict[str, Any]:
     """Return what tells the worker of a deployment that is held."""
     return {"top": held.top, "identity": held.identity, "environments": ENVIRONMENTS}
+
+
+def _gave_up(verb: str, seconds: float, waiting_for: str) -> EngineFailed:
+    why = f"nothing has happened for {seconds:g} s"
+    return EngineFailed(verb, {"engine": "; ".join(filter(None, (why, waiting_for)))}, LONGER)
 
 
 def _packages(answer: dict[str, Any]) -> Packages:
