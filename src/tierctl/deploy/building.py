@@ -9,7 +9,7 @@ from contextlib import suppress
 from os import path as paths
 from typing import Any
 
-from tierctl import __version__, listing, packages, profiles
+from tierctl import __version__, listing, packages, profiles, record
 from tierctl.deploy import git, loading, sealing, tree
 from tierctl.deploy.engine import Engine, Verified
 from tierctl.deploy.failures import LONGER
@@ -30,8 +30,6 @@ from tierctl.layout import (
 from tierctl.manifest import Tree
 from tierctl.packages import Package
 from tierctl.text import shown
-
-SCHEMA = 1
 
 
 def build(
@@ -170,7 +168,7 @@ def _finish(fs: FileSystem, held: Held, record: Mapping[str, Any]) -> None:
 def _record(number: int, wanted: Build, git: dict[str, Any] | None, engine: str) -> dict[str, Any]:
     author = wanted.author
     return {
-        "schema": SCHEMA,
+        "schema": record.SCHEMA,
         "number": number,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "user": author.user,
