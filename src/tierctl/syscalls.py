@@ -30,7 +30,7 @@ _STATX_BYTES = 256
 _GET_FLAGS = 0x40086601 if os.uname().machine.startswith("ppc") else 0x80086601
 _IMMUTABLE = 0x10
 # The kernel has no such call; or a container's seccomp filter, which is older than it, forbids it.
-_NO_SUCH_CALL = (errno.ENOSYS, errno.EPERM)
+NO_SUCH_CALL = (errno.ENOSYS, errno.EPERM, errno.EACCES)
 
 
 def exchange(
@@ -62,14 +62,12 @@ def ask_server(directory: int, name: str = "") -> None:
     ctypes.set_errno(0)
     if call(directory, os.fsencode(name)) != 0:
         number = ctypes.get_errno()
-        if number not in _NO_SUCH_CALL:
+        if number not in NO_SUCH_CALL:
             raise OSError(number, os.strerror(number), name)
 
 
 def is_immutable(path: str) -> bool:
     """Say whether nobody may change a file or a directory, not even root (``chattr +i``)."""
-    if sys.platform != "linux":
-        return False
     import fcntl
 
     try:
@@ -78,7 +76,7 @@ def is_immutable(path: str) -> bool:
         return False
     try:
         flags = fcntl.ioctl(fd, _GET_FLAGS, bytes(8))
-    except OSError:  # a filesystem that has no such thing
+    except OSError:  # a filesystem, or a system, that has no such thing
         return False
     finally:
         os.close(fd)
