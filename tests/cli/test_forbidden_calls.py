@@ -1,4 +1,4 @@
-"""System calls that a container's seccomp filter forbids, as one does that is older than they are."""
+"""System calls that a seccomp filter forbids, as that of a container does which is older."""
 
 import subprocess
 from pathlib import Path

@@ -57,7 +57,7 @@ def command(call: Call, event: str | None, target: str | None, limit: int | None
 def _fitting_line(event: Event) -> str:
     from tierctl.cli import screen
 
-    return screen.fitting(wording.short_event_line(event))
+    return screen.fitting(wording.short_event(event))
 
 
 def _show_one(call: Call, event: Event) -> None:
