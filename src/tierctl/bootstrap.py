@@ -70,6 +70,7 @@ def check(fs: FileSystem, target: str, group: Group | None = None) -> Layout:
         place = target
         _require_directory(fs, place)
     _require_absent(fs, layout)
+    suitability.require_files(target)
     if not fs.is_writable(place):
         raise NotWritable(place, control.why_not_writable(fs, place))
     if exists(fs, layout.cache):

@@ -97,14 +97,15 @@ def preview(
         control.require_writable(fs, layout)
         freshness.refresh_by_reading(fs, layout)
         interrupted = interrupted_change(fs, layout)
+        newest = history.newest(fs, layout)
     if interrupted is not None:
+        newest = interrupted
         reporter.recovered(interrupted)
         if request.is_met_by(interrupted):
             reporter.done(outcome_of(interrupted))
             return
     with _nothing_changed(request.kind):
         before = _foreseen(fs, layout, request, interrupted)
-        newest = interrupted or history.newest(fs, layout)
         _tell_if_moved(newest, before, reporter)
         event = _decide(fs, layout, request, author, before, newest)
         after = before if event is None else event.after

@@ -41,7 +41,11 @@ def load(fs: FileSystem, layout: Layout) -> Config:
         raise BadFile(layout.config, f"no valid TOML: {error}") from error
     unknown = sorted(values.keys() - {"group", "keep", "days"})
     if unknown:
-        raise BadFile(layout.config, f"unknown setting: {', '.join(map(shown, unknown))}")
+        raise BadFile(
+            layout.config,
+            f"unknown setting: {', '.join(map(shown, unknown))}",
+            "If a newer tierctl is used here, update this one; else remove that line.",
+        )
     group = values.get("group")
     if group is not None and not isinstance(group, str):
         raise BadFile(layout.config, "group has to be a name in quotes")

@@ -8,6 +8,7 @@ import stat
 from tierctl.errors import InvalidLink, NotWritable, Untrusted
 from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import STAGING, Layout
+from tierctl.text import typed
 
 
 def require_writable(fs: FileSystem, layout: Layout) -> bool:
@@ -101,13 +102,15 @@ def lock_mode(fs: FileSystem, layout: Layout) -> int:
 
 def why_not_writable(fs: FileSystem, path: str) -> str:
     """Say why a path cannot be written to: a read-only filesystem, or somebody else's."""
-    from tierctl import mounts
+    from tierctl import mounts, syscalls
     from tierctl.author import user_name
     from tierctl.groups import group_name
 
     mount = mounts.find(path)
     if mount is not None and mount.is_read_only:
         return f"the filesystem on {mount.point} is mounted read-only"
+    if syscalls.is_immutable(path):
+        return f"nobody can, it is immutable (chattr -i {typed(path)} lets it be written again)"
     entry = fs.entry(path, follow=True)
     if os.geteuid() == 0 and mount is not None and mount.is_nfs:
         return "the NFS server gives root no rights of its own there (root_squash)"

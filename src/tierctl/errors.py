@@ -100,6 +100,20 @@ class BadFile(TierctlError):
         self.path = path
 
 
+class NewerVersion(BadFile):
+    """A record that a newer tierctl has written."""
+
+    code = "newer-version"
+
+    def __init__(self, path: str, how: str) -> None:
+        super().__init__(
+            path,
+            f"written by a newer tierctl than this one ({how})",
+            "Update tierctl here, or run the command where the newer one is installed. "
+            "Until then no change is made by this one.",
+        )
+
+
 class Untrusted(TierctlError):
     """A file that others could have written."""
 

@@ -97,7 +97,11 @@ class Event(NamedTuple):
 
 
 class MalformedEvent(ValueError):
-    """A record that is no event, or one of a later version."""
+    """A record that is no event."""
+
+
+class NewerEvent(MalformedEvent):
+    """A record of a later version, which may be a whole one; says by what one sees that."""
 
 
 def new_event(
@@ -150,16 +154,17 @@ def to_document(event: Event) -> dict[str, Any]:
 
 
 def from_document(document: object) -> Event:
-    """Return the event that JSON values tell of, or raise ``MalformedEvent``."""
+    """Return the event that JSON values tell of; raise ``NewerEvent`` or ``MalformedEvent``."""
     try:
         return _event(document)
+    except NewerEvent:
+        raise
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise MalformedEvent(f"no event of schema {SCHEMA}: {error}") from error
 
 
 def _event(document: Any) -> Event:  # noqa: ANN401 (whatever a file holds; checked here)
-    if document["schema"] != SCHEMA:
-        raise ValueError(f"schema {document['schema']!r}")
+    _require_known(document["schema"], document.get("kind"))
     texts = [document[key] for key in ("id", "time", "user", "host", "reason")]
     if {*map(type, texts)} != {str}:
         raise ValueError("a field that should be text is not")
@@ -179,6 +184,16 @@ def _event(document: Any) -> Event:  # noqa: ANN401 (whatever a file holds; chec
         packages=_counts(document["packages"]),
         built=_built(document.get("built")),
     )
+
+
+def _require_known(schema: Any, kind: Any) -> None:  # noqa: ANN401 (as above)
+    """Raise ``NewerEvent`` for what this version does not know yet; ``ValueError`` for rubbish."""
+    if type(schema) is int and schema > SCHEMA:
+        raise NewerEvent(f"schema {schema}")
+    if type(schema) is not int or schema != SCHEMA:
+        raise ValueError(f"schema {schema!r}")
+    if isinstance(kind, str) and kind not in _KINDS:
+        raise NewerEvent(f"kind {kind!r}")
 
 
 def state_to_document(state: State) -> dict[str, Any]:

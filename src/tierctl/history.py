@@ -2,7 +2,8 @@
 
 A line counts when its newline is there. A last line without one was torn by a
 crash: readers pass over it, and the next append cuts it off (its event, if it
-was real, is still in the intent).
+was real, is still in the intent). A whole line that is no event is passed over,
+too; not so an event of a newer tierctl, since what comes before it is not how it is now.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tierctl import trust
-from tierctl.errors import BadFile, NoSuchEvent
-from tierctl.events import Event, MalformedEvent, from_document, to_line
+from tierctl.errors import BadFile, NewerVersion, NoSuchEvent
+from tierctl.events import Event, MalformedEvent, NewerEvent, from_document, to_line
 from tierctl.filesystem import FileSystem, read
 from tierctl.layout import Layout
 from tierctl.text import shown
@@ -37,10 +38,12 @@ class _Line(NamedTuple):
     def end(self) -> int:
         return self.start + len(self.text) + 1
 
-    @property
     def event(self) -> Event | None:
+        """Return the event, None for what is none; raises ``NewerEvent``."""
         try:
             return from_document(json.loads(self.text.decode()))
+        except NewerEvent:
+            raise
         except (MalformedEvent, ValueError, RecursionError):
             return None
 
@@ -57,11 +60,11 @@ class End(NamedTuple):
 
 
 def end(fs: FileSystem, layout: Layout) -> End:
-    """Find the end of history; raises ``Untrusted``."""
+    """Find the end of history; raises ``Untrusted``, or ``NewerVersion`` as ``newest_first``."""
     last = event = None
     for line in _lines_from_end(fs, layout):
         last = last or line
-        if (event := line.event) is not None:
+        if (event := _event(layout, line)) is not None:
             break
     if last is None:
         return End(0, is_young=True, newest=None)
@@ -89,22 +92,46 @@ def newest(fs: FileSystem, layout: Layout) -> Event | None:
     return next(newest_first(fs, layout), None)
 
 
-def newest_first(fs: FileSystem, layout: Layout) -> Iterator[Event]:
-    """Yield the events, newest first, passing over lines that are none."""
+def newest_first(
+    fs: FileSystem, layout: Layout, newer: list[NewerVersion] | None = None
+) -> Iterator[Event]:
+    """Yield the events, newest first, passing over lines that are none.
+
+    Raises ``NewerVersion`` where a newer tierctl has written one; with a list, that
+    is added to it and the event passed over: for those who only show what there is.
+    """
     for line in _lines_from_end(fs, layout):
-        if (event := line.event) is not None:
-            yield event
+        try:
+            event = _event(layout, line)
+        except NewerVersion as error:
+            if newer is None:
+                raise
+            newer.append(error)
+        else:
+            if event is not None:
+                yield event
+
+
+def _event(layout: Layout, line: _Line) -> Event | None:
+    try:
+        return line.event()
+    except NewerEvent as error:
+        raise NewerVersion(layout.history, str(error)) from error
 
 
 def find(fs: FileSystem, layout: Layout, beginning: str) -> Event:
-    """Return the one event whose id begins so; raises ``NoSuchEvent``."""
+    """Return the one event whose id begins so; raises ``NoSuchEvent`` or ``NewerVersion``."""
     if not beginning:
         raise NoSuchEvent("an event's id cannot be empty", "List them with:", "history")
-    found = [event for event in newest_first(fs, layout) if event.id.startswith(beginning)]
+    newer: list[NewerVersion] = []
+    events = newest_first(fs, layout, newer)
+    found = [event for event in events if event.id.startswith(beginning)]
     exact = [event for event in found if event.id == beginning]
     match exact or found:
         case [event]:
             return event
+        case [] if newer:
+            raise newer[0]
         case []:
             what = f"no event {shown(beginning)}"
         case _:
@@ -115,8 +142,15 @@ def find(fs: FileSystem, layout: Layout, beginning: str) -> Event:
 
 
 def unreadable_lines(fs: FileSystem, layout: Layout) -> int:
-    """Count the whole lines that are no events."""
-    return sum(line.event is None for line in _lines_from_end(fs, layout))
+    """Count the whole lines that are no events, whatever the version."""
+    return sum(_is_unreadable(line) for line in _lines_from_end(fs, layout))
+
+
+def _is_unreadable(line: _Line) -> bool:
+    try:
+        return line.event() is None
+    except NewerEvent:
+        return False
 
 
 def torn_bytes(fs: FileSystem, layout: Layout) -> int:

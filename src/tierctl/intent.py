@@ -11,8 +11,8 @@ from contextlib import suppress
 from os import path as paths
 
 from tierctl import trust
-from tierctl.errors import BadFile
-from tierctl.events import Event, MalformedEvent, from_document, to_line
+from tierctl.errors import BadFile, NewerVersion
+from tierctl.events import Event, MalformedEvent, NewerEvent, from_document, to_line
 from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout, temporary
 
@@ -20,7 +20,8 @@ from tierctl.layout import Layout, temporary
 def read(fs: FileSystem, layout: Layout) -> Event | None:
     """Return the event of the change under way, or None.
 
-    Raises ``Untrusted``, or ``BadFile`` if it is no intent.
+    Raises ``Untrusted``; ``NewerVersion`` if only a newer tierctl can finish that change;
+    ``BadFile`` if it is no intent.
     """
     try:
         data = trust.read(fs, layout, layout.intent)
@@ -30,11 +31,13 @@ def read(fs: FileSystem, layout: Layout) -> Event | None:
         event = from_document(json.loads(data))
         if event.before is None or event.after.production is None:
             raise MalformedEvent("no change between two states")
+    except NewerEvent as error:
+        raise NewerVersion(layout.intent, str(error)) from error
     except (MalformedEvent, ValueError, RecursionError) as error:
         raise BadFile(
             layout.intent,
             f"says that a change is under way, but not which: {error}",
-            "If nobody runs a newer tierctl here, drop it with:",
+            "Nobody can finish it. Drop it with:",
             "doctor --fix",
         ) from error
     return event

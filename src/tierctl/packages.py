@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from tierctl import trust
-from tierctl.errors import BadFile
+from tierctl import record, trust
+from tierctl.errors import BadFile, NewerVersion
 from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout
 
@@ -66,10 +66,16 @@ def from_document(document: Any) -> Packages:  # noqa: ANN401 (whatever a file h
 
 
 def read(fs: FileSystem, layout: Layout, directory: str) -> Packages:
-    """Return the packages of a deployment; raises ``Untrusted``, ``BadFile`` or ``OSError``."""
+    """Return the packages of a deployment.
+
+    Raises ``Untrusted``, ``NewerVersion``, ``BadFile`` or ``OSError``.
+    """
     path = layout.packages_record(directory)
     try:
-        return from_document(json.loads(trust.read(fs, layout, path)))
+        document = json.loads(trust.read(fs, layout, path))
+        if record.is_newer(document, SCHEMA):
+            raise NewerVersion(path, f"schema {document['schema']}")
+        return from_document(document)
     except (ValueError, RecursionError) as error:
         raise BadFile(path, str(error)) from error
 

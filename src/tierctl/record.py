@@ -7,7 +7,7 @@ from os import path as paths
 from typing import Any
 
 from tierctl import trust
-from tierctl.errors import TierctlError
+from tierctl.errors import NewerVersion, TierctlError
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import Layout
 from tierctl.rotation import Content
@@ -19,10 +19,28 @@ NO_FILES = "4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
 EMPTY_TIER = "the empty tier"
 
 
+def is_newer(document: object, schema: int) -> bool:
+    """Say whether a document is of a later schema than the one that is known."""
+    found = document.get("schema") if isinstance(document, dict) else None
+    return type(found) is int and found > schema
+
+
+def load(fs: FileSystem, layout: Layout, directory: str) -> object:
+    """Return what a record holds.
+
+    Raises ``Untrusted``, ``NewerVersion``, ``OSError``, ``ValueError`` or ``RecursionError``.
+    """
+    path = layout.deployment_record(directory)
+    document = json.loads(trust.read(fs, layout, path))
+    if is_newer(document, SCHEMA):
+        raise NewerVersion(path, f"schema {document['schema']}")
+    return document
+
+
 def read(fs: FileSystem, layout: Layout, directory: str) -> dict[str, Any]:
     """Return the record, nothing where it is missing or cannot be read or believed."""
     try:
-        found = json.loads(trust.read(fs, layout, layout.deployment_record(directory)))
+        found = load(fs, layout, directory)
     except (OSError, ValueError, RecursionError, TierctlError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -6,7 +6,7 @@ now to what was intended.
 
 from __future__ import annotations
 
-from tierctl import intent
+from tierctl import history, intent
 from tierctl.ending import (
     Reporter,
     clear_intent,
@@ -20,6 +20,7 @@ from tierctl.ending import (
 from tierctl.errors import TierctlError
 from tierctl.events import Event
 from tierctl.filesystem import FileSystem, exists
+from tierctl.history import End
 from tierctl.layout import Layout
 from tierctl.locking import HeldLock
 from tierctl.observe import observe_for
@@ -63,8 +64,8 @@ def finish(
     reported as done.
     """
     dispensable = request is not None and _is_in_the_way_back(fs, layout, request, event)
-    _complete(fs, layout, event, lock)
-    record(fs, layout, event, reporter, lock, dispensable=dispensable)
+    end = _complete(fs, layout, event, lock)
+    record(fs, layout, event, reporter, lock, dispensable=dispensable, at=end)
     reporter.recovered(event)
     if request is not None and request.is_met_by(event):
         reporter.done(outcome_of(event))
@@ -85,15 +86,18 @@ def _is_in_the_way_back(
     return request.may_go_unrecorded(steps)
 
 
-def _complete(fs: FileSystem, layout: Layout, event: Event, lock: HeldLock) -> None:
+def _complete(fs: FileSystem, layout: Layout, event: Event, lock: HeldLock) -> End:
+    """Have the links where they were to be, and return where the event belongs into history."""
     try:
         lock.require()
+        end = history.end(fs, layout)
         intent.flush(fs, layout)
         drop_temporary_links(fs, layout, event.after)
         switch(fs, layout, observe_for(fs, layout, event.after), event.after)
     except OSError as error:
         raise unfinished(event.kind, "still unfinished", error) from error
     make_durable(fs, layout, event)
+    return end
 
 
 def require_between(now: State, event: Event) -> None:

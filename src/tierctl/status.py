@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from tierctl import freshness, history, intent, loadable, record, tiers
@@ -59,14 +60,10 @@ def read(fs: FileSystem, layout: Layout, names: Sequence[str] = ()) -> Status:
     freshness.refresh_by_reading(fs, layout)
     found = [_read_tier(fs, layout, name) for name in names or (PRODUCTION, STAGING)]
     unfinished = None
-    of_records = []
-    try:
-        found = _with_events(fs, layout, found)
+    of_records: list[str] = []
+    found = _with_events(fs, layout, found, of_records)
+    with _told(of_records):
         unfinished = intent.read(fs, layout)
-    except TierctlError as error:
-        of_records.append(error.message)
-    except OSError as error:
-        of_records.append(cause_of(error))
     problems = (*_problems(fs, layout, found), *_same_color(found), *of_records)
     return Status(tuple(found), _lock_status(fs, layout), unfinished, problems)
 
@@ -119,15 +116,29 @@ def _same_color(found: Sequence[TierStatus]) -> Sequence[str]:
     return []
 
 
-def _with_events(fs: FileSystem, layout: Layout, found: Sequence[TierStatus]) -> list[TierStatus]:
+@contextmanager
+def _told(problems: list[str]) -> Iterator[None]:
+    """Have what is wrong with a record be told with the rest."""
+    try:
+        yield
+    except TierctlError as error:
+        problems.append(error.message)
+    except OSError as error:
+        problems.append(cause_of(error))
+
+
+def _with_events(
+    fs: FileSystem, layout: Layout, found: Sequence[TierStatus], problems: list[str]
+) -> list[TierStatus]:
     """Add to each tier the newest event that moved it, if that made it show what it shows."""
     wanted = {tier.name for tier in found}
     movers: dict[str, Event] = {}
     events = history.newest_first(fs, layout)
-    while wanted and (event := next(events, None)) is not None:
-        moved = {name for name in wanted if event.moves(name)}
-        movers.update(dict.fromkeys(moved, event))
-        wanted -= moved
+    with _told(problems):
+        while wanted and (event := next(events, None)) is not None:
+            moved = {name for name in wanted if event.moves(name)}
+            movers.update(dict.fromkeys(moved, event))
+            wanted -= moved
     return [_with_event(tier, movers.get(tier.name)) for tier in found]
 
 

@@ -18,6 +18,8 @@ from tierctl.groups import Group, group_name
 from tierctl.layout import STAGING, Layout, temporary
 from tierctl.text import shown
 
+_OF_THE_KERNEL = {"bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "efivarfs"}
+_OF_THE_KERNEL |= {"mqueue", "proc", "pstore", "securityfs", "sysfs", "tracefs"}
 # A system call says one of these if the filesystem does not know what it is asked for.
 _UNKNOWN = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 # Making a directory and setting its mode says one of these if modes cannot be set.
@@ -35,6 +37,14 @@ def require_real_links(target: str) -> None:
     mount = mounts.find(target)
     if mount is not None and "mfsymlinks" in mount.options:
         reason = f"symlinks {_there(target)} are plain files to the server (mfsymlinks)"
+        raise UnsuitableFilesystem(target, reason)
+
+
+def require_files(target: str) -> None:
+    """Raise ``UnsuitableFilesystem`` where the kernel shows itself, and nobody keeps files."""
+    mount = mounts.find(target)
+    if mount is not None and mount.type in _OF_THE_KERNEL:
+        reason = f"{mount.type}, mounted on {mount.point}, shows the kernel and keeps no files"
         raise UnsuitableFilesystem(target, reason)
 
 

@@ -2,7 +2,7 @@
 
 Linux: ``renameat2(2)`` with RENAME_EXCHANGE, and ``statx(2)`` with
 AT_STATX_FORCE_SYNC; both are in glibc since 2.28, before that called by their
-numbers. macOS: ``renameatx_np(2)`` with RENAME_SWAP (untested).
+numbers; ``ioctl(2)`` with FS_IOC_GETFLAGS. macOS: ``renameatx_np(2)`` with RENAME_SWAP (untested).
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ _AT_EMPTY_PATH = 0x1000
 _AT_STATX_FORCE_SYNC = 0x2000
 _STATX_BASIC_STATS = 0x7FF
 _STATX_BYTES = 256
+# include/uapi/linux/fs.h and include/uapi/asm-generic/ioctl.h of Linux; powerpc has its own.
+_GET_FLAGS = 0x40086601 if os.uname().machine.startswith("ppc") else 0x80086601
+_IMMUTABLE = 0x10
+# The kernel has no such call; or a container's seccomp filter, which is older than it, forbids it.
+NO_SUCH_CALL = (errno.ENOSYS, errno.EPERM, errno.EACCES)
 
 
 def exchange(
@@ -57,8 +62,25 @@ def ask_server(directory: int, name: str = "") -> None:
     ctypes.set_errno(0)
     if call(directory, os.fsencode(name)) != 0:
         number = ctypes.get_errno()
-        if number != errno.ENOSYS:  # a kernel before 4.11 has no such call
+        if number not in NO_SUCH_CALL:
             raise OSError(number, os.strerror(number), name)
+
+
+def is_immutable(path: str) -> bool:
+    """Say whether nobody may change a file or a directory, not even root (``chattr +i``)."""
+    import fcntl
+
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        flags = fcntl.ioctl(fd, _GET_FLAGS, bytes(8))
+    except OSError:  # a filesystem, or a system, that has no such thing
+        return False
+    finally:
+        os.close(fd)
+    return bool(int.from_bytes(flags[:4], sys.byteorder) & _IMMUTABLE)
 
 
 # Takes a directory and a name in it, and those of the other.

@@ -343,3 +343,15 @@ def test_two_at_once_make_one_target(tmp_path: Path) -> None:
     layout = Layout.of_target(str(tmp_path / "lab"))
     assert BOOTSTRAPPED == links(layout)
     assert 1 == len(Path(layout.history).read_text().splitlines())
+
+
+@pytest.mark.parametrize("place", ["/proc/lab", "/proc/self/lab", "/sys/lab", "/dev/pts/lab"])
+@pytest.mark.parametrize("dry_run", [["-n"], []], ids=["dry run", "real"])
+def test_where_the_kernel_shows_itself_no_target_can_be(
+    tierctl: Program, place: str, dry_run: list[str]
+) -> None:
+    done = tierctl("bootstrap", place, "--json", *dry_run)
+    error = done.document["error"]
+    assert (1, "unsuitable-filesystem") == (done.code, error["code"])
+    assert "shows the kernel and keeps no files" in error["message"]
+    assert "Choose a directory on another filesystem." == error["hint"]

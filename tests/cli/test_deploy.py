@@ -230,7 +230,10 @@ class TestRefusing:
 
     @pytest.mark.parametrize(
         ("ending", "wrong"),
-        [("exit 3", "exit code 3"), ("exit 0", "a script in it ends the shell; use return")],
+        [
+            ("exit 3", "exit code 3 in etc/profile.d/own.sh"),
+            ("exit 0", "etc/profile.d/own.sh ends the shell; use return"),
+        ],
     )
     def test_a_tier_that_no_shell_can_load_is_told_and_nothing_is_left_running(
         self, lab: Lab, ending: str, wrong: str

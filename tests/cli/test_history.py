@@ -84,16 +84,27 @@ def test_those_that_may_be_meant_are_listed(tierctl: Program, changed: Layout) -
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_on_a_terminal_an_event_is_one_line_that_fits(
+def test_on_a_terminal_lines_fit_and_nothing_is_lost(
     tierctl: Program, tmp_path: Path, columns: int
 ) -> None:
     make_target(tmp_path, blue=42, green=41)
-    tierctl("promote-staging", "-t", tmp_path, "-m", "数 " * 100)
+    tierctl("promote-staging", "-t", tmp_path, "-m", f"{'数 ' * 100}the end")
     event = tierctl("history", "-t", tmp_path, "--json").document["events"][0]
     command = [installed(), "history", "-t", str(tmp_path)]
     with Terminal(*command, env=dict(os.environ), columns=columns) as terminal:
-        line = terminal.wait_for("\n").splitlines()[0]
-    assert line.startswith(event["id"])
-    assert "promotion  blue (deployment 42)" in line
-    assert line.endswith("…")
-    assert columns >= cell_len(line)
+        first, *rest = terminal.wait_for("the end\n").splitlines()
+    assert first.startswith(event["id"])
+    assert "promotion  blue (deployment 42)" in first
+    assert f"{event['user']} on {event['host']}" in " ".join([first, *rest])
+    assert 100 == "".join(rest).count("数")
+    assert all(line.startswith("    ") for line in rest)
+    assert all(columns >= cell_len(line) for line in (first, *rest))
+
+
+def test_a_short_event_is_one_line(tierctl: Program, tmp_path: Path) -> None:
+    make_target(tmp_path, blue=42, green=41)
+    tierctl("promote-staging", "-t", tmp_path, "-m", "why")
+    command = [installed(), "history", "-t", str(tmp_path)]
+    with Terminal(*command, env=dict(os.environ), columns=200) as terminal:
+        (line,) = terminal.wait_for("why\n").splitlines()
+    assert line.endswith("  why")

@@ -195,3 +195,19 @@ def test_without_a_command_it_is_wrong_usage(layout: Layout) -> None:
 def test_words_that_look_like_options_are_the_command_s(layout: Layout) -> None:
     done = run_installed("run", "-t", layout.target, "blue", "-c", "env")
     assert (127, "") == (done.code, done.out)
+
+
+@pytest.mark.parametrize("words", [["-t", "DIR"], ["--target", "DIR"], ["--target=DIR"], ["-tDIR"]])
+def test_a_target_behind_the_command_is_the_command_s_and_where_it_belongs_is_told(
+    layout: Layout, tmp_path: Path, words: list[str]
+) -> None:
+    words = [word.replace("DIR", layout.target) for word in words]
+    done = run_installed("run", "staging", "true", *words, cwd=tmp_path, env={"IAC_TIER_DIR": ""})
+    assert (1, True) == (done.code, "tierctl run --target DIR TIER CMD" in done.err)
+    right = run_installed("run", *words, "staging", "true", cwd=tmp_path)
+    assert 0 == right.code, right.err
+
+
+def test_without_one_it_is_not(tmp_path: Path) -> None:
+    done = run_installed("run", "staging", "true", cwd=tmp_path, env={"IAC_TIER_DIR": ""})
+    assert (1, False) == (done.code, "behind the tier" in done.err)

@@ -80,7 +80,9 @@ def another_process(code: str, path: str) -> Iterator[subprocess.Popen[str]]:
 
 
 class TestExchange:
-    @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM])
+    @pytest.mark.parametrize(
+        "number", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES]
+    )
     def test_a_filesystem_that_cannot_swap_says_so_and_nothing_is_changed(
         self, links: tuple[str, str], mocker: MockerFixture, number: int
     ) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from places import FILESYSTEMS, Place, place_on
 from samples import EVENTS, event
 from tierctl import intent
-from tierctl.errors import BadFile, Untrusted
+from tierctl.errors import BadFile, NewerVersion, Untrusted
 from tierctl.events import Event, EventKind, to_document
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import Layout
@@ -144,8 +144,8 @@ BAD = {
     "not text": b"\xff\xff",
     "no object": b"[]",
     "endless": b"[" * 100_000,
-    "later schema": json.dumps(DOCUMENT | {"schema": 2}).encode(),
-    "another kind": json.dumps(DOCUMENT | {"kind": "surprise"}).encode(),
+    "no schema": json.dumps(DOCUMENT | {"schema": "2"}).encode(),
+    "no kind": json.dumps(DOCUMENT | {"kind": 1}).encode(),
     "no change": json.dumps(
         DOCUMENT | {"kind": EventKind.BOOTSTRAP.value, "before": None}
     ).encode(),
@@ -167,6 +167,17 @@ def test_what_is_no_intent_is_named_with_what_to_do(
         intent.read(fs, layout)
     assert layout.intent in caught.value.message
     assert "doctor --fix" == caught.value.command
+
+
+@pytest.mark.parametrize("changed", [{"schema": 2}, {"kind": "surprise"}], ids=str)
+def test_one_of_a_newer_version_is_not_to_be_dropped(
+    fs: FileSystem, layout: Layout, changed: dict[str, object]
+) -> None:
+    put(fs, layout, json.dumps(DOCUMENT | changed).encode())
+    with pytest.raises(NewerVersion, match="written by a newer tierctl") as caught:
+        intent.read(fs, layout)
+    assert "" == caught.value.command
+    assert caught.value.hint.startswith("Update tierctl here")
 
 
 class TestTrust:

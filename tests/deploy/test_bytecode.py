@@ -15,5 +15,5 @@ def test_modules_that_a_link_shows_again_are_compiled_once(tmp_path: Path) -> No
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python").symlink_to(sys.executable)
     assert [f"{modules}/wave.py"] == bytecode._without_bytecode(str(tmp_path))
-    bytecode.compile_modules(str(tmp_path))
+    bytecode.compile_modules(str(tmp_path), 60)
     assert [] == bytecode._without_bytecode(str(tmp_path))

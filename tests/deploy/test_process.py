@@ -22,6 +22,7 @@ CHECK = {
     "within": "",
     "offline": False,
     "shared": False,
+    "timeout": 60,
     "specs": [">"],
 }
 # Calls a program with one of the standard streams closed.

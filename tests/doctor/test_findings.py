@@ -62,7 +62,7 @@ def test_lines_that_are_no_events_are_told_by_number(
 def test_the_first_of_them_is_shown_and_removed_by_what_is_typed(layout: Layout) -> None:
     append(layout, b"{}\nrubbish\n")
     advice = found(layout, "are no events").advice
-    show, _, remove = advice.removeprefix("To see the first: ").partition(". Update tierctl; ")
+    show, _, remove = advice.removeprefix("To see the first: ").partition(". ")
     assert "{}\n" == subprocess.run(["sh", "-c", show], capture_output=True, text=True).stdout
     subprocess.run(["sh", "-c", remove.rpartition(": ")[2]], check=True)
     assert "is no event: line 2" in found(layout, "is no event").text

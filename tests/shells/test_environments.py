@@ -99,8 +99,8 @@ def test_before_anything_was_loaded_nothing_is_left(
 def test_scripts_that_fail_are_told_and_end_nothing(
     shell: Shell, layout: Layout, tmp_path: Path
 ) -> None:
-    hook(layout, shell, "py", "activate", "false $UNSET\nfalse\n")
-    hook(layout, shell, "py", "deactivate", "false $UNSET\nfalse\n")
+    hook(layout, shell, "py", "activate", "false $UNSET\nreturn 2\n")
+    hook(layout, shell, "py", "deactivate", "false $UNSET\nreturn 2\n")
     done = run(shell, f"set -eu\n{shell.source()}iac_unload\necho there\n", layout, tmp_path)
     assert "there\n" == done.out
     assert 2 == done.err.count("failed\n")

@@ -148,8 +148,9 @@ def test_however_it_is_sourced_it_is_loaded(
 def test_a_broken_script_is_warned_about_and_the_next_ones_run(
     shell: Shell, options: str, layout: Layout, tmp_path: Path
 ) -> None:
+    quiet = script(layout, shell, "10-last", '[ -n "${NO_SUCH_VARIABLE-}" ] && NEVER=1\n')
     broken = {
-        "10-false": "false\n",
+        "15-status": "(exit 2)\n",
         "20-unset": 'echo "$no_such_variable"; return 3\n',
         "30-syntax": "if then\n",
         "40-returns": "set -eu; return 3\n",
@@ -162,6 +163,7 @@ def test_a_broken_script_is_warned_about_and_the_next_ones_run(
     assert ("yes", 0) == (done.env["REACHED"], done.code)
     for file in files:
         assert f"tierctl: {file} failed\n" in done.err
+    assert str(quiet) not in done.err
     assert f"tierctl: cannot read {folder}\n" in done.err
     assert bool(options) == ("e" in done.out.splitlines()[-1])
     assert expected(layout, "deployments/41", "production", ORIGINAL) == loaded(done)
@@ -181,15 +183,18 @@ def test_in_zsh_a_glob_without_a_match_costs_only_its_script(
 def test_a_failing_script_is_warned_about_and_the_next_one_runs(
     shell: Shell, layout: Layout, tmp_path: Path
 ) -> None:
-    files = [script(layout, shell, "10", "/usr/bin/false\n")]
+    quiet = script(layout, shell, "05", "/usr/bin/false\n")
+    file = script(layout, shell, "10", "/bin/sh -c 'exit 2'\n")
     if shell is FISH:
-        files.append(script(layout, shell, "20", "if (\n"))
+        script(layout, shell, "20", "if (\n")
     export = "set -gx REACHED yes\n" if shell is FISH else "setenv REACHED yes\n"
     script(layout, shell, "90", export)
     done = run(shell, shell.source(), layout, tmp_path)
     assert ("yes", 0) == (done.env["REACHED"], done.code)
-    for file in files:
-        assert f"tierctl: {file} failed\n" in done.err
+    assert f"tierctl: {file} failed\n" in done.err
+    assert str(quiet) not in done.err
+    if shell is FISH:  # which says of itself what is wrong with the syntax, and where
+        assert str(file).replace("10.fish", "20.fish") in done.err
     assert expected(layout, "deployments/41", "production", ORIGINAL) == loaded(done)
 
 

@@ -12,6 +12,7 @@ import click
 from tierctl.cli import options, values
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import Call
+from tierctl.deploy.process import TIMEOUT_S
 from tierctl.layout import REPODATA, WHEELS, Layout
 from tierctl.osfilesystem import OsFileSystem
 
@@ -32,6 +33,14 @@ from tierctl.osfilesystem import OsFileSystem
     metavar="TIER|NUMBER",
     help="Take exactly the packages of this tier or deployment, instead of solving.",
 )
+@click.option(
+    "--timeout",
+    type=values.Seconds(least=1),
+    default=TIMEOUT_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait where nothing happens: a server that is silent, a script that hangs.",
+)
 @options.of_a_change
 @click.pass_obj
 def command(
@@ -41,6 +50,7 @@ def command(
     offline: bool,
     rebuild: bool,
     like: str | None,
+    timeout: float,
     target: str | None,
     dry_run: bool,
     message: str,
@@ -63,7 +73,13 @@ def command(
     with (
         _ended_like_by_ctrl_c(),
         _cache(layout, dry_run=dry_run) as cache,
-        engine.started(cache, within=layout.infrastructure, offline=offline, shared=shared) as run,
+        engine.started(
+            cache,
+            within=layout.infrastructure,
+            offline=offline,
+            shared=shared,
+            timeout=timeout,
+        ) as run,
     ):
         # Importing them takes as long as the engine's start.
         from tierctl import author

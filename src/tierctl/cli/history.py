@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain, islice
+from itertools import islice
 
 import click
 
@@ -10,6 +10,7 @@ from tierctl import freshness, history
 from tierctl.cli import options, values, wording
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import Call, is_terminal, result, say
+from tierctl.errors import NewerVersion
 from tierctl.events import Event, to_document
 from tierctl.osfilesystem import OsFileSystem
 
@@ -38,23 +39,25 @@ def command(call: Call, event: str | None, target: str | None, limit: int | None
     if event is not None:
         _show_one(call, history.find(fs, layout, event))
         return
-    events = islice(history.newest_first(fs, layout), limit)
+    newer: list[NewerVersion] = []
+    events = islice(history.newest_first(fs, layout, newer), limit)
     if call.json:
-        call.document(ok=True, events=[to_document(found) for found in events])
+        documents = [to_document(found) for found in events]
+        call.document(ok=True, events=documents, newer=len(newer))
         return
-    lines = map(_fitting_line if is_terminal() else wording.event_line, events)
-    first = next(lines, None)
-    if first is None:
+    count = 0
+    for count, found in enumerate(events, 1):  # noqa: B007 (how many is asked below)
+        result(_fitting_line(found) if is_terminal() else wording.event_line(found))
+    if newer:
+        say(f"{newer[0].message}; of such events {len(newer)} cannot be shown. {newer[0].hint}")
+    elif not count:
         say("No events yet.")
-        return
-    for line in chain([first], lines):
-        result(line)
 
 
 def _fitting_line(event: Event) -> str:
     from tierctl.cli import screen
 
-    return screen.fitting(wording.short_event_line(event))
+    return screen.fitting(wording.short_event(event))
 
 
 def _show_one(call: Call, event: Event) -> None:

@@ -9,11 +9,14 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from io import TextIOWrapper
-from typing import Any, TextIO
+from io import BufferedWriter, FileIO, TextIOWrapper
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from tierctl.cli.commands import COMMANDS
 from tierctl.text import typed
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 SCHEMA = 1
 EXIT_FAILED = 1
@@ -71,11 +74,41 @@ def talks_to_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
+class _Whole(FileIO):
+    """A stream that takes all that is written, or fails.
+
+    Unbuffered, as with PYTHONUNBUFFERED, Python's own takes part of it for all; and it
+    fails where nobody has read yet what is there already, if the reader's end does not wait.
+    """
+
+    def write(self, data: Buffer) -> int:
+        """Write all of it."""
+        rest = memoryview(data)
+        while rest:
+            written = super().write(rest)
+            if written is None:
+                from select import select
+
+                select([], [self], [])
+            else:
+                rest = rest[written:]
+        return memoryview(data).nbytes
+
+
 def prepare_streams() -> None:
-    """Have the streams take every character: one that they cannot encode is escaped."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    """Have the streams take all that is written and every character: others are escaped."""
+    sys.stdout, sys.stderr = map(_prepared, (sys.stdout, sys.stderr))
+
+
+def _prepared(stream: TextIO | None) -> TextIO:
+    if not isinstance(stream, TextIOWrapper):
+        return cast(TextIO, stream)  # None where whoever started us closed it
+    stream.reconfigure(errors="backslashreplace")
+    raw = getattr(stream.buffer, "raw", stream.buffer)
+    if not isinstance(raw, FileIO) or isinstance(raw, _Whole):
+        return stream
+    buffered = BufferedWriter(_Whole(stream.fileno(), "w", closefd=False))
+    return TextIOWrapper(buffered, stream.encoding, stream.errors, line_buffering=True)
 
 
 def _first_command(arguments: Sequence[str]) -> str:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from tierctl import running
 from tierctl.cli import options, values
 from tierctl.cli.commands import COMMANDS
+from tierctl.errors import TierctlError
 from tierctl.osfilesystem import OsFileSystem
+
+if TYPE_CHECKING:
+    from tierctl.layout import Layout
+
+_NAMES_A_TARGET = re.compile(r"-t|--target(=|$)")
 
 
 @click.command(
@@ -30,4 +40,18 @@ def command(tier: str, command_line: tuple[str, ...], target: str | None) -> Non
     words = command_line[1:] if command_line[0] == "--" else command_line
     if not words:
         raise click.MissingParameter(param_type="argument", param_hint="'CMD...'")
-    running.run(OsFileSystem(), values.find_target(target), tier, words)
+    running.run(OsFileSystem(), _target(target, words), tier, words)
+
+
+def _target(given: str | None, words: Sequence[str]) -> Layout:
+    """Return the layout of the target at hand; say so if it was named behind the tier."""
+    try:
+        return values.find_target(given)
+    except TierctlError as error:
+        if given is None and any(_NAMES_A_TARGET.match(word) for word in words):
+            error.hint = (
+                "Whatever stands behind the tier belongs to the command, --target too. "
+                "Options of tierctl stand before it: tierctl run --target DIR TIER CMD"
+            )
+            error.command = ""
+        raise

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
 from rich.table import Table
@@ -21,6 +22,7 @@ from tierctl.text import shown
 
 _TITLES = ("TIER", "COLOR", "SERVES", "SINCE (UTC)", "BY", "WHY")
 _GAP = 2
+_INDENT = 4
 # Less of a reason than this says nothing.
 _NARROWEST_LAST = 8
 # Wide enough that nothing is folded where a program reads.
@@ -35,11 +37,18 @@ def show(drawing: RenderableType) -> None:
     result("\n".join(line.rstrip() for line in lines))
 
 
-def fitting(line: str) -> str:
-    """Return a line, cut at its end to what one of the terminal has room for."""
-    text = Text(line)
-    text.truncate(_console().width, overflow="ellipsis")
-    return text.plain
+def fitting(columns: Sequence[str]) -> str:
+    """Return columns as one line, and as many more as the terminal needs for all of them."""
+    console = _console()
+    lines = [""]
+    for column in columns:
+        line = f"{lines[-1]}{' ' * _GAP if lines[-1] else ''}{column}"
+        if cell_len(line) <= console.width:
+            lines[-1] = line
+        else:
+            wrapped = Text(column).wrap(console, max(1, console.width - _INDENT))
+            lines += [f"{' ' * _INDENT}{part.plain.rstrip()}" for part in wrapped]
+    return "\n".join(filter(None, lines))
 
 
 def watch(draw: Callable[[], RenderableType], every: float) -> None:

@@ -204,17 +204,21 @@ class Seconds(FloatParamType):
 
     name = "number of seconds"
 
+    def __init__(self, least: float = 0) -> None:
+        self._least = least
+
     def convert(
         self,
         value: Any,  # noqa: ANN401 (as click declares it)
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> float:
-        """Convert, and refuse what is below 0, "nan" and "inf"."""
+        """Convert, and refuse what is too small, "nan" and "inf"."""
         try:
             seconds = float(value)
         except ValueError:
             seconds = math.nan
-        if not 0 <= seconds < math.inf:
-            self.fail(f"{value!r} is not a {self.name}.", param, ctx)
+        if not self._least <= seconds < math.inf:
+            least = f" of {self._least:g} or more" if self._least else ""
+            self.fail(f"{value!r} is not a {self.name}{least}.", param, ctx)
         return seconds

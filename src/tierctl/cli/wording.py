@@ -76,10 +76,10 @@ def event_line(event: Event) -> str:
     return _joined(*columns, what(event), event.author.reason)
 
 
-def short_event_line(event: Event) -> str:
-    """Return an event as a short line: what production became, else all that moved.
+def short_event(event: Event) -> list[str]:
+    """Return the columns of an event for a terminal: what production became, else all that moved.
 
-    What matters least comes last, since that is what a terminal has no room for.
+    The longest comes last.
     """
     before, after = event.before, event.after
     serves = after.production, after.served
@@ -87,8 +87,8 @@ def short_event_line(event: Event) -> str:
         became = what(event)
     else:
         became = f"{after.production or 'none'}{_deployments(None, after.served)}"
-    columns = (event.id, minute(event.time), f"{event.kind!s:<9}", became)
-    return _joined(*columns, event.author.reason, person(event.author))
+    columns = (event.id, minute(event.time), f"{event.kind!s:<9}", became, person(event.author))
+    return [shown(column) for column in (*columns, event.author.reason) if column]
 
 
 def event_in_full(event: Event) -> list[str]:

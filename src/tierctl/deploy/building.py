@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 from tierctl import listing, packages, profiles
 from tierctl.deploy import finishing, git, loading, sealing, tree
 from tierctl.deploy.engine import Engine, Verified
+from tierctl.deploy.failures import LONGER
 from tierctl.deploy.overlay import Item
 from tierctl.deploy.progress import Step
 from tierctl.deploy.tree import Held
@@ -59,11 +59,15 @@ def _build(
     sealing.keep_to_owner(held, ENVIRONMENTS)  # packages may let their group write
     prefixes = {name: f"{held.top}/{ENVIRONMENTS}/{name}" for name in wanted.packages}
     locks = {name: layout.lock_record(directory, name) for name in wanted.packages}
-    known: dict[str, Any] = {}
+    known: dict[str, Any] = {"git": None}
     rest: Tree = {}
+    warnings: list[str] = []
 
     def while_linking() -> None:
-        known["git"] = git.state(wanted.definitions.directory)
+        try:
+            known["git"] = git.state(wanted.definitions.directory, engine.timeout)
+        except git.TooLong:
+            warnings.append(_without_commit(wanted, engine.timeout))
         _write_the_rest(layout, directory, held.place, wanted)
 
     def while_sealing() -> None:
@@ -73,12 +77,22 @@ def _build(
     begun(Step.CHECK, f"deployment {number}")
     engine.seal(held, while_sealing)
     tree.require_in_place(held)
-    load = partial(loading.profiles_load, held.top)
-    verified = engine.verify(held, prefixes, wanted.packages, rest, load)
+
+    def while_verifying() -> None:
+        warnings.extend(loading.profiles_load(held.top, engine.timeout))
+
+    verified = engine.verify(held, prefixes, wanted.packages, rest, while_verifying)
     engine.dismiss()
     tree.flush(held.place)
     finishing.finish(fs, held, _record(number, wanted, **known))
-    return verified
+    return verified._replace(warnings=warnings + verified.warnings)
+
+
+def _without_commit(wanted: Build, limit: float) -> str:
+    return (
+        f"git did not answer within {limit:g} s of {shown(wanted.definitions.directory)}: the "
+        f"commit is not recorded. {LONGER}"
+    )
 
 
 def _seal_the_rest(held: Held, copied: Iterable[Item]) -> Tree:

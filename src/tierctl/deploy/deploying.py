@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from tierctl import changes, comparing, control, ending, freshness, tiers
+from tierctl import changes, comparing, control, ending, freshness, history, intent, tiers
 from tierctl.deploy import (
     building,
     definitions,
@@ -171,6 +171,7 @@ def preview(
 ) -> None:
     """Report what ``deploy`` would do, or raise as it would; the engine has a scratch cache."""
     numbering.require_writable(fs, layout)
+    intent.read(fs, layout)
     seen = look_at(fs, layout, wish.tier)
     there = unchanged.Shown(fs, layout, None if wish.rebuild else seen.content)
     wanted = _prepare(fs, layout, wish, author, run, reporter, there)
@@ -196,6 +197,7 @@ def look_at(fs: FileSystem, layout: Layout, tier: str) -> Seen:
             "test-numpy.",
         )
     ownership.require_own_target(fs, layout)
+    history.newest(fs, layout)  # raises as the change would that the build ends in
     freshness.refresh_by_reading(fs, layout)
     private = [tier] if is_private_name(tier) else []
     state = observe(fs, layout, private)

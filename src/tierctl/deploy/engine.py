@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tierctl.deploy import process
-from tierctl.deploy.failures import EngineFailed, EngineMissing, Incomplete
+from tierctl.deploy.failures import LONGER, EngineFailed, EngineMissing, Incomplete
 from tierctl.deploy.process import Worker
 from tierctl.deploy.progress import Progress, Watch
 from tierctl.errors import TierctlError
@@ -57,17 +57,29 @@ def platform() -> str:
 
 @contextmanager
 def started(
-    cache: str, *, within: str = "", offline: bool = False, shared: bool = False
+    cache: str,
+    *,
+    within: str = "",
+    offline: bool = False,
+    shared: bool = False,
+    timeout: float = process.TIMEOUT_S,
 ) -> Iterator[Engine]:
     """Have an engine that keeps what it fetches in the directory ``cache``.
 
     ``within``: but there and for temporary files it writes in this directory
     alone, where the kernel knows how to keep it there. ``offline``: it asks
     nobody, and takes what is there. ``shared``: the group may add to the cache.
+    ``timeout``: it gives up when nothing has happened for so many seconds.
     Raises ``EngineMissing``.
     """
     require_installed()
-    settings = {"cache": cache, "within": within, "offline": offline, "shared": shared}
+    settings = {
+        "cache": cache,
+        "within": within,
+        "offline": offline,
+        "shared": shared,
+        "timeout": timeout,
+    }
     with closing(Engine(process.take(), settings)) as engine:
         yield engine
 
@@ -85,6 +97,12 @@ class Engine:
         self._subdir = ""
         self._specs: dict[str, Sequence[str]] = {}
         self._channels: dict[str, Sequence[str]] = {}
+
+    @property
+    def timeout(self) -> float:
+        """For how many seconds it waits while nothing happens."""
+        timeout: float = self._settings["timeout"]
+        return timeout
 
     def close(self) -> None:
         """End the worker, whatever it is at, and wait until it writes nothing any more."""
@@ -247,6 +265,8 @@ class Engine:
                 raise EngineFailed(verb, answer["failed"])
             if "error" in answer:
                 raise OSError(*answer["error"])
+            if "stalled" in answer:
+                raise _gave_up(verb, **answer["stalled"])
             if "progress" not in answer:
                 return answer
             if self.watch is not None:
@@ -257,6 +277,11 @@ class Engine:
 def _where(held: Held) -> dict[str, Any]:
     """Return what tells the worker of a deployment that is held."""
     return {"top": held.top, "identity": held.identity, "environments": ENVIRONMENTS}
+
+
+def _gave_up(verb: str, seconds: float, waiting_for: str) -> EngineFailed:
+    why = f"nothing has happened for {seconds:g} s"
+    return EngineFailed(verb, {"engine": "; ".join(filter(None, (why, waiting_for)))}, LONGER)
 
 
 def _packages(answer: dict[str, Any]) -> Packages:

@@ -9,6 +9,8 @@ from tierctl.errors import TierctlError, cause_of
 from tierctl.text import shown
 
 _MOST_NAMED = 10
+# What to do where a limit is too short.
+LONGER = "If it only takes longer: deploy with --timeout SECONDS."
 
 
 class EngineMissing(TierctlError):
@@ -28,9 +30,11 @@ class EngineFailed(TierctlError):
 
     code = "engine-failed"
 
-    def __init__(self, verb: str, reasons: Mapping[str, str]) -> None:
+    def __init__(self, verb: str, reasons: Mapping[str, str], hint: str = "") -> None:
         lines = [f"{shown(name)}: {_indented(text)}" for name, text in sorted(reasons.items())]
-        super().__init__("\n  ".join((f"could not {verb}:", *lines)), "No tier was changed.")
+        super().__init__(
+            "\n  ".join((f"could not {verb}:", *lines)), f"No tier was changed. {hint}".rstrip()
+        )
         self.reasons = dict(reasons)
 
 

@@ -51,6 +51,8 @@ else:
 # link 20,000 files in three quarters of the time that 2 threads take.
 _LEAST_THREADS = 8
 _IN, _OUT, _ERR = range(3)
+# For how long a deploy waits where nothing happens, if nobody says otherwise.
+TIMEOUT_S = 120
 
 
 class Worker:

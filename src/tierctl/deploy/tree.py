@@ -17,8 +17,9 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from os import path as paths
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
+from tierctl import syscalls
 from tierctl.deploy import overlay
 from tierctl.deploy.overlay import Item
 from tierctl.errors import TierctlError
@@ -345,11 +346,6 @@ def _temporary_directory() -> str:
     return paths.realpath(tempfile.gettempdir())  # which an admin may have moved
 
 
-def unnamed_file() -> IO[bytes]:
-    """Return a file that nobody else can open, and that is gone when it is closed."""
-    return tempfile.TemporaryFile()
-
-
 def _make_scratch() -> str:
     return tempfile.mkdtemp(prefix=f"tierctl-{os.getpid()}-", dir=_temporary_directory())
 
@@ -375,15 +371,22 @@ def flush(path: str) -> None:
     """Flush the whole filesystem that holds a path, with everything that was written to it."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        if sys.platform == "linux":
-            libc = ctypes.CDLL(None, use_errno=True)
-            if libc.syncfs(descriptor):
-                number = ctypes.get_errno()
-                raise OSError(number, os.strerror(number), path)
-        else:
-            os.sync()
+        number = _syncfs(descriptor)
     finally:
         os.close(descriptor)
+    if number in syscalls.NO_SUCH_CALL:
+        os.sync()  # all filesystems
+    elif number:
+        raise OSError(number, os.strerror(number), path)
+
+
+def _syncfs(descriptor: int) -> int:
+    """Flush the filesystem of an open directory; return 0, or the error's number."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        return ctypes.get_errno() if libc.syncfs(descriptor) else 0
+    else:  # noqa: RET505 (mypy takes what follows a platform's return for unreachable)
+        return errno.ENOSYS
 
 
 def free_bytes(path: str) -> int:

@@ -6,7 +6,7 @@ import calendar
 import time
 from collections.abc import Iterator
 
-from tierctl import history
+from tierctl.doctor import relink
 from tierctl.doctor.finding import Finding, fine, problem
 from tierctl.doctor.scratch import InUse, can_be_had, scratch, trying_failed
 from tierctl.filesystem import FileSystem
@@ -46,7 +46,7 @@ def _filesystem_clock(fs: FileSystem, layout: Layout) -> Finding:
 
 
 def _future_event(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
-    newest = history.newest(fs, layout)
+    newest = relink.newest(fs, layout)
     if newest is None:
         return
     try:

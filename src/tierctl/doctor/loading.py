@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 
-from tierctl import loadable, record, tiers
+from tierctl import loadable, packages, record, tiers
 from tierctl.doctor import deployments, relink
 from tierctl.doctor.finding import Finding, note, problem
-from tierctl.errors import cause_of
+from tierctl.errors import NewerVersion, TierctlError, cause_of
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import BLUE, GREEN, PRODUCTION, STAGING, Layout
 from tierctl.rotation import Content
@@ -45,10 +45,23 @@ def _of_content(
     if content.deployment is not None and not exists(fs, path):
         yield _unfinished(content, names, path)
         return
+    yield from _newer_records(fs, layout, content)
     trouble = loadable.no_profile(fs, layout, content.directory)
     if trouble:
         text = f"{_joined(names)} {'have' if names[1:] else 'has'} {trouble}"
         yield _unloadable(fs, layout, content, names, text)
+
+
+def _newer_records(fs: FileSystem, layout: Layout, content: Content) -> Iterator[Finding]:
+    """Yield which records of a deployment a newer tierctl has written."""
+    for load in (record.load, packages.read):
+        try:
+            load(fs, layout, content.directory)
+        except NewerVersion as error:
+            meaning = "What it holds cannot be compared with anything by this one."
+            yield note(SUBJECT, error.message, meaning, "Update tierctl here.")
+        except (TierctlError, OSError, ValueError, RecursionError):
+            continue  # missing where it was made by hand, or not believed
 
 
 def _unfinished(content: Content, names: list[str], path: str) -> Finding:

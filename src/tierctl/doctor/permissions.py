@@ -8,7 +8,7 @@ import pwd
 from collections.abc import Iterator
 from contextlib import suppress
 
-from tierctl import config, control, trust
+from tierctl import config, control, syscalls, trust
 from tierctl.author import user_name
 from tierctl.deploy import numbering
 from tierctl.doctor import aside, exposure, writing
@@ -27,6 +27,7 @@ _SHARED_DIRECTORY = 0o2070
 def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     """Yield what there is to say of owners, modes and trust."""
     yield _who_may_change(fs, layout)
+    yield from _immutable(layout)
     yield from exposure.examine(fs, layout)
     yield from _untrusted(fs, layout)
     yield from open_lock(fs, layout)
@@ -68,6 +69,17 @@ def _who_may_change(fs: FileSystem, layout: Layout) -> Finding:
     if fs.is_writable(layout.infrastructure):
         return fine(SUBJECT, f"{who}; you may")
     return note(SUBJECT, f"{who}; you may not", "You can look, and load tiers.")
+
+
+def _immutable(layout: Layout) -> Iterator[Finding]:
+    for path in (layout.infrastructure, layout.control, layout.lock, layout.history):
+        if syscalls.is_immutable(path):
+            yield problem(
+                SUBJECT,
+                f"{shown(path)} is immutable (chattr +i)",
+                "No change is possible.",
+                f"Let it be written again: chattr -i {typed(path)}",
+            )
 
 
 def _untrusted(fs: FileSystem, layout: Layout) -> Iterator[Finding]:

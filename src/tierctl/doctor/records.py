@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from tierctl import history, intent, recovery, trust
 from tierctl.doctor import aside
 from tierctl.doctor.finding import Finding, Remedy, fine, note, problem
-from tierctl.errors import BadFile, Interrupted, InvalidLink, TierctlError
-from tierctl.events import SCHEMA, Event, EventKind, MalformedEvent, from_document
+from tierctl.errors import BadFile, Interrupted, InvalidLink, NewerVersion, TierctlError
+from tierctl.events import Event, MalformedEvent, NewerEvent, from_document
 from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout
 from tierctl.locking import read_holder
@@ -60,7 +60,7 @@ def unfinished_change(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     except BadFile as error:
         if error.path != layout.intent:
             raise  # of the config: that is nothing against the intent
-        foreign = _is_of_another_version(fs, layout)
+        foreign = isinstance(error, NewerVersion)
         yield _foreign(fs, layout, error) if foreign else _to_be_dropped(layout, error)
     except InvalidLink:  # the links have their own finding
         event = intent.read(fs, layout)
@@ -114,17 +114,6 @@ def _foreign(fs: FileSystem, layout: Layout, error: TierctlError) -> Finding:
     )
 
 
-def _is_of_another_version(fs: FileSystem, layout: Layout) -> bool:
-    """Say whether an intent that cannot be read may well be whole."""
-    try:
-        values = json.loads(trust.read(fs, layout, layout.intent))
-        schema, kind = values["schema"], values["kind"]
-    except (LookupError, TypeError, ValueError, RecursionError):
-        return False
-    known = set(EventKind)
-    return type(schema) is int and isinstance(kind, str) and (schema > SCHEMA or kind not in known)
-
-
 def _told(event: Event) -> str:
     author = event.author
     return f"a {event.kind} by {shown(author.user)} on {shown(author.host)} ({shown(event.time)})"
@@ -147,7 +136,16 @@ def _history(fs: FileSystem, layout: Layout, *, between: bool) -> Iterator[Findi
     """``between`` says that a change was interrupted: history lags behind the links."""
     unreadable = list(_unreadable(fs, layout))
     yield from unreadable
-    newest = history.newest(fs, layout)
+    try:
+        newest = history.newest(fs, layout)
+    except NewerVersion as error:
+        yield problem(
+            SUBJECT,
+            error.message,
+            "This one makes no change: it would go on from an older event.",
+            "Update tierctl here.",
+        )
+        return
     if newest is None:
         yield note(SUBJECT, "no history yet", "Nothing to roll back to.")
     elif not between:
@@ -181,9 +179,9 @@ def _unreadable(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     yield problem(
         SUBJECT,
         f"{len(numbers)} {are.format(shown(layout.history))} {few}",
-        "Passed over: damaged, or written by a newer tierctl.",
-        f"To see the first: sed -n {numbers[0]}p {typed(layout.history)}. Update tierctl; or, if "
-        f"it is damage, remove it while nobody makes a change: "
+        "Passed over: damaged.",
+        f"To see the first: sed -n {numbers[0]}p {typed(layout.history)}. "
+        f"To remove it, while nobody makes a change: "
         f"sed -i {numbers[0]}d {typed(layout.history)}",
     )
 
@@ -191,6 +189,8 @@ def _unreadable(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
 def _is_event(line: bytes) -> bool:
     try:
         from_document(json.loads(line))
+    except NewerEvent:
+        return True
     except (MalformedEvent, ValueError, RecursionError):
         return False
     return True

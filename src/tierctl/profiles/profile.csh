@@ -170,9 +170,13 @@ default:
             /bin/sh -c 'echo "$*" >&2' - "tierctl: cannot read $_iac_item"
             continue
         endif
+        # So that a deploy, which tries this out, can tell which script prints what.
+        if ( $?_iac_trial ) then
+            /bin/sh -c 'echo "$*" >&2' - "$_iac_trial $_iac_item"
+        endif
         set status = 0
         source "$_iac_item"
-        if ( $status ) then
+        if ( $status > 1 ) then # 1 is what a last [ ... ] && ... ends with
             /bin/sh -c 'echo "$*" >&2' - "tierctl: $_iac_item failed"
         endif
     end

@@ -36,14 +36,17 @@ function _iac_name
 end
 
 # Runs what the environments of the loaded tier have for their end. "true": a
-# script of nothing but "set" ends with the status that it finds.
+# script of nothing but "set" ends with the status that it finds. 1 is what a
+# script's last "test ...; and ..." ends with.
 function _iac_deactivate
     for _iac_item in $IAC_TIER_DIR/conda/envs/*/etc/conda/deactivate.d/*.fish
         set -gx CONDA_PREFIX (string replace -r '/etc/conda/deactivate\.d/[^/]*$' '' -- $_iac_item)
         if not builtin test -f $_iac_item -a -r $_iac_item
             _iac_warn "tierctl: cannot read $_iac_item"
-        else if true; and not builtin source $_iac_item
-            _iac_warn "tierctl: $_iac_item failed"
+        else
+            builtin true
+            builtin source $_iac_item
+            builtin test $status -le 1; or _iac_warn "tierctl: $_iac_item failed"
         end
     end
     set -e CONDA_PREFIX
@@ -156,12 +159,16 @@ for _iac_item in $_iac_scripts $IAC_TIER_DIR/etc/profile.d/*.fish ''
     else if set -q _iac_environments[1]
         set -gx CONDA_PREFIX $IAC_TIER_DIR/conda/envs/$_iac_environments[1]
     end
+    # So that a deploy, which tries this out, can tell which script prints what.
+    set -q _iac_trial; and _iac_warn "$_iac_trial $_iac_item"
     if builtin test -z "$_iac_item"
         break # the prefix is set now, with or without scripts
     else if not builtin test -f $_iac_item -a -r $_iac_item
         _iac_warn "tierctl: cannot read $_iac_item"
-    else if true; and not builtin source $_iac_item
-        _iac_warn "tierctl: $_iac_item failed"
+    else
+        builtin true
+        builtin source $_iac_item
+        builtin test $status -le 1; or _iac_warn "tierctl: $_iac_item failed"
     end
 end
 true

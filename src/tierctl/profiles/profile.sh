@@ -85,8 +85,9 @@ function _iac_deactivate {
             export CONDA_PREFIX="$_iac_prefix"
             if [[ ! -f $_iac_item || ! -r $_iac_item ]]; then
                 _iac_warn "tierctl: cannot read $_iac_item"
-            elif ! \. "$_iac_item"; then
-                _iac_warn "tierctl: $_iac_item failed"
+            else
+                # 1 is what a script's last [ ... ] && ... ends with.
+                \. "$_iac_item" || [[ $? == 1 ]] || _iac_warn "tierctl: $_iac_item failed"
             fi
         done
     done
@@ -230,12 +231,14 @@ for _iac_item in "${_iac_scripts[@]}" "${_iac_found[@]}" ''; do
     elif [[ -n ${_iac_prefix[*]} ]]; then
         export CONDA_PREFIX="$IAC_TIER_DIR/conda/envs/${_iac_prefix[*]}"
     fi
+    # So that a deploy, which tries this out, can tell which script prints what.
+    [[ -z ${_iac_trial-} ]] || _iac_warn "$_iac_trial $_iac_item"
     if [[ -z $_iac_item ]]; then
         break # the prefix is set now, with or without scripts
     elif [[ ! -f $_iac_item || ! -r $_iac_item ]]; then
         _iac_warn "tierctl: cannot read $_iac_item"
-    elif ! \. "$_iac_item"; then
-        _iac_warn "tierctl: $_iac_item failed"
+    else
+        \. "$_iac_item" || [[ $? == 1 ]] || _iac_warn "tierctl: $_iac_item failed"
     fi
 done
 

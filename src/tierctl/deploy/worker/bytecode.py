@@ -9,19 +9,27 @@ from glob import escape, iglob
 from itertools import filterfalse
 from os import path as paths
 
+from tierctl.deploy.worker.failures import Failed
 
-def compile_modules(prefix: str) -> None:
+
+def compile_modules(prefix: str, limit: float) -> None:
     """Compile, with the environment's own Python, the modules that came without bytecode.
 
     What a package brought stays as it is. A module that cannot be compiled does
-    too: templates are no defect.
+    too: templates are no defect. Raises ``Failed`` if that takes longer than
+    ``limit``, in seconds.
     """
     python = f"{prefix}/bin/python"
     if not os.access(python, os.X_OK):
         return
     if modules := _without_bytecode(prefix):
-        _compile(python, modules, "0")
-        _compile(python, _without_bytecode(prefix), "1")  # without semaphores one at a time
+        try:
+            _compile(python, modules, "0", limit)
+            # Without semaphores one at a time.
+            _compile(python, _without_bytecode(prefix), "1", limit)
+        except subprocess.TimeoutExpired as error:
+            wrong = f"{python} has not compiled its modules within {limit:g} s"
+            raise Failed({"engine": wrong}) from error
 
 
 def _without_bytecode(prefix: str) -> list[str]:
@@ -42,7 +50,7 @@ def _modules(top: str) -> Iterator[str]:
                 yield f"{place}/{name}"
 
 
-def _compile(python: str, modules: Iterable[str], jobs: str) -> None:
+def _compile(python: str, modules: Iterable[str], jobs: str, limit: float) -> None:
     """Compile modules with a number of processes, 0 for all."""
     listed = "".join(f"{module}\n" for module in modules)
     if not listed:
@@ -55,4 +63,5 @@ def _compile(python: str, modules: Iterable[str], jobs: str) -> None:
         stderr=subprocess.DEVNULL,
         check=False,
         cwd="/",
+        timeout=limit,
     )

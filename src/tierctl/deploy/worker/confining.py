@@ -3,7 +3,7 @@
 Linux's Landlock (``landlock(7)``) goes by the directories themselves and not
 by their names: one that somebody puts in the place of another is none of them.
 Where the kernel has none, or a version that cannot link from one directory to
-another (before 5.19), nothing is kept anywhere.
+another (before 5.19), or a container forbids these calls, nothing is kept anywhere.
 """
 
 from __future__ import annotations
@@ -56,20 +56,20 @@ def _confine(directories: Iterable[str]) -> bool:
     if rules < 0:
         return False
     try:
-        for directory in directories:
-            _allow(libc, rules, os.open(directory, _DIRECTORY), rights)
-        _allow(libc, rules, os.open(_DEVICES, _DIRECTORY), rights & _OF_A_FILE)
+        allowed = [_allow(libc, rules, directory, rights) for directory in directories]
+        allowed.append(_allow(libc, rules, _DEVICES, rights & _OF_A_FILE))
+        if not all(allowed):
+            return False
         is_bound = libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
         return is_bound and bool(libc.syscall(_RESTRICT_SELF, rules, 0) == 0)
     finally:
         os.close(rules)
 
 
-def _allow(libc: ctypes.CDLL, rules: int, opened: int, rights: int) -> None:
+def _allow(libc: ctypes.CDLL, rules: int, directory: str, rights: int) -> bool:
+    opened = os.open(directory, _DIRECTORY)
     try:
         beneath = struct.pack("=Qi", rights, opened)
-        if libc.syscall(_ADD_RULE, rules, _PATH_BENEATH, beneath, 0) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+        return bool(libc.syscall(_ADD_RULE, rules, _PATH_BENEATH, beneath, 0) == 0)
     finally:
         os.close(opened)

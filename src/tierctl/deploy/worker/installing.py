@@ -17,6 +17,8 @@ from tierctl.deploy.worker.solving import Environments, Solved, read_spec
 
 # How often it is told how far an install is, in seconds.
 _INTERVAL_S = 0.1
+# By how much longer a Python may compile modules, which writes meanwhile, than nothing may happen.
+_COMPILING_TAKES = 10
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -40,7 +42,9 @@ async def install_all(asked: dict[str, Any], solved: Environments, tell: Tell) -
         )
     all_or_failed(asked["prefixes"], results)
     for prefix in asked["prefixes"].values():  # each with all processors
-        await asyncio.to_thread(bytecode.compile_modules, prefix)
+        await asyncio.to_thread(
+            bytecode.compile_modules, prefix, _COMPILING_TAKES * asked["timeout"]
+        )
 
 
 def tools(solved: Environments) -> list[str]:
@@ -123,8 +127,11 @@ async def _telling(counted: _Counted | None, tell: Tell) -> AsyncIterator[None]:
         return
 
     async def again() -> None:
+        told = None
         while True:
-            tell({"progress": counted.progress()})
+            if (now := counted.progress()) != told:  # else that would be a sign of life
+                tell({"progress": now})
+                told = now
             await asyncio.sleep(_INTERVAL_S)
 
     telling = asyncio.create_task(again())

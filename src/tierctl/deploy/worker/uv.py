@@ -27,6 +27,7 @@ from tierctl.layout import WHEELS
 
 _STAND_INS = "stand-ins"
 _LOCK = "pylock.toml"
+_LONG_S = str(24 * 60 * 60)
 # Versions of conda packages that mean the same to pip (PEP 440).
 _COMMON_VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?")
 
@@ -121,7 +122,8 @@ def _run(*words: str, cache: str) -> str:
             text=True,
             check=False,
             cwd="/",
-            env={**os.environ, "HOME": home},
+            # How long a server may be silent is watched from outside (stall.py).
+            env={**os.environ, "HOME": home, "UV_HTTP_TIMEOUT": _LONG_S},
         )
     if done.returncode:
         raise WheelsFailed(done.stderr.strip())

@@ -1,0 +1,135 @@
+"""Giving up where nothing happens: a server, a proxy or a program hangs.
+
+Neither the engine nor uv can be told how slow is too slow: what they call a timeout
+is how long a whole download may take, or how long no byte at all may come. So it is
+seen from outside whether this process still works, reads or writes, and whether what
+it has started reads or writes: a program that only computes has no end in sight.
+Without ``/proc`` nothing is seen, and everything is waited for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from glob import glob
+from typing import NamedTuple
+
+# A download that is slower than this has stalled, as has a process that takes less of a processor.
+_BYTES = 1 << 16
+_OF_A_PROCESSOR = 0.005
+# So often it is looked within the limit.
+_LOOKS = 20
+_COUNTED = re.compile(rb"^[rw]char: (\d+)$", re.MULTILINE)
+_LISTENS = "0A"
+_IPV4_BYTES = 4
+
+
+class Stalled(NamedTuple):
+    """For how many seconds nothing has happened, and what is waited for."""
+
+    seconds: float
+    waiting_for: str
+
+
+class _Signs(NamedTuple):
+    """Signs of life: seconds of a processor, and bytes that each process has read or written."""
+
+    computed: float
+    moved: dict[int, int]
+
+
+@contextmanager
+def watched(limit: float, give_up: Callable[[Stalled], None]) -> Iterator[None]:
+    """Call ``give_up``, once and in another thread, if for so many seconds nothing happens."""
+    over = threading.Event()
+    watching = threading.Thread(target=_watch, args=(limit, give_up, over), daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _watch(limit: float, give_up: Callable[[Stalled], None], over: threading.Event) -> None:
+    since, moved = time.monotonic(), 0
+    if over.wait(limit / _LOOKS):  # most questions are answered by then
+        return
+    last = marked = _signs()
+    while marked.moved and not over.wait(limit / _LOOKS):
+        now = _signs()
+        moved += sum(count - last.moved.get(pid, 0) for pid, count in now.moved.items())
+        last = now
+        waited = time.monotonic() - since
+        if moved > _BYTES or now.computed - marked.computed > limit * _OF_A_PROCESSOR:
+            since, marked, moved = time.monotonic(), now, 0
+        elif waited > limit:
+            give_up(Stalled(limit, _waiting_for()))
+            return
+
+
+def _signs() -> _Signs:
+    moved = {pid: sum(map(int, _COUNTED.findall(_read(pid, "io")))) for pid in _family()}
+    computed = time.process_time() - time.thread_time()  # but for this look itself
+    return _Signs(computed, {pid: count for pid, count in moved.items() if count})
+
+
+def _family() -> list[int]:
+    """Return this process, what it has started, what that has, and so on."""
+    found = [os.getpid()]
+    for pid in found:  # which grows meanwhile
+        for path in glob(f"/proc/{pid}/task/*/children"):
+            with suppress(OSError), open(path) as listed:
+                found += map(int, listed.read().split())
+    return found
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        with open(f"/proc/{pid}/{name}", "rb") as file:
+            return file.read()
+    except OSError:  # it has ended
+        return b""
+
+
+def _waiting_for() -> str:
+    """Return the program or the addresses that are waited for, as far as that can be seen."""
+    _, *started = family = _family()
+    told = []
+    if started and (command := _read(started[-1], "cmdline").split(b"\0")[0]):
+        told.append(f"it waits for {os.fsdecode(command)}, process {started[-1]}")
+    if servers := sorted(_servers(family)):
+        told.append(f"connected to {', '.join(servers)}")
+    return "; ".join(told)
+
+
+def _servers(family: list[int]) -> set[str]:
+    own = {os.readlink(fd) for pid in family for fd in glob(f"/proc/{pid}/fd/*") if _is_link(fd)}
+    found = set()
+    for name in ("tcp", "tcp6"):
+        for line in _read(os.getpid(), f"net/{name}").decode().splitlines()[1:]:
+            words = line.split()
+            if words[3] != _LISTENS and f"socket:[{words[9]}]" in own:
+                found.add(_address(words[2]))
+    return found
+
+
+def _is_link(path: str) -> bool:
+    try:
+        return bool(os.readlink(path))
+    except OSError:  # closed meanwhile
+        return False
+
+
+def _address(text: str) -> str:
+    """Return an address as people write it; the kernel has words of four bytes, in its order."""
+    host, _, port = text.partition(":")
+    words = [bytes.fromhex(host[at : at + 8])[::-1] for at in range(0, len(host), 8)]
+    packed = b"".join(words)
+    if len(packed) == _IPV4_BYTES:
+        return f"{socket.inet_ntop(socket.AF_INET, packed)}:{int(port, 16)}"
+    return f"[{socket.inet_ntop(socket.AF_INET6, packed)}]:{int(port, 16)}"
