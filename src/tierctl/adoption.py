@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 
+from tierctl import control
 from tierctl.errors import InvalidLink, NotWritable
 from tierctl.events import Event
 from tierctl.filesystem import FileSystem, Kind, exists, read
@@ -20,12 +21,10 @@ SCHEMA = 1
 
 def require_possible(fs: FileSystem, layout: Layout, color: Color) -> None:
     """Raise ``NotWritable`` unless the caller may move a color's directory and write in it."""
-    from tierctl.control import why_not_writable
-
     top = layout.within(color.value)
     for path in (top, f"{top}/etc", f"{top}/meta"):
         if exists(fs, path) and not fs.is_writable(path):
-            raise NotWritable(path, why_not_writable(fs, path))
+            raise NotWritable(path, control.why_not_writable(fs, path))
     meta = f"{top}/meta"
     if exists(fs, meta) and fs.entry(meta).kind is not Kind.DIRECTORY:
         raise InvalidLink(meta, f"is a {fs.entry(meta).kind.value}; a deployment's record is in it")
@@ -41,7 +40,7 @@ def complete(fs: FileSystem, layout: Layout, event: Event) -> None:
     if not exists(fs, layout.deployment_record(directory)):
         _rewrite_profiles(fs, layout, color, directory)
         if not exists(fs, meta):
-            fs.make_directory(meta, 0o755)
+            control.make_own_directory(fs, layout, meta)
         record = json.dumps(_record(event, color), indent=1).encode() + b"\n"
         _replace(fs, layout.deployment_record(directory), record)
     # Whoever did that may have been stopped before it was flushed.

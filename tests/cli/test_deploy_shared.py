@@ -53,6 +53,12 @@ def shared(tmp_path: Path) -> Shared:
     return Shared(tmp_path)
 
 
+def groups_not(gid: int, *tops: str) -> list[str]:
+    """Return what has another group than this one, of directories and what is in them."""
+    found = [path for top in tops for path in (Path(top), *Path(top).rglob("*"))]
+    return [str(path) for path in found if not path.is_symlink() and path.stat().st_gid != gid]
+
+
 class TestGroup:
     def test_members_deploy_in_turn_with_one_cache(self, shared: Shared) -> None:
         for user, tier in ((ADA, "staging"), (BOB, "dev1"), (ADA, "dev1"), (BOB, "staging")):
@@ -66,6 +72,31 @@ class TestGroup:
         assert [ADA, BOB, ADA, BOB] == [file.st_uid for file in files]
         # Of one user the files are the same; the kernel gives nobody a link to another's.
         assert files[0].st_ino == files[2].st_ino
+
+    @pytest.mark.parametrize("umask", [0o002, 0o077])
+    @pytest.mark.parametrize("handing_on", [0o2000, 0], ids=["setgid", "no setgid"])
+    def test_members_believe_each_others_records(
+        self, shared: Shared, umask: int, handing_on: int
+    ) -> None:
+        """Whoever builds, and whether or not directories hand their group on."""
+        for directory, _, _ in os.walk(shared.layout.target):
+            os.chmod(directory, 0o775 | handing_on)
+        for builder, reader in ((ADA, BOB), (BOB, ADA)):
+            done = shared.deploy_as(builder, "dev1", "--rebuild", umask=umask)
+            assert 0 == done.code, done.err
+            again = shared.deploy_as(reader, "dev1", umask=umask)
+            assert (0, True) == (again.code, "nothing to do" in again.out), again
+            assert 3 == shared.ask(reader, "diff", "-t", *self.compared(shared)).code
+        assert "hello 1.0\n" == shared.runs_as(EVE, "dev1").out
+        assert [] == groups_not(GROUP, shared.layout.deployments, shared.layout.control)
+
+    def compared(self, shared: Shared) -> list[str]:
+        return [shared.layout.target, "dev1", "staging", "--exit-code"]
+
+    def test_a_color_that_a_member_replaced_is_kept_for_the_group(self, shared: Shared) -> None:
+        assert 0 == shared.deploy_as(BOB, "staging").code
+        assert 0 == shared.deploy_as(ADA, "staging", "--rebuild").code
+        assert [] == groups_not(GROUP, shared.layout.deployments, shared.layout.control)
 
     def test_the_next_member_reads_what_the_first_one_fetched(self, shared: Shared) -> None:
         with Served(shared.channel) as server:
