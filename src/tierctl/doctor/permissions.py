@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import grp
 import os
-import pwd
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -15,7 +14,7 @@ from tierctl.doctor import aside, exposure, writing
 from tierctl.doctor.finding import Finding, Remedy, fine, note, problem
 from tierctl.errors import Untrusted
 from tierctl.filesystem import Entry, FileSystem, Kind, exists
-from tierctl.groups import group_name
+from tierctl.groups import group_name, is_member
 from tierctl.layout import Layout
 from tierctl.text import shown, typed
 
@@ -159,15 +158,7 @@ def _may_be_shared(fs: FileSystem, layout: Layout, entry: Entry, gid: int) -> bo
     if entry.others_write:
         return False
     owners = trust.trusted_owners(fs, layout)
-    return entry.gid == gid or entry.uid in owners or _is_member(entry.uid, gid)
-
-
-def _is_member(uid: int, gid: int) -> bool:
-    try:
-        user = pwd.getpwuid(uid)
-        return gid in os.getgrouplist(user.pw_name, user.pw_gid)
-    except (KeyError, OSError):
-        return False
+    return entry.gid == gid or entry.uid in owners or is_member(entry.uid, gid)
 
 
 def _for_its_owner(entry: Entry, text: str, meaning: str, remedy: Remedy, path: str) -> Finding:
