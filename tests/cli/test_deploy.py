@@ -246,19 +246,6 @@ class TestRefusing:
         for pid in pids:
             wait_until_ended(int(pid))
 
-    def test_nothing_that_the_repository_names_is_executed(self, lab: Lab) -> None:
-        git = ["git", "-C", str(lab.definitions), "-c", "user.name=a", "-c", "user.email=a@b"]
-        for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
-            subprocess.run([*git, *words], check=True)
-        executed = lab.definitions.parent / "executed"
-        subprocess.run([*git, "config", "filter.x.clean", f"touch {executed}; cat"], check=True)
-        (lab.definitions / ".gitattributes").write_text("* filter=x\n")
-        lab.want("hello=2.0")
-        assert 0 == lab.deploy("dev1").code
-        record = json.loads(Path(lab.layout.deployment_record("deployments/1")).read_text())
-        assert record["definitions"]["git"]["dirty"]
-        assert not executed.exists()
-
     def test_a_package_that_the_cache_has_damaged_is_fetched_anew(self, lab: Lab) -> None:
         lab.deploy("dev1")
         Path(lab.layout.cache, "hello-1.0-0", "bin", "hello").write_text("short")

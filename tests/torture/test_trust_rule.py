@@ -134,9 +134,7 @@ def share(target: Path) -> None:
             path.chmod(0o660 if path.name in ("lock", "numbers") else 0o664)
 
 
-def run_as(
-    place: Path, caller: str, words: list[str], program: list[str], loaded: str = ""
-) -> str:
+def run_as(place: Path, caller: str, words: list[str], program: list[str], loaded: str = "") -> str:
     """Return what a command says to somebody, who has loaded a tier or none."""
     user = as_user(CALLERS[caller], *([GROUP] if caller in ("ada", "bob") else []))
     done = subprocess.run(

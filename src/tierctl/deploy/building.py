@@ -74,10 +74,12 @@ def _build(
     prefixes = {name: f"{held.top}/{ENVIRONMENTS}/{name}" for name in wanted.packages}
     locks = {name: layout.lock_record(directory, name) for name in wanted.packages}
     known: dict[str, Any] = {}
+    untold: list[str] = []
     rest: Tree = {}
 
     def while_linking() -> None:
-        known["git"] = git.state(wanted.definitions.directory)
+        known["git"], warning = git.state(fs, layout, wanted.definitions.directory)
+        untold.extend(filter(None, [warning]))
         _write_the_rest(layout, directory, held.place, wanted)
 
     def while_sealing() -> None:
@@ -92,7 +94,7 @@ def _build(
     engine.dismiss()
     tree.flush(held.place)
     _finish(fs, held, _record(number, wanted, **known))
-    return verified
+    return verified._replace(warnings=[*verified.warnings, *untold])
 
 
 def _seal_the_rest(held: Held, copied: Iterable[Item]) -> Tree:
