@@ -109,8 +109,8 @@ class Untrusted(TierctlError):
         super().__init__(
             f"not trusted: {shown(path)} {reason}",
             hint
-            or "It has to belong to root, to you, to the owner of the infrastructure or to somebody "
-            "in its group, and not be writable by anybody else. See what is wrong:",
+            or "It has to belong to root, to you, to the infrastructure's owner or to a member of "
+            "its group, and be writable by nobody else. See what is wrong:",
             "" if hint else "doctor",
         )
         self.path = path

@@ -7,7 +7,7 @@ import os
 from tierctl import trust
 from tierctl.author import user_name
 from tierctl.deploy.definitions import Definitions
-from tierctl.errors import Refused
+from tierctl.errors import Refused, Untrusted
 from tierctl.filesystem import Entry, FileSystem, entry_of
 from tierctl.groups import group_name
 from tierctl.layout import Layout
