@@ -92,6 +92,37 @@ class TestBuilding:
         newest = run_installed("history", "-t", target, "--json").document["events"][0]
         assert {"downgraded": 1} == newest["packages"]
 
+    @pytest.mark.parametrize("is_copied", [True, False])
+    def test_a_target_that_was_moved_or_copied_is_refused_in_the_words_of_run(
+        self, lab: Lab, tmp_path: Path, is_copied: bool
+    ) -> None:
+        assert 0 == lab.deploy("staging").code
+        if is_copied:
+            shutil.copytree(lab.layout.target, tmp_path / "other", symlinks=True)
+        else:
+            os.rename(lab.layout.target, tmp_path / "other")
+        before = listing(tmp_path / "other")
+        other = ("-t", str(tmp_path / "other"))
+        refused = run_installed("run", *other, "staging", "true")
+        assert "the target was moved or copied" in refused.err
+        for words in (["staging"], ["dev1"], ["staging", "-n"]):
+            done = lab.deploy(*words, *other)
+            assert (1, "", refused.err) == (done.code, done.out, done.err)
+        assert before == listing(tmp_path / "other")
+
+    def test_one_deployment_that_leads_elsewhere_does_not_keep_a_target_from_being_used(
+        self, lab: Lab, tmp_path: Path
+    ) -> None:
+        """It was copied there by hand; the deploy is what takes it away."""
+        lab.deploy("staging")
+        run_installed("promote-staging", "-t", lab.layout.target)
+        lab.deploy("staging")
+        profile = Path(lab.layout.within("staging"), "etc", "profile.sh")
+        text = profile.read_text().replace(lab.layout.infrastructure, "/other/infrastructure")
+        profile.chmod(0o644)
+        profile.write_text(text)
+        assert 0 == lab.deploy("staging", "--rebuild").code
+
     def test_the_infrastructure_may_be_elsewhere_behind_a_link(
         self, lab: Lab, tmp_path: Path
     ) -> None:

@@ -126,6 +126,22 @@ WRONG = {
     "channels: [a]\ndependencies:\n- python\n- pip: ['x @ https://t@x/x-1-py3-none-any.whl']\n": (
         "holds a password"
     ),
+    "channels: ['~/channel']\ndependencies: [b]\n": ":1: '~/channel' holds a home (~)",
+    "channels: ['~ada/channel']\ndependencies: [b]\n": "holds a home",
+    "channels: ['~']\ndependencies: [b]\n": "holds a home",
+    "channels: ['file://~/channel']\ndependencies: [b]\n": "holds a home",
+    "channels: ['file:~/channel']\ndependencies: [b]\n": "holds a home",
+    "channels: [$HOME/channel]\ndependencies: [b]\n": "holds a variable",
+    "channels: ['https://${HOST}/channel']\ndependencies: [b]\n": "holds a variable",
+    "channels: [a]\ndependencies: ['~/channel::b']\n": ":2: '~/channel::b' holds a home",
+    "channels: [a]\ndependencies:\n- python\n- pip: ['-f ~/wheels', x]\n": ":4: '-f ~/wheels' hol",
+    "channels: [a]\ndependencies:\n- python\n- pip: [--find-links=~/wheels, x]\n": "holds a home",
+    "channels: [a]\ndependencies:\n- python\n- pip: ['-i https://${HOST}/simple', x]\n": (
+        "holds a variable"
+    ),
+    "channels: [a]\ndependencies:\n- python\n- pip: ['x @ file://~/x-1-py3-none-any.whl']\n": (
+        "holds a home"
+    ),
     "channels: [a\ndependencies: [b]\n": ": no valid YAML: ",
     "- x\n": ": holds no environment",
     "": ": holds no environment",

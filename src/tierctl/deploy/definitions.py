@@ -17,7 +17,7 @@ from tierctl.deploy.problems import BadDefinitions, Place, Problems
 from tierctl.errors import NoDefinitions
 from tierctl.layout import is_plain_name
 from tierctl.target import DEFINITIONS
-from tierctl.text import shown
+from tierctl.text import is_utf8, shown
 from tierctl.validators import LONGEST_PREFIX
 
 ENVIRONMENTS = "environments"
@@ -123,6 +123,11 @@ def _check_prefix(prefix: str, environment: Environment, problems: Problems) -> 
         problems.add(
             environment.place,
             f"its path would be {excess} bytes too long for conda packages: {shown(prefix)}",
+        )
+    if not is_utf8(prefix):
+        problems.add(
+            environment.place,
+            f"its path would not be UTF-8, which conda packages need: {shown(prefix)}",
         )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from tierctl import changes, comparing, control, ending, freshness, tiers
+from tierctl import changes, comparing, control, ending, freshness, loadable, tiers
 from tierctl.deploy import (
     building,
     definitions,
@@ -44,7 +44,7 @@ from tierctl.layout import DEPLOYMENTS, HIGHEST_NUMBER, LINKS, Layout, is_privat
 from tierctl.observe import observe
 from tierctl.rotation import Content, State
 from tierctl.text import shown
-from tierctl.validators import validate_rotation
+from tierctl.validators import validate_rotation, validate_target_characters
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,8 @@ def look_at(fs: FileSystem, layout: Layout, tier: str) -> Seen:
     """Return what a tier shows now.
 
     Raises ``NoSuchTier`` for a name that none can have, ``Refused`` for what
-    production serves, and ``SameColor`` where staging shows that too.
+    production serves, ``SameColor`` where staging shows that too, and
+    ``InvalidLink`` in a target that was moved or copied.
     """
     if tier not in LINKS and not is_private_name(tier):
         raise NoSuchTier(
@@ -195,12 +196,14 @@ def look_at(fs: FileSystem, layout: Layout, tier: str) -> Seen:
             "There are staging, blue and green; private ones begin with dev or test: dev1, "
             "test-numpy.",
         )
+    validate_target_characters(layout.target)
     ownership.require_own_target(fs, layout)
     freshness.refresh_by_reading(fs, layout)
     private = [tier] if is_private_name(tier) else []
     state = observe(fs, layout, private)
     if not exists(fs, layout.intent):  # between two renames both may show one color
         validate_rotation(state)
+    loadable.require_in_place(fs, layout, [state.blue.directory, state.green.directory])
     content = state.behind(link_to_deploy(tier, state))
     if private and content == Content(tier):
         raise not_a_link(layout, tier)
