@@ -13,7 +13,6 @@ from tierctl import freshness, loadable, tiers, trust
 from tierctl.errors import CannotRun, InvalidLink
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import PRODUCTION, PROFILE, STAGING, Layout
-from tierctl.rotation import Content
 from tierctl.target import TIER_DIR
 from tierctl.text import typed
 from tierctl.validators import validate_color, validate_symlink_target

@@ -158,6 +158,30 @@ class TestWrongEnvironments:
         with pytest.raises(BadDefinitions, match=r"python\.yaml:1: its path would be 1 bytes too"):
             definitions.read(str(tmp_path), "linux-64", wrong_spec, "/" + "x" * 248)
 
+    @pytest.mark.parametrize(
+        ("prefixes", "wrong"),
+        [
+            ("/a\udcff", "would not be UTF-8"),
+            ("/a\\b", "has a backslash"),
+            ("/a $b", "a shell reads that"),
+            (f"/{'x' * 110}`", "a shell reads that"),
+            (f'/{"x" * 110}"', "a shell reads that"),
+        ],
+    )
+    def test_a_path_at_which_commands_would_not_start_is_told(
+        self, tmp_path: Path, prefixes: str, wrong: str
+    ) -> None:
+        write(tmp_path, environments__python_yaml=PYTHON)
+        with pytest.raises(BadDefinitions, match=rf"python\.yaml:1: its path .*{wrong}"):
+            definitions.read(str(tmp_path), "linux-64", wrong_spec, prefixes)
+
+    @pytest.mark.parametrize(
+        "prefixes", ["/a$b", '/a"b', "/a`b", "/a 'b", "/a#%?&|;é", "/" + "x" * 200]
+    )
+    def test_any_other_path_will_do(self, tmp_path: Path, prefixes: str) -> None:
+        write(tmp_path, environments__python_yaml=PYTHON)
+        definitions.read(str(tmp_path), "linux-64", wrong_spec, prefixes)
+
     @pytest.mark.parametrize("text", WRONG)
     def test_each_kind_is_told_with_its_line(self, tmp_path: Path, text: str) -> None:
         write(tmp_path, environments__x_yaml=text)

@@ -114,7 +114,7 @@ def deploy(
         run.dismiss()
         reporter.unchanged(seen)
         return
-    room.require(layout, wanted.packages)
+    room.require(layout, wanted)
     taken = numbering.reserved(
         fs, layout, lock_timeout=lock_timeout, spare=not is_private_name(wish.tier)
     )
@@ -177,7 +177,7 @@ def preview(
     if _is_there(there, wanted, reporter):
         reporter.unchanged(seen)
         return
-    room.require(layout, wanted.packages)
+    room.require(layout, wanted)
     plan = plans.against(fs, layout, seen.content, wanted)
     collisions = plans.collisions(wanted, run.commands(layout.cache))
     reporter.planned(None, plan._replace(collisions=collisions))

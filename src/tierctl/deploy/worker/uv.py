@@ -136,8 +136,8 @@ def _write_lines(directory: str, name: str, lines: Iterable[str]) -> str:
 def _stand_ins(pinned: Mapping[str, str], cache: str) -> str:
     """Return the line that offers an empty wheel for what conda has, from a directory of them.
 
-    A URL: in an option uv takes a comma for the end of a path, and ``#`` for that of a URL. So it does not matter whether an index has that, too. They stay in the cache:
-    uv remembers each by its path.
+    So it does not matter whether an index has that, too. They stay in the cache:
+    uv remembers each by its path. A URL, since uv takes a comma or ``#`` in a path for its end.
     """
     directory = paths.join(cache, WHEELS, _STAND_INS)
     tree.make_shared(directory)
