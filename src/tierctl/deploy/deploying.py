@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from tierctl import changes, comparing, control, ending, freshness, loadable, tiers
+from tierctl import (
+    adoption,
+    changes,
+    comparing,
+    control,
+    ending,
+    freshness,
+    loadable,
+    mounts,
+    tiers,
+)
 from tierctl.deploy import (
     building,
     definitions,
@@ -35,6 +45,7 @@ from tierctl.errors import (
     ChangeUnfinished,
     NoSuchTier,
     NotWritable,
+    Refused,
     TierctlError,
     cause_of,
 )
@@ -42,8 +53,8 @@ from tierctl.events import Author, Event, EventKind
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import DEPLOYMENTS, HIGHEST_NUMBER, LINKS, Layout, is_private_name
 from tierctl.observe import observe
-from tierctl.rotation import Content, State
-from tierctl.text import shown
+from tierctl.rotation import Color, Content, State
+from tierctl.text import shown, typed
 from tierctl.validators import validate_rotation, validate_target_characters
 
 
@@ -207,6 +218,8 @@ def look_at(fs: FileSystem, layout: Layout, tier: str) -> Seen:
     content = state.behind(link_to_deploy(tier, state))
     if private and content == Content(tier):
         raise not_a_link(layout, tier)
+    if content is not None and content.deployment is None:
+        adoption.require_possible(fs, layout, Color(content.directory))
     return Seen(state, content)
 
 
@@ -226,6 +239,8 @@ def _prepare(
     envs = layout.within(f"{DEPLOYMENTS}/{HIGHEST_NUMBER}/conda/envs")
     found = definitions.read(wish.directory, wish.subdir, run.wrong_spec, envs)
     ownership.require_trusted(fs, layout, found)
+    if found.environments:
+        _require_startable(layout)
     if wish.like is not None:
         locks = _locks(fs, layout, found, wish.like)
         there.look(found)
@@ -234,6 +249,18 @@ def _prepare(
         reporter.begun(Step.SOLVE, ", ".join(wanted.name for wanted in found.environments))
     look = partial(there.look, found)
     return Build(found, run.solve(found.environments, wish.subdir, look), author)
+
+
+def _require_startable(layout: Layout) -> None:
+    """Raise ``Refused`` where no command of an environment could be started, as to build it."""
+    mount = mounts.find(layout.deployments)
+    if mount is not None and mount.runs_nothing:
+        raise Refused(
+            f"{shown(mount.point)} is mounted with noexec: no command that is built in "
+            f"{shown(layout.deployments)} could be started on this host",
+            f"Mount it with exec (mount -o remount,exec {typed(mount.point)}), or deploy on a host "
+            "where it is.",
+        )
 
 
 def _locks(fs: FileSystem, layout: Layout, found: Definitions, like: str) -> dict[str, str]:
