@@ -146,6 +146,14 @@ def nearest_definitions(environment: Mapping[str, str], start: str | None = None
         directory = parent
 
 
+def is_own(file: str) -> bool:
+    """Say whether a file is root's or the caller's."""
+    try:
+        return os.stat(file).st_uid in (0, os.geteuid())
+    except OSError:
+        return False
+
+
 def _of_definitions(file: str, loaded: Layout | None) -> Layout | None:
     """Return the target that a ``tierctl.toml`` names, if it names one.
 

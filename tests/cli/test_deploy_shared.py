@@ -210,6 +210,21 @@ class TestCheckout:
         assert f"tierctl.toml belongs to user {BOB}" in done.err
         assert f"say so: --target {checkout.layout.target}\n" in done.err
 
+    def test_a_stranger_s_file_in_a_directory_above_does_not_matter(self, checkout: Shared) -> None:
+        """Bob has loaded a tier, and his definitions have no file of their own."""
+        (checkout.definitions / "tierctl.toml").unlink()
+        above = checkout.definitions.parent / "tierctl.toml"
+        above.write_text("target = '/elsewhere'")
+        os.chown(above, EVE, EVE)
+        done = subprocess.run(
+            checkout.words(BOB, installed(), "deploy", "dev1"),
+            capture_output=True,
+            text=True,
+            cwd=checkout.definitions,
+            env={**os.environ, "IAC_TIER_DIR": checkout.layout.within("green")},
+        )
+        assert 0 == done.returncode, done.stderr
+
     def test_others_deploy_nothing_from_it(self, checkout: Shared) -> None:
         before = listing(checkout.layout.target)
         for loaded in ("", checkout.layout.within("green")):

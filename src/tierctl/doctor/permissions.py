@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
-from tierctl import config, control, trust
+from tierctl import config, control, tiers, trust
 from tierctl.author import user_name
 from tierctl.deploy import numbering
 from tierctl.doctor import aside, exposure, writing
@@ -15,7 +15,7 @@ from tierctl.doctor.finding import Finding, Remedy, fine, note, problem
 from tierctl.errors import Untrusted
 from tierctl.filesystem import Entry, FileSystem, Kind, exists
 from tierctl.groups import group_name, is_member
-from tierctl.layout import Layout
+from tierctl.layout import DEPLOYMENTS, Layout
 from tierctl.text import shown, typed
 
 SUBJECT = exposure.SUBJECT
@@ -28,6 +28,7 @@ def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     yield _who_may_change(fs, layout)
     yield from exposure.examine(fs, layout)
     yield from _untrusted(fs, layout)
+    yield from _unbelieved(fs, layout)
     yield from open_lock(fs, layout)
     told_of = set()
     for finding in unshared(fs, layout):
@@ -80,6 +81,26 @@ def _untrusted(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     for path in numbering.directories(layout):
         if exists(fs, path) and (kind := fs.entry(path).kind) is not Kind.DIRECTORY:
             yield untrusted(fs, layout, Untrusted(path, f"is a {kind.value}, not a directory"))
+
+
+def _unbelieved(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+    """Yield the finding that what deployments say of themselves is not believed."""
+    errors = {}
+    for number in tiers.deployments(fs, layout, finished=True):
+        try:
+            trust.require(fs, layout, layout.deployment_record(f"{DEPLOYMENTS}/{number}"))
+        except Untrusted as error:
+            errors[number] = error
+        except OSError:  # that it is closed is told elsewhere
+            continue
+    if errors:
+        error = next(iter(errors.values()))
+        yield note(
+            SUBJECT,
+            f"the record of deployment {', '.join(map(str, errors))} is {error.message}",
+            "A deploy builds anew what it holds already, and diff does not tell of its files.",
+            _how_to_trust(fs, layout, error.path),
+        )
 
 
 def open_lock(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
