@@ -121,12 +121,18 @@ def python() -> Package:
     return Package("python", version, read, {"bin/python": f"python{PYTHON}"})
 
 
-def write_wheel(directory: Path, name: str, version: str, *, requires: str = "") -> Path:
-    """Write a wheel of one module, with a command of the same name that says its version."""
+def write_wheel(
+    directory: Path, name: str, version: str, *, requires: str = "", data: bytes = b""
+) -> Path:
+    """Write a wheel of one module, with a command of the same name that says its version.
+
+    It has a file of ``data``, too.
+    """
     stem = f"{name}-{version}"
     requirement = f"Requires-Dist: {requires}\n" if requires else ""
-    members = {
+    members: dict[str, str | bytes] = {
         f"{name}.py": f"def main():\n    print('{name} {version}')\n",
+        f"{name}.data": data,
         f"{stem}.dist-info/METADATA": (
             f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requirement}"
         ),

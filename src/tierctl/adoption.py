@@ -7,27 +7,77 @@ it a finished deployment, last. What somebody else put there stays as it is.
 
 from __future__ import annotations
 
+import errno
 import json
 
-from tierctl import record
+from tierctl import control, record
 from tierctl.errors import InvalidLink, NotWritable
 from tierctl.events import Event
 from tierctl.filesystem import FileSystem, Kind, exists, read
 from tierctl.layout import DEPLOYMENTS, Layout, temporary
 from tierctl.rotation import Color
+from tierctl.text import shown, typed
 
 
 def require_possible(fs: FileSystem, layout: Layout, color: Color) -> None:
-    """Raise ``NotWritable`` unless the caller may move a color's directory and write in it."""
-    from tierctl.control import why_not_writable
+    """Raise ``NotWritable`` unless the caller may move a color's directory and write in it.
 
+    And ``InvalidLink`` if nobody can: from one mount to another, or out of a lower layer.
+    """
     top = layout.within(color.value)
     for path in (top, f"{top}/etc", f"{top}/meta"):
         if exists(fs, path) and not fs.is_writable(path):
-            raise NotWritable(path, why_not_writable(fs, path))
+            raise NotWritable(path, control.why_not_writable(fs, path))
     meta = f"{top}/meta"
     if exists(fs, meta) and fs.entry(meta).kind is not Kind.DIRECTORY:
         raise InvalidLink(meta, f"is a {fs.entry(meta).kind.value}; a deployment's record is in it")
+
+    _require_movable(fs, layout, color)
+
+
+def _require_movable(fs: FileSystem, layout: Layout, color: Color) -> None:
+    from tierctl import mounts  # which nothing but a deploy needs
+
+    top, there = layout.within(color.value), layout.deployments
+    copied = f"cp -a {typed(top)} {typed(there)}/NUMBER"
+    linked = f"ln -s {DEPLOYMENTS}/NUMBER {typed(top)}"
+    removed = f"rm -r {typed(top)}"
+    if not mounts.is_same(top, layout.infrastructure):
+        reason, removed = "is a mount point", f"umount {typed(top)} && rmdir {typed(top)}"
+    elif not mounts.is_same(top, there):
+        reason = f"is on another mount than {shown(there)}"
+    elif _is_of_a_lower_layer(fs, layout, color):
+        reason = "is in a lower layer of an overlay filesystem"
+        copied, linked = f"cp -a {typed(top)} {typed(top)}.new", f"mv {typed(top)}.new {typed(top)}"
+    else:
+        return
+    raise InvalidLink(
+        top,
+        f"{reason}, so it cannot be moved into {DEPLOYMENTS}, where a deploy keeps what {color} "
+        "shows now",
+        f"Do it by hand (NUMBER is one that no deployment has):\n{copied} && {removed} && {linked}",
+    )
+
+
+def _is_of_a_lower_layer(fs: FileSystem, layout: Layout, color: Color) -> bool:
+    """Say whether an overlay filesystem would refuse to move a color's directory.
+
+    That can only be told by trying.
+    """
+    from tierctl import mounts, syscalls  # as above
+
+    mount = mounts.find(layout.infrastructure)
+    if mount is None or mount.type != "overlay":
+        return False
+    places = (layout.control, layout.deployments, layout.within(color.opposite.value))
+    occupied = [path for path in places if _holds_something(fs, path)]
+    number = syscalls.why_not_moved(layout.within(color.value), occupied[0]) if occupied else 0
+    return number == errno.EXDEV
+
+
+def _holds_something(fs: FileSystem, path: str) -> bool:
+    is_directory = exists(fs, path) and fs.entry(path).kind is Kind.DIRECTORY
+    return is_directory and bool(fs.names(path))
 
 
 def complete(fs: FileSystem, layout: Layout, event: Event) -> None:
@@ -40,7 +90,7 @@ def complete(fs: FileSystem, layout: Layout, event: Event) -> None:
     if not exists(fs, layout.deployment_record(directory)):
         _rewrite_profiles(fs, layout, color, directory)
         if not exists(fs, meta):
-            fs.make_directory(meta, 0o755)
+            control.make_own_directory(fs, layout, meta)
         text = json.dumps(_record(event, color), indent=1).encode() + b"\n"
         _replace(fs, layout.deployment_record(directory), text)
     # Whoever did that may have been stopped before it was flushed.

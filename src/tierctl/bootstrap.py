@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from os import path as paths
 
-from tierctl import config, control, emptytier, freshness, history, suitability
+from tierctl import config, control, emptytier, freshness, history, suitability, trust
 from tierctl.config import Config
 from tierctl.errors import (
     ChangeUnfinished,
@@ -266,13 +266,13 @@ def removal_of(half_built: str) -> str:
 
 def _why_not_own(entry: Entry, group: Group | None) -> str:
     if entry.uid != os.geteuid():
-        return f"belongs to user {entry.uid}: only they can finish that bootstrap"
+        return f"belongs to {trust.user(entry.uid)}: only they can finish that bootstrap"
     if entry.kind is Kind.LINK:  # its mode means nothing
         return ""
     if entry.others_write:
         return "can be written by everybody"
     if entry.group_writes and (group is None or entry.gid != group.gid):
-        return f"can be written by the group {group_name(entry.gid)}"
+        return f"can be written by the group {shown(group_name(entry.gid))}"
     return ""
 
 

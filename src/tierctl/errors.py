@@ -123,8 +123,8 @@ class Untrusted(TierctlError):
         super().__init__(
             f"not trusted: {shown(path)} {reason}",
             hint
-            or "It has to belong to root, to you or to the owner of the infrastructure (or its "
-            "group), and not be writable by everybody. See what is wrong:",
+            or "It has to belong to root, to you, to the infrastructure's owner or to a member of "
+            "its group, and be writable by nobody else. See what is wrong:",
             "" if hint else "doctor",
         )
         self.path = path

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from tierctl.errors import cause_of
+from collections.abc import Iterable
+from os import path as paths
+
+from tierctl.errors import InvalidLink, cause_of
 from tierctl.filesystem import FileSystem, Kind, exists, read
-from tierctl.layout import PROFILE, Layout
+from tierctl.layout import DEPLOYMENTS, PROFILE, Layout
 from tierctl.rotation import Content
 from tierctl.text import shown
 
@@ -63,6 +66,37 @@ def leads_to(fs: FileSystem, layout: Layout, directory: str) -> str | None:
     None if it loads its own, or is not one that tierctl has written.
     """
     return _other_directory(fs, layout, directory, _profile(fs, layout, directory)[1])
+
+
+def require_own(fs: FileSystem, layout: Layout, directory: str) -> None:
+    """Raise ``InvalidLink`` if a profile loads another directory than its own."""
+    elsewhere = leads_to(fs, layout, directory)
+    if elsewhere is not None:
+        raise InvalidLink(
+            f"{layout.within(directory)}/{PROFILE}",
+            f"leads to {shown(elsewhere)}: the target was moved or copied, and is not loaded",
+        )
+
+
+def require_in_place(fs: FileSystem, layout: Layout, directories: Iterable[str]) -> None:
+    """Raise ``InvalidLink`` if a target was moved or copied: all these profiles lead out of it."""
+    written = [
+        directory
+        for directory in directories
+        if _written_directory(_profile(fs, layout, directory)[1]) is not None
+    ]
+    if written and all(_leads_out(fs, layout, directory) for directory in written):
+        require_own(fs, layout, written[0])
+
+
+def _leads_out(fs: FileSystem, layout: Layout, directory: str) -> bool:
+    """Say whether a profile leads to another infrastructure, and not only elsewhere in this one."""
+    written = leads_to(fs, layout, directory)
+    if written is None:
+        return False
+    above = paths.dirname(written)
+    inside = paths.dirname(above) if paths.basename(above) == DEPLOYMENTS else above
+    return not is_same(fs, inside, layout.infrastructure)
 
 
 def _other_directory(fs: FileSystem, layout: Layout, directory: str, text: str) -> str | None:

@@ -86,6 +86,11 @@ class Mount(NamedTuple):
         return "ro" in self.options
 
     @property
+    def runs_nothing(self) -> bool:
+        """Whether no program on it can be started."""
+        return "noexec" in self.options
+
+    @property
     def name_cache(self) -> Limit:
         """How long an NFS client finds by a name what another client has replaced."""
         for option in _NO_NAME_CACHE:
@@ -121,6 +126,15 @@ def find(path: str, table: str = "/proc/self/mountinfo") -> Mount | None:
         return _parse(known[0])
     holding = [mount for mount in map(_parse, lines) if _holds(mount.point, path)]
     return holding[-1] if holding else None  # a later mount hides what was there
+
+
+def is_same(one: str, other: str) -> bool:
+    """Say whether two paths are on one mount, so that names can be moved between them.
+
+    Also where the system does not tell.
+    """
+    numbers = {_number_of_mount(os.path.realpath(path)) for path in (one, other)}
+    return len(numbers - {None}) < 2
 
 
 def _number_of_mount(path: str) -> bytes | None:

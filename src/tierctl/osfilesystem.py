@@ -446,9 +446,13 @@ def _open_up(
     mode: int | None,
     for_others: int,
 ) -> None:
-    # Who owns the directory is to go on with what is in it.
+    # Who owns the directory is to go on with what is in it, and so is its group, even if the
+    # directory does not hand that on.
     if os.geteuid() == 0 and found.st_uid != directory.st_uid:
         os.fchown(fd, directory.st_uid, -1)
+    if found.st_gid != directory.st_gid:
+        with suppress(OSError):  # the caller is not in that group: nobody shares the directory
+            os.fchown(fd, -1, directory.st_gid)
     if mode is None:
         mode = 0o600 | (0o060 if directory.st_mode & stat.S_IWGRP else 0) | for_others
     if stat.S_IMODE(found.st_mode) != mode:

@@ -13,9 +13,8 @@ from tierctl import freshness, loadable, tiers, trust
 from tierctl.errors import CannotRun, InvalidLink
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import PRODUCTION, PROFILE, STAGING, Layout
-from tierctl.rotation import Content
 from tierctl.target import TIER_DIR
-from tierctl.text import shown, typed
+from tierctl.text import typed
 from tierctl.validators import validate_color, validate_symlink_target
 
 # The words of the command are parameters: no shell ever reads them as text. "-p" keeps
@@ -77,7 +76,7 @@ def _profile(fs: FileSystem, layout: Layout, tier: str) -> str:
     _require_trusted(fs, layout, f"{directory}/{PROFILE}")
     if os.geteuid() == 0:
         _require_roots(fs, layout, directory)
-    _require_own(fs, layout, content)
+    loadable.require_own(fs, layout, content.directory)
     return f"{layout.within(tier)}/{PROFILE}"
 
 
@@ -86,16 +85,6 @@ def _require_trusted(fs: FileSystem, layout: Layout, profile: str) -> None:
         trust.require(fs, layout, profile)
     except FileNotFoundError as error:
         raise InvalidLink(profile, "is missing: the tier cannot be loaded") from error
-
-
-def _require_own(fs: FileSystem, layout: Layout, content: Content) -> None:
-    """Raise ``InvalidLink`` where the profile loads another directory than its own."""
-    elsewhere = loadable.leads_to(fs, layout, content.directory)
-    if elsewhere is not None:
-        raise InvalidLink(
-            f"{layout.within(content.directory)}/{PROFILE}",
-            f"leads to {shown(elsewhere)}: the target was moved or copied, and is not loaded",
-        )
 
 
 def _require_roots(fs: FileSystem, layout: Layout, directory: str) -> None:

@@ -83,6 +83,19 @@ def is_immutable(path: str) -> bool:
     return bool(int.from_bytes(flags[:4], sys.byteorder) & _IMMUTABLE)
 
 
+def why_not_moved(directory: str, occupied: str) -> int:
+    """Return the number of the error with which a directory could not be moved; 0 if it could.
+
+    ``occupied`` is a directory that holds something. The kernel puts nothing in the place of one,
+    so nothing is moved; but it says first whether what was to be moved can be.
+    """
+    try:
+        os.rename(directory, occupied)
+    except OSError as error:
+        return 0 if error.errno in (errno.ENOTEMPTY, errno.EEXIST) else error.errno or 0
+    return 0
+
+
 # Takes a directory and a name in it, and those of the other.
 _Exchange = Callable[[int, bytes, int, bytes], int]
 # Takes a directory and a name in it.

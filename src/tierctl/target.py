@@ -8,8 +8,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from os import path as paths
 
-from tierctl.errors import AmbiguousTarget, BadFile, NoTarget, NotATarget, Untrusted
+from tierctl import trust
+from tierctl.errors import (
+    AmbiguousTarget,
+    BadFile,
+    NoTarget,
+    NotATarget,
+    TierctlError,
+    Untrusted,
+)
+from tierctl.filesystem import Entry, Kind, entry_of
 from tierctl.layout import CONTROL, DEPLOYMENTS, INFRASTRUCTURE, LINKS, Layout
+from tierctl.osfilesystem import OsFileSystem
 from tierctl.text import shown, typed
 
 TIER_DIR = "IAC_TIER_DIR"
@@ -35,7 +45,7 @@ def find(
         return _of_target("--target", absolute(given, environment))
     loaded = _of_environment(environment)
     file = nearest_definitions(environment, definitions)
-    configured = None if file is None else _of_definitions(file)
+    configured = None if file is None else _of_definitions(file, loaded)
     if loaded is not None and configured is not None and not _same(loaded, configured):
         raise AmbiguousTarget(loaded.target, configured.target)
     found = loaded or configured
@@ -136,19 +146,79 @@ def nearest_definitions(environment: Mapping[str, str], start: str | None = None
         directory = parent
 
 
-def _of_definitions(file: str) -> Layout | None:
-    """Return the target that a ``tierctl.toml`` names, if it names one."""
-    target = _read_target(file)
+def is_own(file: str) -> bool:
+    """Say whether a file is root's or the caller's."""
+    try:
+        return os.stat(file).st_uid in (0, os.geteuid())
+    except OSError:
+        return False
+
+
+def _of_definitions(file: str, loaded: Layout | None) -> Layout | None:
+    """Return the target that a ``tierctl.toml`` names, if it names one.
+
+    Once a tier is loaded, a file of somebody whom its target does not trust is passed over:
+    anybody can leave one in a directory above.
+    """
+    try:
+        found, data = _read(file)
+    except (OSError, Untrusted):
+        if loaded is not None:
+            return None
+        raise
+    why_not = _why_not_own(found)
+    if why_not and loaded is not None and not _trusts(loaded, file, found):
+        return None
+    target = _named_target(file, data)
     if target is None:
         return None
-    return _of_target(shown(file), absolute(paths.join(paths.dirname(file), target), {}))
+    path = absolute(paths.join(paths.dirname(file), target), {})
+    if why_not and loaded is None and not _vouches(path, file, found):
+        raise Untrusted(
+            file,
+            why_not,
+            f"Others can name a target of theirs there. It names {shown(path)}: if that is the "
+            f"one you mean, load one of its tiers, or say so: --target {typed(path)}",
+        )
+    return _of_target(shown(file), path)
 
 
-def _read_target(file: str) -> str | None:
+def _why_not_own(found: Entry) -> str:
+    """Say why a file may not be root's or the caller's work; empty if it is."""
+    if found.uid not in (0, os.geteuid()):
+        return f"belongs to {trust.user(found.uid)}"
+    return "can be written by everybody" if found.others_write else ""
+
+
+def _trusts(layout: Layout, file: str, found: Entry) -> bool:
+    """Say whether a target trusts whoever wrote a file; root trusts root alone."""
+    if os.geteuid() == 0:
+        return False
+    try:
+        trust.require_trusted(OsFileSystem(), layout, file, found)
+    except (OSError, TierctlError):
+        return False
+    return True
+
+
+def _vouches(target: str, file: str, found: Entry) -> bool:
+    """Say whether a target that only root or the caller can have made trusts a file's writer.
+
+    Another owner of the target would not do: whoever lays a trap owns both.
+    """
+    layout = Layout.of_target(target)
+    try:
+        owners = {os.stat(path).st_uid for path in (layout.target, layout.infrastructure)}
+    except OSError:
+        return False
+    return owners <= {0, os.geteuid()} and _trusts(layout, file, found)
+
+
+def _named_target(file: str, data: bytes) -> str | None:
     import tomllib
 
     try:
-        target = tomllib.loads(_read_trusted(file).decode()).get("target")
+        target = tomllib.loads(data.decode()).get("target")
     except (ValueError, RecursionError) as error:
         raise BadFile(file, f"no valid TOML: {error}") from error
     if target is not None and not (isinstance(target, str) and target):
@@ -156,29 +226,18 @@ def _read_target(file: str) -> str | None:
     return target
 
 
-def _read_trusted(file: str) -> bytes:
-    """Read a file, unless somebody else may have put it in the way of whoever works below it.
-
-    The owner of the target that it names is not trusted here: whoever lays a
-    trap owns both.
-    """
-    hint = (
-        "It has to belong to root or to you, and not be writable by everybody. "
-        "To go on without it: --target DIR"
-    )
+def _read(file: str) -> tuple[Entry, bytes]:
+    """Return a file of the right kind, and what it is; raises ``Untrusted`` for any other kind."""
+    hint = "Remove it, or go on without it: --target DIR"
     link = os.lstat(file)
     if stat.S_ISLNK(link.st_mode) and link.st_uid not in (0, os.geteuid()):
-        raise Untrusted(file, f"is a symlink of user {link.st_uid}", hint)
+        raise Untrusted(file, f"is a symlink of {trust.user(link.st_uid)}", hint)
     # O_NONBLOCK: opening a FIFO that somebody left here must not hang.
     with open(os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as stream:
-        found = os.fstat(stream.fileno())
-        if not stat.S_ISREG(found.st_mode):
+        found = entry_of(os.fstat(stream.fileno()))
+        if found.kind is not Kind.FILE:
             raise Untrusted(file, "is not a file", hint)
-        if found.st_uid not in (0, os.geteuid()):
-            raise Untrusted(file, f"belongs to user {found.st_uid}", hint)
-        if found.st_mode & stat.S_IWOTH:
-            raise Untrusted(file, "can be written by everybody", hint)
         data = stream.read(_LARGEST_BYTES + 1)
     if len(data) > _LARGEST_BYTES:
         raise BadFile(file, "is too large to be one")
-    return data
+    return found, data

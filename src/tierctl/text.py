@@ -13,6 +13,11 @@ def shown(path: str) -> str:
     return "".join(char if char.isprintable() else _escaped(char) for char in path)
 
 
+def is_utf8(path: str) -> bool:
+    """Say whether a path is text to every program, and not some bytes to a few."""
+    return not any("\udc80" <= char <= "\udcff" for char in path)
+
+
 def typed(path: str) -> str:
     """Return a path as it is typed in a command."""
     import shlex

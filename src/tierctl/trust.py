@@ -1,8 +1,8 @@
 """What tierctl believes: files that only the right people can have written.
 
-Trusted is what belongs to root, to the caller, to the infrastructure's owner or
-to its group, and that not everybody may write to. Its group is the one that the
-target's policy records, or that may write to the infrastructure.
+Trusted is what belongs to root, to the caller, to the infrastructure's owner, to
+its group or to a member of that, and that nobody else may write to. Its group is
+the one that the target's policy records, or that may write to the infrastructure.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 from tierctl.errors import Untrusted
 from tierctl.filesystem import Entry, FileSystem, Kind
 from tierctl.layout import Layout
+from tierctl.text import shown
 
 
 def read(fs: FileSystem, layout: Layout, path: str) -> bytes:
@@ -49,9 +50,11 @@ def require_trusted(fs: FileSystem, layout: Layout, path: str, entry: Entry) -> 
         raise Untrusted(path, "can be written by everybody")
     if entry.uid in (0, os.geteuid()):
         return
-    if entry.uid in trusted_owners(fs, layout) or entry.gid in _trusted_groups(fs, layout):
+    if entry.uid in trusted_owners(fs, layout):
         return
-    raise Untrusted(path, f"belongs to user {entry.uid}")
+    whose = _of_no_member(entry, _trusted_groups(fs, layout))
+    if whose:
+        raise Untrusted(path, whose)
 
 
 def require_owner(fs: FileSystem, layout: Layout, path: str) -> None:
@@ -60,7 +63,7 @@ def require_owner(fs: FileSystem, layout: Layout, path: str) -> None:
     if entry.others_write:
         raise Untrusted(path, "can be written by everybody")
     if entry.uid not in trusted_owners(fs, layout):
-        raise Untrusted(path, f"belongs to user {entry.uid}")
+        raise Untrusted(path, f"belongs to {user(entry.uid)}")
 
 
 def require_roots(path: str, entry: Entry, what_root_does: str, hint: str) -> None:
@@ -68,11 +71,11 @@ def require_roots(path: str, entry: Entry, what_root_does: str, hint: str) -> No
     if os.geteuid() != 0:
         return
     if entry.uid != 0:
-        whose = f"belongs to user {entry.uid}"
+        whose = f"belongs to {user(entry.uid)}"
     elif entry.others_write:
         whose = "can be written by everybody"
     elif entry.group_writes and entry.gid != 0:
-        whose = f"can be written by group {entry.gid}"
+        whose = _written_by_group(entry.gid)
     else:
         return
     raise Untrusted(path, f"{whose}, and {what_root_does}", hint)
@@ -81,6 +84,35 @@ def require_roots(path: str, entry: Entry, what_root_does: str, hint: str) -> No
 def trusted_owners(fs: FileSystem, layout: Layout) -> frozenset[int]:
     """Return the user ids whose files are trusted."""
     return frozenset({0, os.geteuid(), fs.entry(layout.infrastructure, follow=True).uid})
+
+
+def user(uid: int) -> str:
+    """Return words for a user, by name where this host knows one."""
+    from tierctl.author import user_name
+
+    return f"user {shown(user_name(uid))}"
+
+
+def _written_by_group(gid: int) -> str:
+    from tierctl.groups import group_name
+
+    return f"can be written by group {shown(group_name(gid))}"
+
+
+def _of_no_member(entry: Entry, trusted: list[int]) -> str:
+    """Say what keeps a file from being the work of trusted groups alone; empty if nothing does.
+
+    A file of a member can have the member's own group, as in a clone made elsewhere.
+    """
+    from tierctl import groups
+
+    if entry.gid in trusted:
+        return ""
+    if not any(groups.is_member(entry.uid, gid) for gid in trusted):
+        return f"belongs to {user(entry.uid)}"
+    if entry.group_writes and not groups.is_private(entry.gid, entry.uid):
+        return _written_by_group(entry.gid)
+    return ""
 
 
 def _require_file(fs: FileSystem, path: str) -> Entry:

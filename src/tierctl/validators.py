@@ -86,6 +86,18 @@ def validate_target_path(target: str) -> None:
     """Raise ``InvalidTargetPath`` if no target can live at an absolute path."""
     if not target:
         raise InvalidTargetPath("the target's path is empty", "Name a directory.")
+    validate_target_characters(target)
+    length = len(os.fsencode(target + _LONGEST_BELOW))
+    if length > LONGEST_PREFIX:
+        raise InvalidTargetPath(
+            f"the path is {length - LONGEST_PREFIX} bytes too long: {shown(target)}",
+            f"conda environments below it would be beyond the {LONGEST_PREFIX} bytes that their "
+            "programs have room for: choose a shorter path.",
+        )
+
+
+def validate_target_characters(target: str) -> None:
+    """Raise ``InvalidTargetPath`` if shells cannot have a path on PATH, or people read it."""
     if not target.isprintable() and any(ord(char) < 32 or ord(char) == 127 for char in target):
         raise InvalidTargetPath(
             f"a target's path cannot hold control characters: {shown(target)}",
@@ -96,13 +108,6 @@ def validate_target_path(target: str) -> None:
             f"a target's path cannot hold a colon, it separates the directories of PATH: "
             f"{shown(target)}",
             "Choose another directory.",
-        )
-    length = len(os.fsencode(target + _LONGEST_BELOW))
-    if length > LONGEST_PREFIX:
-        raise InvalidTargetPath(
-            f"the path is {length - LONGEST_PREFIX} bytes too long: {shown(target)}",
-            f"conda environments below it would be beyond the {LONGEST_PREFIX} bytes that their "
-            "programs have room for: choose a shorter path.",
         )
 
 

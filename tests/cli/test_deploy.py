@@ -92,6 +92,37 @@ class TestBuilding:
         newest = run_installed("history", "-t", target, "--json").document["events"][0]
         assert {"downgraded": 1} == newest["packages"]
 
+    @pytest.mark.parametrize("is_copied", [True, False])
+    def test_a_target_that_was_moved_or_copied_is_refused_in_the_words_of_run(
+        self, lab: Lab, tmp_path: Path, is_copied: bool
+    ) -> None:
+        assert 0 == lab.deploy("staging").code
+        if is_copied:
+            shutil.copytree(lab.layout.target, tmp_path / "other", symlinks=True)
+        else:
+            os.rename(lab.layout.target, tmp_path / "other")
+        before = listing(tmp_path / "other")
+        other = ("-t", str(tmp_path / "other"))
+        refused = run_installed("run", *other, "staging", "true")
+        assert "the target was moved or copied" in refused.err
+        for words in (["staging"], ["dev1"], ["staging", "-n"]):
+            done = lab.deploy(*words, *other)
+            assert (1, "", refused.err) == (done.code, done.out, done.err)
+        assert before == listing(tmp_path / "other")
+
+    def test_one_deployment_that_leads_elsewhere_does_not_keep_a_target_from_being_used(
+        self, lab: Lab, tmp_path: Path
+    ) -> None:
+        """It was copied there by hand; the deploy is what takes it away."""
+        lab.deploy("staging")
+        run_installed("promote-staging", "-t", lab.layout.target)
+        lab.deploy("staging")
+        profile = Path(lab.layout.within("staging"), "etc", "profile.sh")
+        text = profile.read_text().replace(lab.layout.infrastructure, "/other/infrastructure")
+        profile.chmod(0o644)
+        profile.write_text(text)
+        assert 0 == lab.deploy("staging", "--rebuild").code
+
     def test_the_infrastructure_may_be_elsewhere_behind_a_link(
         self, lab: Lab, tmp_path: Path
     ) -> None:
@@ -248,19 +279,6 @@ class TestRefusing:
         assert pids
         for pid in pids:
             wait_until_ended(int(pid))
-
-    def test_nothing_that_the_repository_names_is_executed(self, lab: Lab) -> None:
-        git = ["git", "-C", str(lab.definitions), "-c", "user.name=a", "-c", "user.email=a@b"]
-        for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
-            subprocess.run([*git, *words], check=True)
-        executed = lab.definitions.parent / "executed"
-        subprocess.run([*git, "config", "filter.x.clean", f"touch {executed}; cat"], check=True)
-        (lab.definitions / ".gitattributes").write_text("* filter=x\n")
-        lab.want("hello=2.0")
-        assert 0 == lab.deploy("dev1").code
-        record = json.loads(Path(lab.layout.deployment_record("deployments/1")).read_text())
-        assert record["definitions"]["git"]["dirty"]
-        assert not executed.exists()
 
     def test_a_package_that_the_cache_has_damaged_is_fetched_anew(self, lab: Lab) -> None:
         lab.deploy("dev1")

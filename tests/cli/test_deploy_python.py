@@ -5,6 +5,7 @@ import hashlib
 import struct
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -12,6 +13,7 @@ from archives import PLACEHOLDER, PYTHON, Package, python, write_index, write_wh
 from lab import Hanging, Lab, Served, children, wait_until_ended
 from program import installed, run_installed
 from targets import listing
+from thorough import every
 from tierctl import packages
 from tierctl.demo.channel import NOARCH
 from tierctl.osfilesystem import OsFileSystem
@@ -304,3 +306,49 @@ class TestPip:
             path.unlink()
         done = lab.deploy("dev1")
         assert (1, True) == (done.code, "wave.py is missing" in done.err), done.err
+
+
+ODD = (
+    *("a#b", "a%20b", "a%", "a?b", "a b", "a'b", "aé", "a*b", "a[b]", "a;b", "a&b", "a(b)", "~"),
+    *("@v", "a,b", "a=b", "a|b", "a!b", "a<b", "-a", "a{b}"),
+)
+
+
+@pytest.mark.parametrize("name", every(ODD, 4))
+def test_a_target_can_have_any_name(tmp_path: Path, channel: Path, name: str) -> None:
+    """One that bootstrap takes; and so can definitions, channels and directories of wheels."""
+    (tmp_path / name).mkdir()
+    lab = Lab(tmp_path / name)
+    lab.channel = tmp_path / name / "c"
+    for path in channel.rglob("*"):
+        if path.is_file():
+            copied = lab.channel / path.relative_to(channel)
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            copied.write_bytes(path.read_bytes())
+    where = {"bin/where": f"#!/bin/sh\necho '{PLACEHOLDER}'\n".encode()}
+    Package("where", "1", where, prefixed={"bin/where": "text"}).write(lab.channel)
+    write_wheel(lab.definitions / "wheels", "wave", "1.0")
+    lab.write_environment(
+        "channels: [../../c]\n"
+        "dependencies: [python, greet=1.0, where, {pip: [--no-index, -f ../wheels, wave]}]\n"
+    )
+    assert 0 == lab.deploy("staging", "-n").code
+    done = lab.deploy("staging")
+    assert 0 == done.code, done.err
+    for command, said in (("wave", "wave 1.0\n"), ("greet", "greet 1.0\n")):
+        assert said == lab.runs("staging", command)
+    prefix = lab.layout.within(f"deployments/2/{PREFIX}")
+    assert f"echo '{prefix}'" in Path(prefix, "bin/where").read_text()
+    assert "nothing to do" in lab.deploy("staging").out
+
+
+def test_in_a_short_path_no_shell_reads_a_target_s_name(channel: Path) -> None:
+    """A long one is refused: see the definitions' tests."""
+    with TemporaryDirectory() as place:
+        top = Path(place, 'a"$`b')
+        top.mkdir()
+        lab = Lab(top)
+        lab.channel = channel
+        lab.want("python, greet=1.0")
+        done = lab.deploy("dev1")
+        assert (0, "greet 1.0\n") == (done.code, lab.runs("dev1", "greet")), done.err

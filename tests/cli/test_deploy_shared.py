@@ -1,10 +1,12 @@
 """``tierctl deploy`` where others are: a group's target, odd umasks, no rights, no room."""
 
+import json
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -16,7 +18,7 @@ from tools import as_user, require_root, require_tool
 
 pytest.importorskip("rattler")
 
-ADA, BOB, EVE, GROUP = 10051, 10052, 10059, 10053
+ADA, BOB, CARL, EVE, GROUP = 10051, 10052, 10054, 10059, 10053
 
 
 class Shared(Lab):
@@ -53,6 +55,12 @@ def shared(tmp_path: Path) -> Shared:
     return Shared(tmp_path)
 
 
+def groups_not(gid: int, *tops: str) -> list[str]:
+    """Return what has another group than this one, of directories and what is in them."""
+    found = [path for top in tops for path in (Path(top), *Path(top).rglob("*"))]
+    return [str(path) for path in found if not path.is_symlink() and path.stat().st_gid != gid]
+
+
 class TestGroup:
     def test_members_deploy_in_turn_with_one_cache(self, shared: Shared) -> None:
         for user, tier in ((ADA, "staging"), (BOB, "dev1"), (ADA, "dev1"), (BOB, "staging")):
@@ -66,6 +74,31 @@ class TestGroup:
         assert [ADA, BOB, ADA, BOB] == [file.st_uid for file in files]
         # Of one user the files are the same; the kernel gives nobody a link to another's.
         assert files[0].st_ino == files[2].st_ino
+
+    @pytest.mark.parametrize("umask", [0o002, 0o077])
+    @pytest.mark.parametrize("handing_on", [0o2000, 0], ids=["setgid", "no setgid"])
+    def test_members_believe_each_others_records(
+        self, shared: Shared, umask: int, handing_on: int
+    ) -> None:
+        """Whoever builds, and whether or not directories hand their group on."""
+        for directory, _, _ in os.walk(shared.layout.target):
+            os.chmod(directory, 0o775 | handing_on)
+        for builder, reader in ((ADA, BOB), (BOB, ADA)):
+            done = shared.deploy_as(builder, "dev1", "--rebuild", umask=umask)
+            assert 0 == done.code, done.err
+            again = shared.deploy_as(reader, "dev1", umask=umask)
+            assert (0, True) == (again.code, "nothing to do" in again.out), again
+            assert 3 == shared.ask(reader, "diff", "-t", *self.compared(shared)).code
+        assert "hello 1.0\n" == shared.runs_as(EVE, "dev1").out
+        assert [] == groups_not(GROUP, shared.layout.deployments, shared.layout.control)
+
+    def compared(self, shared: Shared) -> list[str]:
+        return [shared.layout.target, "dev1", "staging", "--exit-code"]
+
+    def test_a_color_that_a_member_replaced_is_kept_for_the_group(self, shared: Shared) -> None:
+        assert 0 == shared.deploy_as(BOB, "staging").code
+        assert 0 == shared.deploy_as(ADA, "staging", "--rebuild").code
+        assert [] == groups_not(GROUP, shared.layout.deployments, shared.layout.control)
 
     def test_the_next_member_reads_what_the_first_one_fetched(self, shared: Shared) -> None:
         with Served(shared.channel) as server:
@@ -122,6 +155,101 @@ class TestGroup:
         assert f"deployment 1: kept: only its owner ({ADA}) or root can remove it\n" in done.out
         assert 0 == shared.ask(ADA, *prune).code
         assert ["3"] == shared.deployments
+
+
+class TestCheckout:
+    """Definitions that Bob has checked out for the group; Carl is the third member."""
+
+    @pytest.fixture(params=[(GROUP, 0o664), (GROUP, 0o644)], ids=["group writes", "owner writes"])
+    def checkout(self, request: pytest.FixtureRequest) -> Iterator[Shared]:
+        require_root()
+        with TemporaryDirectory() as place:  # where git of other users gets to
+            os.chmod(place, 0o755)
+            yield self.checked_out(Shared(Path(place)), *request.param)
+
+    def checked_out(self, shared: Shared, gid: int, mode: int) -> Shared:
+        """Return a target after Bob has checked out its definitions."""
+        git = [require_tool("git"), "-C", str(shared.definitions)]
+        for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
+            who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+            subprocess.run([*git, *who, *words], check=True)
+        for path in (shared.definitions, *shared.definitions.rglob("*")):
+            os.chown(path, BOB, gid)
+            path.chmod(0o2775 if path.is_dir() else mode)
+        return shared
+
+    def deploy(self, shared: Shared, user: int, tier: str, *words: str, loaded: str = "") -> Ended:
+        """Deploy from within the definitions, as one does who has changed there."""
+        done = subprocess.run(
+            shared.words(user, installed(), "deploy", tier, *words),
+            capture_output=True,
+            text=True,
+            cwd=shared.definitions / "environments",
+            env={**os.environ, "IAC_TIER_DIR": loaded},
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def test_every_member_deploys_it_and_the_record_names_its_commit(
+        self, checkout: Shared
+    ) -> None:
+        green, target = checkout.layout.within("green"), checkout.layout.target
+        who = [(BOB, "", ()), (CARL, green, ()), (ADA, "", ()), (CARL, "", ("-t", target))]
+        for number, (user, loaded, words) in enumerate(who, 1):
+            done = self.deploy(checkout, user, "dev1", "--rebuild", *words, loaded=loaded)
+            assert (0, False) == (done.code, "not recorded" in done.err), done.err
+            record = checkout.layout.deployment_record(f"deployments/{number}")
+            found = json.loads(Path(record).read_text())["definitions"]["git"]
+            assert (40, False) == (len(found["commit"]), found["dirty"])
+            assert f"{user}" == json.loads(Path(record).read_text())["user"]
+
+    def test_who_has_loaded_nothing_is_told_whose_it_is_and_what_it_names(
+        self, checkout: Shared
+    ) -> None:
+        done = self.deploy(checkout, CARL, "dev1")
+        assert (1, "") == (done.code, done.out)
+        assert f"tierctl.toml belongs to user {BOB}" in done.err
+        assert f"say so: --target {checkout.layout.target}\n" in done.err
+
+    def test_a_stranger_s_file_in_a_directory_above_does_not_matter(self, checkout: Shared) -> None:
+        """Bob has loaded a tier, and his definitions have no file of their own."""
+        (checkout.definitions / "tierctl.toml").unlink()
+        above = checkout.definitions.parent / "tierctl.toml"
+        above.write_text("target = '/elsewhere'")
+        os.chown(above, EVE, EVE)
+        done = subprocess.run(
+            checkout.words(BOB, installed(), "deploy", "dev1"),
+            capture_output=True,
+            text=True,
+            cwd=checkout.definitions,
+            env={**os.environ, "IAC_TIER_DIR": checkout.layout.within("green")},
+        )
+        assert 0 == done.returncode, done.stderr
+
+    def test_others_deploy_nothing_from_it(self, checkout: Shared) -> None:
+        before = listing(checkout.layout.target)
+        for loaded in ("", checkout.layout.within("green")):
+            assert 1 == self.deploy(checkout, EVE, "dev1", loaded=loaded).code
+        assert before == listing(checkout.layout.target)
+
+    def test_root_builds_nothing_of_it(self, checkout: Shared) -> None:
+        done = checkout.deploy("dev1", "-t", checkout.layout.target)
+        assert 1 == done.code
+
+    def test_what_a_stranger_has_put_there_is_not_built(self, checkout: Shared) -> None:
+        os.chown(checkout.definitions / "environments" / "tools.yaml", EVE, EVE)
+        done = self.deploy(checkout, BOB, "dev1")
+        assert (1, True) == (done.code, f"belongs to user {EVE}" in done.err), done.err
+        assert "Fix that, or deploy a clone of your own.\n" in done.err
+
+    def test_a_commit_of_a_stranger_s_repository_is_not_recorded_and_that_is_said(
+        self, checkout: Shared
+    ) -> None:
+        os.chown(checkout.definitions / ".git", EVE, EVE)
+        done = self.deploy(checkout, BOB, "dev1")
+        assert 0 == done.code, done.err
+        assert f"not recorded: not trusted: {checkout.definitions}/.git belongs" in done.err
+        record = Path(checkout.layout.deployment_record("deployments/1")).read_text()
+        assert json.loads(record)["definitions"]["git"] is None
 
 
 class TestUmask:

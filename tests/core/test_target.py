@@ -1,6 +1,7 @@
 """Which target is meant."""
 
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -213,6 +214,32 @@ class TestDefinitions:
         os.chown(file, 12345, 12345)
         with pytest.raises(Untrusted, match="user 12345"):
             target.find(None, {})
+
+    def test_the_refusal_names_the_target_that_it_names(
+        self, tmp_path: Path, elsewhere: Path
+    ) -> None:
+        """So that whoever means it can say so."""
+        require_root()
+        file = elsewhere / "tierctl.toml"
+        file.write_text('target = "../lab"')
+        os.chown(file, pwd.getpwnam("daemon").pw_uid, 12345)
+        with pytest.raises(Untrusted, match="belongs to user daemon") as caught:
+            target.find(None, {})
+        assert caught.value.hint.endswith(f"--target {tmp_path}/lab")
+
+    @pytest.mark.parametrize("mode", [0o600, 0o644, 0o666])
+    @pytest.mark.parametrize("text", ["target = '../other'", "rubbish"])
+    def test_one_of_another_user_does_not_matter_once_a_tier_is_loaded(
+        self, tmp_path: Path, elsewhere: Path, mode: int, text: str
+    ) -> None:
+        require_root()
+        layout = make_target(tmp_path / "lab")
+        make_target(tmp_path / "other")
+        file = elsewhere / "tierctl.toml"
+        file.write_text(text)
+        file.chmod(mode)
+        os.chown(file, 12345, 12345)
+        assert layout == target.find(None, {"IAC_TIER_DIR": layout.within("green")})
 
     def test_one_that_no_memory_could_hold_is_not_read(self, elsewhere: Path) -> None:
         with open(elsewhere / "tierctl.toml", "wb") as file:

@@ -2,12 +2,13 @@
 
 import grp
 import os
+import pwd
 from pathlib import Path
 
 import pytest
 
 from targets import make_target
-from tierctl import trust
+from tierctl import groups, trust
 from tierctl.errors import Untrusted
 from tierctl.layout import Layout
 from tierctl.osfilesystem import OsFileSystem
@@ -15,6 +16,8 @@ from tools import require_root
 
 FS = OsFileSystem()
 STRANGER, OWNER = 54321, 54322
+# A user of every Linux, with a group of its name.
+MEMBER = pwd.getpwnam("daemon")
 
 
 @pytest.fixture
@@ -100,6 +103,51 @@ def test_a_file_of_a_stranger_is_not(layout: Layout, file: str) -> None:
     os.chown(file, STRANGER, -1)
     with pytest.raises(Untrusted, match=f"belongs to user {STRANGER}"):
         trust.read(FS, layout, file)
+
+
+class TestMember:
+    """A file of a user who is in the recorded group, with another group than that."""
+
+    @pytest.fixture(autouse=True)
+    def of_a_member(self, layout: Layout, file: str) -> None:
+        require_root()
+        os.chown(file, MEMBER.pw_uid, STRANGER)
+        record_group(layout, grp.getgrgid(MEMBER.pw_gid).gr_name)
+
+    def test_it_is_trusted(self, layout: Layout, file: str) -> None:
+        assert b"text" == trust.read(FS, layout, file)
+
+    def test_one_that_another_group_may_write_is_not(self, layout: Layout, file: str) -> None:
+        os.chmod(file, 0o664)
+        with pytest.raises(Untrusted, match=f"can be written by group {STRANGER}"):
+            trust.read(FS, layout, file)
+
+    def test_one_that_nobody_but_the_member_may_write_as_a_group_is(
+        self, layout: Layout, file: str
+    ) -> None:
+        os.chown(file, -1, MEMBER.pw_gid)
+        os.chmod(file, 0o664)
+        assert b"text" == trust.read(FS, layout, file)
+
+    def test_one_that_everybody_may_write_is_not(self, layout: Layout, file: str) -> None:
+        os.chmod(file, 0o646)
+        with pytest.raises(Untrusted, match="by everybody"):
+            trust.read(FS, layout, file)
+
+    def test_one_of_somebody_who_is_in_another_group_is_not_and_is_named(
+        self, layout: Layout, file: str
+    ) -> None:
+        other = next(g for g in grp.getgrall() if not groups.is_member(MEMBER.pw_uid, g.gr_gid))
+        record_group(layout, other.gr_name)
+        with pytest.raises(Untrusted, match=f"belongs to user {MEMBER.pw_name}"):
+            trust.read(FS, layout, file)
+
+
+def test_a_private_group_is_the_users_alone() -> None:
+    assert groups.is_private(MEMBER.pw_gid, MEMBER.pw_uid)
+    assert not groups.is_private(MEMBER.pw_gid, 0)
+    assert not groups.is_private(0, MEMBER.pw_uid)
+    assert not groups.is_private(STRANGER, STRANGER)
 
 
 class TestGroup:

@@ -126,6 +126,22 @@ WRONG = {
     "channels: [a]\ndependencies:\n- python\n- pip: ['x @ https://t@x/x-1-py3-none-any.whl']\n": (
         "holds a password"
     ),
+    "channels: ['~/channel']\ndependencies: [b]\n": ":1: '~/channel' holds a home (~)",
+    "channels: ['~ada/channel']\ndependencies: [b]\n": "holds a home",
+    "channels: ['~']\ndependencies: [b]\n": "holds a home",
+    "channels: ['file://~/channel']\ndependencies: [b]\n": "holds a home",
+    "channels: ['file:~/channel']\ndependencies: [b]\n": "holds a home",
+    "channels: [$HOME/channel]\ndependencies: [b]\n": "holds a variable",
+    "channels: ['https://${HOST}/channel']\ndependencies: [b]\n": "holds a variable",
+    "channels: [a]\ndependencies: ['~/channel::b']\n": ":2: '~/channel::b' holds a home",
+    "channels: [a]\ndependencies:\n- python\n- pip: ['-f ~/wheels', x]\n": ":4: '-f ~/wheels' hol",
+    "channels: [a]\ndependencies:\n- python\n- pip: [--find-links=~/wheels, x]\n": "holds a home",
+    "channels: [a]\ndependencies:\n- python\n- pip: ['-i https://${HOST}/simple', x]\n": (
+        "holds a variable"
+    ),
+    "channels: [a]\ndependencies:\n- python\n- pip: ['x @ file://~/x-1-py3-none-any.whl']\n": (
+        "holds a home"
+    ),
     "channels: [a\ndependencies: [b]\n": ": no valid YAML: ",
     "- x\n": ": holds no environment",
     "": ": holds no environment",
@@ -141,6 +157,30 @@ class TestWrongEnvironments:
         definitions.read(str(tmp_path), "linux-64", wrong_spec, "/" + "x" * 247)
         with pytest.raises(BadDefinitions, match=r"python\.yaml:1: its path would be 1 bytes too"):
             definitions.read(str(tmp_path), "linux-64", wrong_spec, "/" + "x" * 248)
+
+    @pytest.mark.parametrize(
+        ("prefixes", "wrong"),
+        [
+            ("/a\udcff", "would not be UTF-8"),
+            ("/a\\b", "has a backslash"),
+            ("/a $b", "a shell reads that"),
+            (f"/{'x' * 110}`", "a shell reads that"),
+            (f'/{"x" * 110}"', "a shell reads that"),
+        ],
+    )
+    def test_a_path_at_which_commands_would_not_start_is_told(
+        self, tmp_path: Path, prefixes: str, wrong: str
+    ) -> None:
+        write(tmp_path, environments__python_yaml=PYTHON)
+        with pytest.raises(BadDefinitions, match=rf"python\.yaml:1: its path .*{wrong}"):
+            definitions.read(str(tmp_path), "linux-64", wrong_spec, prefixes)
+
+    @pytest.mark.parametrize(
+        "prefixes", ["/a$b", '/a"b', "/a`b", "/a 'b", "/a#%?&|;é", "/" + "x" * 200]
+    )
+    def test_any_other_path_will_do(self, tmp_path: Path, prefixes: str) -> None:
+        write(tmp_path, environments__python_yaml=PYTHON)
+        definitions.read(str(tmp_path), "linux-64", wrong_spec, prefixes)
 
     @pytest.mark.parametrize("text", WRONG)
     def test_each_kind_is_told_with_its_line(self, tmp_path: Path, text: str) -> None:

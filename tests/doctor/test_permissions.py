@@ -121,6 +121,17 @@ class TestStrangers:
         notes = [f for f in diagnose(FS, layout) if f.severity is Severity.NOTE]
         assert [f"{layout.within(name)} belongs to {STRANGER}"] == [f.text for f in notes]
 
+    def test_a_record_of_somebody_else_is_worth_knowing(self, shared: Layout) -> None:
+        make_deployment(shared, 8)
+        make_deployment(shared, 9)
+        record = shared.deployment_record("deployments/9")
+        os.chown(record, STRANGER, STRANGER)
+        (found,) = [f for f in diagnose(FS, shared) if "the record of" in f.text]
+        said = f"the record of deployment 9 is not trusted: {record} belongs to user {STRANGER}"
+        assert (Severity.NOTE, said) == (found.severity, found.text)
+        os.chown(record, STRANGER, os.stat(shared.control).st_gid)
+        assert not any("the record of" in finding.text for finding in diagnose(FS, shared))
+
     def test_what_a_member_made_in_a_shared_target_is_no_strangers(self, shared: Layout) -> None:
         for path in (shared.control, shared.deployments, shared.within("blue")):
             os.chown(path, STRANGER, -1)

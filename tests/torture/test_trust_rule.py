@@ -47,8 +47,13 @@ POLICY: Believed = {
     "root": {"root", "ada", "group"},
 }
 NAMED: Believed = {
-    caller: {"root", "group", *({caller} - {"root"})} for caller in ("ada", "bob", "eve", "root")
+    # Ada's target vouches for those that she shares it with: nobody else can have made it.
+    "ada": {"root", "ada", "bob", "group"},
+    "bob": {"root", "bob", "group"},
+    "eve": {"root", "eve", "group"},
+    "root": {"root", "group"},
 }
+LOADED: Believed = {caller: set(WRITTEN) for caller in ("ada", "bob", "eve", "root")}
 EXECUTED: Believed = {**RECORDS, "root": NOBODY}
 BUILT: Believed = {"ada": BY_ROOT_OR_GROUP, "bob": BY_ROOT_OR_GROUP, "root": NOBODY}
 ROOTS_ALONE: Believed = {"root": {"root"}}
@@ -67,6 +72,7 @@ TABLE: dict[str, tuple[str, list[str], Believed]] = {
     "packages": (PACKAGES, ["diff", "1", "1"], RECORDS),
     "profile": (PROFILE, ["run", "dev1", "true"], EXECUTED),
     "tierctl.toml": ("definitions/tierctl.toml", ["status"], NAMED),
+    "tierctl.toml, loaded": ("definitions/tierctl.toml", ["status"], LOADED),
     "overlay": ("definitions/tier/bin/own", ["deploy", "dev1", "-n"], BUILT),
     "environment": ("definitions/environments/tools.yaml", ["deploy", "dev1", "-n"], BUILT),
     "lock": (LOCK, ["deploy", "dev1", "-n", "--like", "1"], BUILT),
@@ -128,8 +134,8 @@ def share(target: Path) -> None:
             path.chmod(0o660 if path.name in ("lock", "numbers") else 0o664)
 
 
-def run_as(place: Path, caller: str, words: list[str], program: list[str]) -> str:
-    """Return what a command says to somebody."""
+def run_as(place: Path, caller: str, words: list[str], program: list[str], loaded: str = "") -> str:
+    """Return what a command says to somebody, who has loaded a tier or none."""
     user = as_user(CALLERS[caller], *([GROUP] if caller in ("ada", "bob") else []))
     done = subprocess.run(
         [*(user if CALLERS[caller] else []), *program, *words],
@@ -137,6 +143,7 @@ def run_as(place: Path, caller: str, words: list[str], program: list[str]) -> st
         text=True,
         timeout=60,
         cwd=place / "definitions",
+        env={**os.environ, "IAC_TIER_DIR": loaded},
     )
     assert "defect of tierctl" not in done.stderr
     return done.stdout + done.stderr
@@ -151,12 +158,14 @@ def mistaken(place: Path, row: str, program: list[str]) -> list[str]:
     if row != "intent":
         os.unlink(layout.intent)
     path, found = place / name, []
-    words = words if row == "tierctl.toml" else [*words[:1], "-t", layout.target, *words[1:]]
+    loaded = layout.within("green") if believed is LOADED else ""
+    if believed not in (NAMED, LOADED):
+        words = [*words[:1], "-t", layout.target, *words[1:]]
     for caller, writer in every([(c, w) for c in believed for w in WRITTEN], 3):
         uid, gid, mode = WRITTEN[writer]
         os.chown(path, uid, gid)
         path.chmod(mode)
-        said = run_as(place, caller, words, program)
+        said = run_as(place, caller, words, program, loaded)
         if any(text in said for text in REFUSED) == (writer in believed[caller]):
             found.append(f"{row} of {writer}, read by {caller}: {said}")
     return found

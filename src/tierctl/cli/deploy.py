@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager
 
 import click
 
@@ -114,13 +114,22 @@ def _ended_like_by_ctrl_c() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _cache(layout: Layout, *, dry_run: bool) -> AbstractContextManager[str]:
-    """Return the target's package cache, or for a dry run one with what is known of packages."""
+@contextmanager
+def _cache(layout: Layout, *, dry_run: bool) -> Iterator[str]:
+    """Have the target's package cache, or for a dry run one with what is known of packages."""
     if not dry_run:
-        return nullcontext(layout.cache)
+        yield layout.cache
+        return
     from tierctl.deploy import tree
+    from tierctl.deploy.failures import NoScratch
 
-    return tree.scratch(
+    scratch = tree.scratch(
         holding=[f"{layout.cache}/{name}" for name in (REPODATA, WHEELS)],
         linked="archive-*",  # what uv has unpacked
     )
+    with ExitStack() as stack:
+        try:
+            place = stack.enter_context(scratch)
+        except OSError as error:
+            raise NoScratch(error) from error
+        yield place

@@ -32,15 +32,20 @@ def find_target(given: str | None, definitions: str | None = None) -> Layout:
 
 
 def find_definitions(given: str | None) -> str:
-    """Return the absolute path of the definitions at hand; raises ``NoDefinitions``."""
+    """Return the absolute path of the definitions at hand; raises ``NoDefinitions``.
+
+    A ``tierctl.toml`` of somebody else, in a directory above, does not come before what is here.
+    """
     if given is not None:
         return targets.absolute(given, os.environ)
     file = targets.nearest_definitions(os.environ)
-    if file is not None:
+    if file is not None and targets.is_own(file):
         return os.path.dirname(file)
     here = targets.working_directory(os.environ)
     if any(os.path.isdir(os.path.join(here, name)) for name in ("environments", "tier")):
         return here
+    if file is not None:
+        return os.path.dirname(file)
     raise NoDefinitions(here)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from tierctl import listing, packages, profiles
 from tierctl.deploy import finishing, git, loading, sealing, tree
 from tierctl.deploy.engine import Engine, Verified
-from tierctl.deploy.failures import LONGER
 from tierctl.deploy.overlay import Item
 from tierctl.deploy.progress import Step
 from tierctl.deploy.tree import Held
@@ -59,15 +58,13 @@ def _build(
     sealing.keep_to_owner(held, ENVIRONMENTS)  # packages may let their group write
     prefixes = {name: f"{held.top}/{ENVIRONMENTS}/{name}" for name in wanted.packages}
     locks = {name: layout.lock_record(directory, name) for name in wanted.packages}
-    known: dict[str, Any] = {"git": None}
+    known: dict[str, Any] = {}
     rest: Tree = {}
     warnings: list[str] = []
 
     def while_linking() -> None:
-        try:
-            known["git"] = git.state(wanted.definitions.directory, engine.timeout)
-        except git.TooLong:
-            warnings.append(_without_commit(wanted, engine.timeout))
+        known["git"], warning = git.state(fs, layout, wanted.definitions.directory, engine.timeout)
+        warnings.extend(filter(None, [warning]))
         _write_the_rest(layout, directory, held.place, wanted)
 
     def while_sealing() -> None:
@@ -86,13 +83,6 @@ def _build(
     tree.flush(held.place)
     finishing.finish(fs, held, _record(number, wanted, **known))
     return verified._replace(warnings=warnings + verified.warnings)
-
-
-def _without_commit(wanted: Build, limit: float) -> str:
-    return (
-        f"git did not answer within {limit:g} s of {shown(wanted.definitions.directory)}: the "
-        f"commit is not recorded. {LONGER}"
-    )
 
 
 def _seal_the_rest(held: Held, copied: Iterable[Item]) -> Tree:

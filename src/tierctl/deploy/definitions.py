@@ -17,12 +17,16 @@ from tierctl.deploy.problems import BadDefinitions, Place, Problems
 from tierctl.errors import NoDefinitions
 from tierctl.layout import is_plain_name
 from tierctl.target import DEFINITIONS
-from tierctl.text import shown
+from tierctl.text import is_utf8, shown
 from tierctl.validators import LONGEST_PREFIX
 
 ENVIRONMENTS = "environments"
 OVERLAY = "tier"
 _SETTINGS = {"target", "path"}
+# A command whose interpreter has a blank in its path, or a long path, begins with a line of sh that
+# has this path in double quotes: as conda's packages are written.
+_READ_BY_SHELLS = set('"$`')
+_LONGEST_WITHOUT_SHELL = 127 - len("#!/bin/python3.99")
 # The first part of conda's subdirs.
 _SYSTEMS = {"linux", "osx"}
 
@@ -118,12 +122,23 @@ def _unique(found: Iterable[Environment], problems: Problems) -> dict[str, Envir
 
 
 def _check_prefix(prefix: str, environment: Environment, problems: Problems) -> None:
+    """Note what keeps conda's packages from working at a path."""
     excess = len(os.fsencode(prefix)) - LONGEST_PREFIX
+    wrong = []
     if excess > 0:
-        problems.add(
-            environment.place,
-            f"its path would be {excess} bytes too long for conda packages: {shown(prefix)}",
+        wrong.append(f"would be {excess} bytes too long for conda packages")
+    if not is_utf8(prefix):
+        wrong.append("would not be UTF-8, which conda packages need")
+    if "\\" in prefix:
+        wrong.append("has a backslash, which conda takes for a slash in some commands")
+    is_read = " " in prefix or len(os.fsencode(prefix)) > _LONGEST_WITHOUT_SHELL
+    if is_read and _READ_BY_SHELLS & set(prefix):
+        wrong.append(
+            'has one of " $ `, and its commands would begin with a line where a shell reads that; '
+            f"there is none only without blanks and with up to {_LONGEST_WITHOUT_SHELL} bytes"
         )
+    for text in wrong:
+        problems.add(environment.place, f"its path {text}: {shown(prefix)}")
 
 
 def _read_order(directory: str, problems: Problems, sources: files.Sources) -> list[str]:

@@ -12,7 +12,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from tierctl import changes, comparing, control, ending, freshness, history, intent, tiers
+from tierctl import (
+    adoption,
+    changes,
+    comparing,
+    control,
+    ending,
+    freshness,
+    history,
+    intent,
+    loadable,
+    mounts,
+    tiers,
+)
 from tierctl.deploy import (
     building,
     definitions,
@@ -35,6 +47,7 @@ from tierctl.errors import (
     ChangeUnfinished,
     NoSuchTier,
     NotWritable,
+    Refused,
     TierctlError,
     cause_of,
 )
@@ -42,9 +55,9 @@ from tierctl.events import Author, Event, EventKind
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import DEPLOYMENTS, HIGHEST_NUMBER, LINKS, Layout, is_private_name
 from tierctl.observe import observe
-from tierctl.rotation import Content, State
-from tierctl.text import shown
-from tierctl.validators import validate_rotation
+from tierctl.rotation import Color, Content, State
+from tierctl.text import shown, typed
+from tierctl.validators import validate_rotation, validate_target_characters
 
 
 @dataclass(frozen=True)
@@ -114,7 +127,7 @@ def deploy(
         run.dismiss()
         reporter.unchanged(seen)
         return
-    room.require(layout, wanted.packages)
+    room.require(layout, wanted)
     taken = numbering.reserved(
         fs, layout, lock_timeout=lock_timeout, spare=not is_private_name(wish.tier)
     )
@@ -178,7 +191,7 @@ def preview(
     if _is_there(there, wanted, reporter):
         reporter.unchanged(seen)
         return
-    room.require(layout, wanted.packages)
+    room.require(layout, wanted)
     plan = plans.against(fs, layout, seen.content, wanted)
     collisions = plans.collisions(wanted, run.commands(layout.cache))
     reporter.planned(None, plan._replace(collisions=collisions))
@@ -188,7 +201,8 @@ def look_at(fs: FileSystem, layout: Layout, tier: str) -> Seen:
     """Return what a tier shows now.
 
     Raises ``NoSuchTier`` for a name that none can have, ``Refused`` for what
-    production serves, and ``SameColor`` where staging shows that too.
+    production serves, ``SameColor`` where staging shows that too, and
+    ``InvalidLink`` in a target that was moved or copied.
     """
     if tier not in LINKS and not is_private_name(tier):
         raise NoSuchTier(
@@ -196,6 +210,7 @@ def look_at(fs: FileSystem, layout: Layout, tier: str) -> Seen:
             "There are staging, blue and green; private ones begin with dev or test: dev1, "
             "test-numpy.",
         )
+    validate_target_characters(layout.target)
     ownership.require_own_target(fs, layout)
     history.newest(fs, layout)  # raises as the change would that the build ends in
     freshness.refresh_by_reading(fs, layout)
@@ -203,9 +218,12 @@ def look_at(fs: FileSystem, layout: Layout, tier: str) -> Seen:
     state = observe(fs, layout, private)
     if not exists(fs, layout.intent):  # between two renames both may show one color
         validate_rotation(state)
+    loadable.require_in_place(fs, layout, [state.blue.directory, state.green.directory])
     content = state.behind(link_to_deploy(tier, state))
     if private and content == Content(tier):
         raise not_a_link(layout, tier)
+    if content is not None and content.deployment is None:
+        adoption.require_possible(fs, layout, Color(content.directory))
     return Seen(state, content)
 
 
@@ -225,6 +243,8 @@ def _prepare(
     envs = layout.within(f"{DEPLOYMENTS}/{HIGHEST_NUMBER}/conda/envs")
     found = definitions.read(wish.directory, wish.subdir, run.wrong_spec, envs)
     ownership.require_trusted(fs, layout, found)
+    if found.environments:
+        _require_startable(layout)
     if wish.like is not None:
         locks = _locks(fs, layout, found, wish.like)
         there.look(found)
@@ -233,6 +253,18 @@ def _prepare(
         reporter.begun(Step.SOLVE, ", ".join(wanted.name for wanted in found.environments))
     look = partial(there.look, found)
     return Build(found, run.solve(found.environments, wish.subdir, look), author)
+
+
+def _require_startable(layout: Layout) -> None:
+    """Raise ``Refused`` where no command of an environment could be started, as to build it."""
+    mount = mounts.find(layout.deployments)
+    if mount is not None and mount.runs_nothing:
+        raise Refused(
+            f"{shown(mount.point)} is mounted with noexec: no command that is built in "
+            f"{shown(layout.deployments)} could be started on this host",
+            f"Mount it with exec (mount -o remount,exec {typed(mount.point)}), or deploy on a host "
+            "where it is.",
+        )
 
 
 def _locks(fs: FileSystem, layout: Layout, found: Definitions, like: str) -> dict[str, str]:

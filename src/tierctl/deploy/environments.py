@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from tierctl.deploy import files, requirements, secrets
+from tierctl.deploy import files, personal, requirements, secrets
 from tierctl.deploy.problems import Place, Problems
 from tierctl.layout import is_plain_name
 from tierctl.text import shown
@@ -148,6 +148,7 @@ class _Reader:
             urlsplit(text)
         except ValueError as error:
             raise ValueError("is no channel") from error
+        personal.require_none(text)
         secrets.require_none(text)
         if text.startswith((".", "/")):
             return Path(paths.normpath(paths.join(self._directory, text))).as_uri()
@@ -164,6 +165,7 @@ class _Reader:
             if wrong := self._wrong_spec(spec):
                 self._wrong(node, f"{shown(spec)!r} is no match spec: {wrong}")
             try:
+                personal.require_none(spec)
                 secrets.require_none(spec)
             except ValueError as error:
                 self._wrong(node, f"{shown(spec)!r} {error}")

@@ -53,6 +53,18 @@ class NotBuilt(TierctlError):
         )
 
 
+class NoScratch(TierctlError):
+    """There is no room, or no permission, for temporary files."""
+
+    code = "no-scratch"
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(
+            f"no temporary directory for a dry run: {cause_of(error)}",
+            "Name one in which you may write and that has room: TMPDIR=DIR tierctl deploy ...",
+        )
+
+
 class Incomplete(TierctlError):
     """What was built is not what was to be built.
 

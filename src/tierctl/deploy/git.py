@@ -1,4 +1,10 @@
-"""What git says of definitions."""
+"""What git says of definitions.
+
+A repository's settings can name programs (filters, monitors, hooks, ways to fetch what is
+missing), and its owner need not be the caller. So git is told to read its objects and its index,
+but settings that are ours; in the repository itself it only says which commit is checked out,
+which starts nothing. Settings that change between two questions change nothing either.
+"""
 
 from __future__ import annotations
 
@@ -6,71 +12,138 @@ import os
 import signal
 import subprocess
 from contextlib import suppress
+from os import path as paths
 from typing import Any, NamedTuple
 
-# Nothing that the repository's own settings name is executed, and nothing is written.
-_GIT = (
-    "git",
-    "-c",
-    "core.fsmonitor=false",
-    "-c",
-    "core.hooksPath=/dev/null",
-    "--no-optional-locks",
-)
-# Nothing of the caller's settings counts, nor a repository that the caller is at work in.
-_ENVIRONMENT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
-_FILTERS = r"^filter\..*\.(clean|smudge|process)$"
+from tierctl.deploy import ownership, tree
+from tierctl.deploy.failures import LONGER
+from tierctl.errors import TierctlError, cause_of
+from tierctl.filesystem import FileSystem
+from tierctl.layout import Layout
+from tierctl.text import shown, typed
+
+_GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
+# Nothing of the caller's settings counts, nothing is written, and nothing is fetched.
+_ENVIRONMENT = {
+    "GIT_ALLOW_PROTOCOL": "none",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "LC_ALL": "C",
+}
+_SETTINGS = "[core]\nrepositoryformatversion = 1\nbare = false\n"
+# By the digits of a commit; what all versions of git take goes without saying.
+_FORMATS = {64: "[extensions]\nobjectFormat = sha256\n"}
 
 
-class TooLong(Exception):
-    """git has not answered within the limit."""
+class State(NamedTuple):
+    """The commit and tree of definitions, and whether they differ from it, None if not known.
+
+    All of it is None where there is no repository, or where it cannot be told; ``warning``
+    says why.
+    """
+
+    told: dict[str, Any] | None
+    warning: str = ""
 
 
-class Repository(NamedTuple):
-    """A directory to ask git about, and for how many seconds an answer is waited for."""
+class _CannotTell(Exception):
+    """Git does not answer; the text is for people."""
 
+
+def state(fs: FileSystem, layout: Layout, directory: str, limit: float) -> State:
+    """Return what git knows of a directory, in a repository that others cannot have written.
+
+    An answer is waited for ``limit`` seconds.
+    """
+    directory = paths.realpath(directory)
+    top = _repository(directory)
+    if top is None:
+        return State(None)
+    try:
+        for path in (top, f"{top}/.git"):
+            ownership.require_trusted_entry(fs, layout, path, fs.entry(path))
+        return State(_Repository(top, directory, limit).told())
+    except TierctlError as error:
+        why = error.message
+    except OSError as error:
+        why = cause_of(error)
+    except _CannotTell as error:
+        why = str(error)
+    asking = f"git -C {typed(directory)} rev-parse HEAD"
+    return State(None, f"the commit of the definitions is not recorded: {why}; see: {asking}")
+
+
+def _repository(directory: str) -> str | None:
+    """Return the nearest directory upwards that is a checkout."""
+    while not paths.lexists(paths.join(directory, ".git")):
+        if directory == (parent := paths.dirname(directory)):
+            return None
+        directory = parent
+    return directory
+
+
+class _Repository(NamedTuple):
+    """A checkout, the directory in it that is asked about, and for how many seconds at most."""
+
+    top: str
     directory: str
     limit: float
 
-    def ask(self, *question: str) -> str | None:
-        """Return git's answer, None where it has none; raises ``TooLong``."""
+    def told(self) -> dict[str, Any]:
+        """Return what ``State.told`` is; raises ``_CannotTell``."""
+        questions = ("--git-path", "objects", "--git-path", "index", "HEAD")
+        answers = self._ask("rev-parse", *questions, GIT_DIR=f"{self.top}/.git").split("\n")
+        if len(answers) != 3:
+            raise _CannotTell("its path has a line break")
+        objects, index, commit = answers
+        with tree.scratch() as own:
+            _make_repository(own, commit)
+            places = {
+                "GIT_DIR": own,
+                "GIT_INDEX_FILE": paths.join(self.directory, index),
+                "GIT_OBJECT_DIRECTORY": paths.join(self.directory, objects),
+                "GIT_WORK_TREE": self.top,
+            }
+            found = self._ask("rev-parse", f"{commit}^{{tree}}", **places)
+            try:
+                status = ("status", "--porcelain", "--ignore-submodules=all", "--", ".")
+                dirty = self._ask(*status, **places) != ""
+            except _CannotTell:
+                dirty = None
+        return {"commit": commit, "tree": found, "dirty": dirty}
+
+    def _ask(self, *question: str, **places: str) -> str:
         try:
-            process = subprocess.Popen(  # noqa: S603 (a fixed program, words it takes for a path)
+            process = subprocess.Popen(  # noqa: S603 (a fixed program, words it takes for paths)
                 [*_GIT, "-C", self.directory, *question],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                errors="replace",
-                env={"PATH": os.environ.get("PATH", os.defpath), **_ENVIRONMENT},
+                stderr=subprocess.PIPE,
+                env={"PATH": os.environ.get("PATH", os.defpath), **_ENVIRONMENT, **places},
                 process_group=0,  # which ends as a whole
             )
-        except OSError:
-            return None
-        try:
-            answer, _ = process.communicate(timeout=self.limit)
-        except subprocess.TimeoutExpired as error:
-            raise TooLong from error
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
-        return answer.strip() if process.returncode == 0 else None
+        except FileNotFoundError as error:
+            raise _CannotTell("git is not installed") from error
+        with process:
+            try:
+                answer, said = process.communicate(timeout=self.limit)
+            except subprocess.TimeoutExpired as error:
+                raise _CannotTell(
+                    f"git did not answer within {self.limit:g} s. {LONGER}"
+                ) from error
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+        if process.returncode:
+            first = os.fsdecode(said).strip().partition("\n")[0]
+            raise _CannotTell(f"git says {shown(first) or 'nothing'}")
+        return os.fsdecode(answer).strip()
 
 
-def state(directory: str, limit: float) -> dict[str, Any] | None:
-    """Return the commit and tree of a directory, and whether it differs from them.
-
-    None where git knows of none, or there is no git. Raises ``TooLong`` if an answer
-    takes longer than ``limit``, in seconds.
-    """
-    repository = Repository(directory, limit)
-    commit, tree = repository.ask("rev-parse", "HEAD"), repository.ask("rev-parse", "HEAD^{tree}")
-    if commit is None or tree is None:
-        return None
-    named = repository.ask("config", "--name-only", "--get-regexp", _FILTERS) or ""
-    without = [word for name in filter(None, named.split("\n")) for word in ("-c", f"{name}=")]
-    status = ("status", "--porcelain", "--ignore-submodules=all", "--", ".")
-    return {"commit": commit, "tree": tree, "dirty": repository.ask(*without, *status) != ""}
+def _make_repository(place: str, commit: str) -> None:
+    """Make a repository that has nothing but settings, and a commit checked out."""
+    tree.make_directories(place, ["objects", "refs"])
+    tree.write_new(f"{place}/config", (_SETTINGS + _FORMATS.get(len(commit), "")).encode())
+    tree.write_new(f"{place}/HEAD", f"{commit}\n".encode())

@@ -7,11 +7,16 @@ import os
 from tierctl import trust
 from tierctl.author import user_name
 from tierctl.deploy.definitions import Definitions
-from tierctl.errors import Refused
+from tierctl.errors import Refused, Untrusted
 from tierctl.filesystem import Entry, FileSystem, entry_of
 from tierctl.groups import group_name
 from tierctl.layout import Layout
 from tierctl.text import shown
+
+_HOW_TO_TRUST = (
+    "Definitions have to belong to root, to you, to the owner of the infrastructure or to somebody "
+    "in its group, and not be writable by anybody else. Fix that, or deploy a clone of your own."
+)
 
 
 def require_own_target(fs: FileSystem, layout: Layout) -> None:
@@ -43,16 +48,24 @@ def require_trusted(fs: FileSystem, layout: Layout, found: Definitions) -> None:
     root alone can have written.
     """
     sources = found.sources | {item.source: item.status for item in found.overlay if item.is_file}
-    for path, status in sources.items():
-        _require_trusted(fs, layout, path, entry_of(status))
+    # One of each kind tells of all: who is in a group can take long to ask.
+    kinds = {(found.st_uid, found.st_gid, found.st_mode): path for path, found in sources.items()}
+    for path in kinds.values():
+        try:
+            require_trusted_entry(fs, layout, path, entry_of(sources[path]))
+        except Untrusted as error:
+            if error.command:  # doctor does not look at definitions
+                error.hint, error.command = _HOW_TO_TRUST, ""
+            raise
 
 
 def require_trusted_file(fs: FileSystem, layout: Layout, path: str) -> None:
     """Raise ``Untrusted`` as for a file of definitions; ``OSError`` where there is none."""
-    _require_trusted(fs, layout, path, trust.require(fs, layout, path))
+    require_trusted_entry(fs, layout, path, trust.require(fs, layout, path))
 
 
-def _require_trusted(fs: FileSystem, layout: Layout, path: str, entry: Entry) -> None:
+def require_trusted_entry(fs: FileSystem, layout: Layout, path: str, entry: Entry) -> None:
+    """Raise ``Untrusted`` as for a file of definitions, by what ``entry`` says of it."""
     trust.require_trusted(fs, layout, path, entry)
     hint = "Deploy as somebody else; or give root a clone of its own."
     trust.require_roots(path, entry, "root builds only what root wrote", hint)

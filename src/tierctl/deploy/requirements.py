@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tierctl.deploy import secrets
-from tierctl.text import shown
+from tierctl.deploy import personal, secrets
+from tierctl.text import is_utf8, shown
 
 # Which options have a place behind them, by how they may be spelled.
 _PLACES = {
@@ -29,6 +29,7 @@ def read(line: str, directory: str) -> str:
     """
     if not line.isprintable():
         raise ValueError("is no requirement")
+    personal.require_none(line)
     secrets.require_none(line)
     return _option(line, directory) if line.startswith("-") else _requirement(line)
 
@@ -50,6 +51,8 @@ def _option(line: str, directory: str) -> str:
         if option != "--find-links":
             raise ValueError("is no index: an index has a URL")
         path = Path(os.path.normpath(Path(directory, place)))
+        if not is_utf8(str(path)):
+            raise ValueError(f"is at a path that is not UTF-8, which uv needs: {shown(str(path))}")
         if not path.exists():
             raise ValueError(f"is not there: {shown(str(path))}")
         place = path.as_uri()

@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from os import path as paths
 from typing import NamedTuple
@@ -59,11 +59,12 @@ def seal(
     """Let everyone read a tree and nobody change anything in it; return what it consists of.
 
     Files come without their sha256. The tree is what has ``path`` in the one that
-    is held, or that itself. Its directory ``left_open`` stays open to its owner, and
-    is returned as if it did not; ``left_out`` stays as it is, with all below.
-    Raises ``OSError``.
+    is held, or that itself; all of it gets the group of the one that is held. Its
+    directory ``left_open`` stays open to its owner, and is returned as if it did not;
+    ``left_out`` stays as it is, with all below. Raises ``OSError``.
     """
-    sealing = _Sealing(paths.join(held.top, path), {}, left_open, left_out)
+    group = os.fstat(held.descriptor).st_gid
+    sealing = _Sealing(paths.join(held.top, path), {}, group, left_open, left_out)
     with _below(held, path) as (name, parent):
         sealing.seal(name, "", parent)
     return sealing.tree
@@ -93,6 +94,7 @@ class _Sealing(NamedTuple):
 
     top: str
     tree: Tree
+    group: int
     left_open: str | None
     left_out: str | None
 
@@ -106,7 +108,8 @@ class _Sealing(NamedTuple):
         with Naming(own_path):
             directory = os.open(name, TO_HOLD, dir_fd=parent)
             try:
-                names, below = _seal_files(own_path, directory)
+                _give(directory, os.fstat(directory), self.group)
+                names, below = _seal_files(own_path, directory, self.group)
                 self.tree[path] = Directory(stat.S_IFDIR | _READ_AND_RUN, names)
                 for each in below:
                     self.seal(each, paths.join(path, each), directory, depth + 1)
@@ -116,7 +119,18 @@ class _Sealing(NamedTuple):
                 os.close(directory)
 
 
-def _seal_files(path: str, directory: int) -> tuple[dict[str, Entry], list[str]]:
+def _give(entry: int | str, found: os.stat_result, group: int) -> None:
+    """Give a file or directory to a group, whatever the directory that it was made in hands on.
+
+    Its members believe what is theirs. In a target that nobody shares it may be impossible,
+    and does not matter.
+    """
+    if found.st_gid != group:
+        with suppress(OSError):
+            os.chown(entry, -1, group)
+
+
+def _seal_files(path: str, directory: int, group: int) -> tuple[dict[str, Entry], list[str]]:
     """Let nobody write the files in a directory; return what is in it, and the directories.
 
     Each file is looked at while the names are listed: an NFS client takes that as
@@ -139,15 +153,15 @@ def _seal_files(path: str, directory: int) -> tuple[dict[str, Entry], list[str]]
                 raise OSError(errno.EINVAL, "Neither a file nor a link", f"{path}/{entry.name}")
             wanted = stat.S_IFREG | sealed(mode)
             names[entry.name] = Entry(wanted, found.st_size)
-            if mode != wanted or found.st_uid != owner:
+            if mode != wanted or (found.st_uid, found.st_gid) != (owner, group):
                 unsealed.append(entry.name)
     for name in unsealed:
         with Naming(paths.join(path, name), always=True):
-            _seal_file(name, directory)
+            _seal_file(name, directory, group)
     return names, directories
 
 
-def _seal_file(name: str, directory: int) -> None:
+def _seal_file(name: str, directory: int, group: int) -> None:
     """Let everyone read a file and nobody write it; a link in its place is not followed."""
     file = os.open(name, _TO_NAME, dir_fd=directory)
     try:
@@ -155,16 +169,17 @@ def _seal_file(name: str, directory: int) -> None:
         if not stat.S_ISREG(found.st_mode):
             return
         if found.st_uid != os.geteuid():
-            _replace_by_own(name, directory)
+            _replace_by_own(name, directory, group)
             return
         # What is opened by its path alone cannot be changed by its descriptor.
-        by_path = f"{DESCRIPTORS}/{file}"
-        os.chmod(by_path if _BY_PATH else file, sealed(found.st_mode))
+        opened = f"{DESCRIPTORS}/{file}" if _BY_PATH else file
+        _give(opened, found, group)
+        os.chmod(opened, sealed(found.st_mode))
     finally:
         os.close(file)
 
 
-def _replace_by_own(name: str, directory: int) -> None:
+def _replace_by_own(name: str, directory: int, group: int) -> None:
     """Replace another user's file, which was linked, by a copy: they could write it at any time."""
     copy = f".{os.getpid()}.copy"
     flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -174,6 +189,7 @@ def _replace_by_own(name: str, directory: int) -> None:
             shutil.copyfileobj(read, written)
             found = os.fstat(read.fileno())
             written.flush()
+            _give(new, os.fstat(new), group)
             os.fchmod(new, sealed(found.st_mode))
             os.utime(new, ns=(found.st_atime_ns, found.st_mtime_ns))  # compiled modules tell it
     os.rename(copy, name, src_dir_fd=directory, dst_dir_fd=directory)

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from os import path as paths
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from tierctl import syscalls
 from tierctl.deploy import overlay
@@ -35,6 +35,7 @@ _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST)
 # How the system says that something has been removed, here or by another client of the server.
 _GONE = (errno.ENOENT, errno.ESTALE)
 DESCRIPTORS = "/proc/self/fd"
+_LARGEST_COPIED_BYTES = 1 << 16
 # The unit of st_blocks, whatever the filesystem's own.
 _BLOCK_BYTES = 512
 
@@ -318,13 +319,15 @@ def _retired(top: str) -> list[str]:
 def scratch(holding: Iterable[str] = (), linked: str = "") -> Iterator[str]:
     """Have a directory of one's own that is removed afterwards, whatever is in it.
 
-    It holds copies of the directories ``holding`` that are there; of those in
-    them whose names match the pattern ``linked`` only links to what they hold.
+    It holds what the directories ``holding`` do that are there: copies of small files, and
+    links to large ones, which their owners replace and never change. Of the directories in
+    them whose names match the pattern ``linked`` there are only links to what they hold.
+    Raises ``OSError``.
     """
     directory = _make_scratch()
     try:
         for held in filter(_is_directory, holding):
-            _copy_with_links(held, paths.join(directory, paths.basename(held)), linked)
+            _mirror(held, paths.join(directory, paths.basename(held)), linked)
         yield directory
     finally:
         remove(directory)
@@ -334,16 +337,35 @@ def _is_directory(path: str) -> bool:
     return paths.isdir(path) and not paths.islink(path)
 
 
-def _copy_with_links(held: str, path: str, linked: str) -> None:
-    shutil.copytree(held, path, symlinks=True, ignore=shutil.ignore_patterns(linked))
-    for name in fnmatch.filter(os.listdir(held), linked):
-        os.mkdir(paths.join(path, name))
-        for inside in os.listdir(paths.join(held, name)):
-            os.symlink(paths.join(held, name, inside), paths.join(path, name, inside))
+def _mirror(held: str, path: str, linked: str) -> None:
+    os.mkdir(path)
+    for entry in os.scandir(held):
+        place = paths.join(path, entry.name)
+        if fnmatch.fnmatch(entry.name, linked):
+            os.mkdir(place)
+            for inside in os.listdir(entry.path):
+                os.symlink(paths.join(entry.path, inside), paths.join(place, inside))
+        elif entry.is_dir(follow_symlinks=False):
+            _mirror(entry.path, place, linked)
+        elif entry.is_file(follow_symlinks=False):
+            with suppress(FileNotFoundError, PermissionError):  # gone meanwhile, or another's
+                _mirror_file(entry, place)
+
+
+def _mirror_file(entry: os.DirEntry[str], place: str) -> None:
+    if entry.stat().st_size > _LARGEST_COPIED_BYTES:
+        os.symlink(entry.path, place)
+    else:
+        shutil.copy2(entry.path, place, follow_symlinks=False)
 
 
 def _temporary_directory() -> str:
     return paths.realpath(tempfile.gettempdir())  # which an admin may have moved
+
+
+def unnamed_file() -> IO[bytes]:
+    """Return a file that nobody else can open, and that is gone when it is closed."""
+    return tempfile.TemporaryFile()
 
 
 def _make_scratch() -> str:

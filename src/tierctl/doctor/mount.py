@@ -75,6 +75,13 @@ _RULES = (
         f"{_REMOUNT}, with hard and without softreval and softerr (which sets softreval).",
     ),
     _Rule(
+        lambda mount: "noexec" if mount.runs_nothing else None,
+        Severity.PROBLEM,
+        "it is mounted with {}: no command of a tier can be started on this host",
+        "Tiers can be loaded here, but not used, and environments cannot be built.",
+        f"{_REMOUNT}, without noexec.",
+    ),
+    _Rule(
         lambda mount: "flock" if mount.may_lack_locks else None,
         Severity.NOTE,
         "it is Lustre, mounted without {}: it may have no locks",

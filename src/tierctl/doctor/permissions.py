@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import grp
 import os
-import pwd
 from collections.abc import Iterator
 from contextlib import suppress
 
-from tierctl import config, control, syscalls, trust
+from tierctl import config, control, syscalls, tiers, trust
 from tierctl.author import user_name
 from tierctl.deploy import numbering
 from tierctl.doctor import aside, exposure, writing
 from tierctl.doctor.finding import Finding, Remedy, fine, note, problem
 from tierctl.errors import Untrusted
 from tierctl.filesystem import Entry, FileSystem, Kind, exists
-from tierctl.groups import group_name
-from tierctl.layout import Layout
+from tierctl.groups import group_name, is_member
+from tierctl.layout import DEPLOYMENTS, Layout
 from tierctl.text import shown, typed
 
 SUBJECT = exposure.SUBJECT
@@ -30,6 +29,7 @@ def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     yield from _immutable(layout)
     yield from exposure.examine(fs, layout)
     yield from _untrusted(fs, layout)
+    yield from _unbelieved(fs, layout)
     yield from open_lock(fs, layout)
     told_of = set()
     for finding in unshared(fs, layout):
@@ -93,6 +93,26 @@ def _untrusted(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     for path in numbering.directories(layout):
         if exists(fs, path) and (kind := fs.entry(path).kind) is not Kind.DIRECTORY:
             yield untrusted(fs, layout, Untrusted(path, f"is a {kind.value}, not a directory"))
+
+
+def _unbelieved(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+    """Yield the finding that what deployments say of themselves is not believed."""
+    errors = {}
+    for number in tiers.deployments(fs, layout, finished=True):
+        try:
+            trust.require(fs, layout, layout.deployment_record(f"{DEPLOYMENTS}/{number}"))
+        except Untrusted as error:
+            errors[number] = error
+        except OSError:  # that it is closed is told elsewhere
+            continue
+    if errors:
+        first = next(iter(errors.values()))
+        yield note(
+            SUBJECT,
+            f"the record of deployment {', '.join(map(str, errors))} is {first.message}",
+            "A deploy builds anew what it holds already, and diff does not tell of its files.",
+            _how_to_trust(fs, layout, first.path),
+        )
 
 
 def open_lock(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
@@ -171,15 +191,7 @@ def _may_be_shared(fs: FileSystem, layout: Layout, entry: Entry, gid: int) -> bo
     if entry.others_write:
         return False
     owners = trust.trusted_owners(fs, layout)
-    return entry.gid == gid or entry.uid in owners or _is_member(entry.uid, gid)
-
-
-def _is_member(uid: int, gid: int) -> bool:
-    try:
-        user = pwd.getpwuid(uid)
-        return gid in os.getgrouplist(user.pw_name, user.pw_gid)
-    except (KeyError, OSError):
-        return False
+    return entry.gid == gid or entry.uid in owners or is_member(entry.uid, gid)
 
 
 def _for_its_owner(entry: Entry, text: str, meaning: str, remedy: Remedy, path: str) -> Finding:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rattler import LockChannel, LockFile, LockPlatform
+from rattler import Client, LockChannel, LockFile, LockPlatform
 from rattler.lock import PypiLockedPackage
 
+from tierctl.deploy.worker import certificates
 from tierctl.deploy.worker.failures import Failed
 from tierctl.deploy.worker.solving import Environments, Solved
 from tierctl.deploy.worker.wheels import Wheel
@@ -18,7 +19,10 @@ _ENVIRONMENT = "default"
 
 def read(asked: dict[str, Any]) -> Environments:
     """Take for solved what lock files record; raises ``Failed``."""
-    return {name: _read(name, path, asked["subdir"]) for name, path in asked["locks"].items()}
+    found = {name: _read(name, path, asked["subdir"]) for name, path in asked["locks"].items()}
+    urls = [record.url for each in found.values() for record in each.records]
+    certificates.begun(Client.default_client, [] if asked["offline"] else urls)
+    return found
 
 
 def _read(name: str, path: str, subdir: str) -> Solved:

@@ -20,7 +20,7 @@ from rattler import (
 )
 from rattler.exceptions import InvalidMatchSpecError
 
-from tierctl.deploy.worker import archives
+from tierctl.deploy.worker import archives, certificates
 from tierctl.deploy.worker.failures import all_or_failed
 from tierctl.deploy.worker.wheels import Wheel
 from tierctl.layout import REPODATA
@@ -55,18 +55,23 @@ def read_spec(spec: str) -> MatchSpec:
 
 async def solve(asked: dict[str, Any]) -> Environments:
     """Solve all environments at once; raises ``Failed`` with all that is wrong."""
-    gateway = Gateway(
+    channels = [channel for wanted in asked["environments"] for channel in wanted["channels"]]
+    gateway = certificates.begun(lambda: _gateway(asked), [] if asked["offline"] else channels)
+    results = await asyncio.gather(
+        *(_solve_one(gateway, wanted, asked) for wanted in asked["environments"]),
+        return_exceptions=True,
+    )
+    return all_or_failed((wanted["name"] for wanted in asked["environments"]), results)
+
+
+def _gateway(asked: dict[str, Any]) -> Gateway:
+    return Gateway(
         cache_dir=Path(asked["cache"], REPODATA),
         default_config=SourceConfig(
             sharded_enabled=False,
             cache_action="force-cache-only" if asked["offline"] else "cache-or-fetch",
         ),
     )
-    results = await asyncio.gather(
-        *(_solve_one(gateway, wanted, asked) for wanted in asked["environments"]),
-        return_exceptions=True,
-    )
-    return all_or_failed((wanted["name"] for wanted in asked["environments"]), results)
 
 
 async def _solve_one(gateway: Gateway, wanted: dict[str, Any], asked: dict[str, Any]) -> Solved:

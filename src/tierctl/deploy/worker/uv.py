@@ -48,12 +48,11 @@ def solve(
     """
     pinned = {n: v for n, v in provided.items() if _COMMON_VERSION.fullmatch(v)}
     with tree.scratch() as place:
-        wanted = _write_lines(place, "requirements.in", lines)
+        wanted = _write_lines(place, "requirements.in", [_stand_ins(pinned, cache), *lines])
         constraints = [f"{name}=={version}" for name, version in pinned.items()]
         found = _uv(
             "compile",
             f"--constraints={_write_lines(place, 'constraints.txt', constraints)}",
-            f"--find-links={_stand_ins(pinned, cache)}",
             *(f"--no-emit-package={name}" for name in pinned),
             f"--python-version={python}",
             "--only-binary=:all:",
@@ -137,16 +136,16 @@ def _write_lines(directory: str, name: str, lines: Iterable[str]) -> str:
 
 
 def _stand_ins(pinned: Mapping[str, str], cache: str) -> str:
-    """Return a directory with an empty wheel for what conda has.
+    """Return the line that offers an empty wheel for what conda has, from a directory of them.
 
     So it does not matter whether an index has that, too. They stay in the cache:
-    uv remembers each by its path.
+    uv remembers each by its path. A URL, since uv takes a comma or ``#`` in a path for its end.
     """
     directory = paths.join(cache, WHEELS, _STAND_INS)
     tree.make_shared(directory)
     for name, version in pinned.items():
         _write_stand_in(directory, name, version)
-    return directory
+    return f"--find-links {Path(directory).as_uri()}"
 
 
 def _write_stand_in(directory: str, name: str, version: str) -> None:
