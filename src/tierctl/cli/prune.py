@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from tierctl import author, config
 from tierctl.cli import options, values
 from tierctl.cli.changing import Teller
 from tierctl.cli.commands import COMMANDS
-from tierctl.cli.output import Call, result, say
+from tierctl.cli.output import Call, folded, result, say
 from tierctl.osfilesystem import OsFileSystem
 from tierctl.text import shown, size
 
@@ -88,7 +89,8 @@ class PruneTeller(Teller):
         for text in _warnings(done):
             self.warn(text)
         if not self.call.json:
-            result("\n".join(_lines(done, "would remove" if self.dry_run else "removed")))
+            lines = _lines(done, "would remove" if self.dry_run else "removed")
+            result("\n".join(folded(line, sys.stdout, "  ") for line in lines))
         elif done.errors:  # the error's document has it
             self.call.facts.update(_members(done))
         else:
@@ -103,7 +105,9 @@ def _warnings(done: Pruned) -> Iterator[str]:
         yield f"nobody can see here which processes use a deployment: {done.uses.blind}"
     if done.uses.not_inspected:
         count = _count(done.uses.not_inspected, "process", "es")
-        yield f"{count} of this host could not be inspected: only root can look at all of them"
+        yield f"{count} of this host could not be inspected" + (
+            ": only root can look at those of other users" if os.geteuid() else ""
+        )
     if any(not verdict.reason for verdict in done.verdicts):
         yield (
             "shells that have loaded a tier and wait at their prompt are not seen, nor is any "
