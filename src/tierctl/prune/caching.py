@@ -51,10 +51,19 @@ class Unneeded(NamedTuple):
         ]
 
 
+def held(fs: FileSystem, layout: Layout, numbers: Iterable[int]) -> set[Package]:
+    """Return the packages of deployments, as far as these say what they hold."""
+    found: set[Package] = set()
+    for number in numbers:
+        with suppress(OSError, TierctlError):
+            found.update(_held(fs, layout, number))
+    return found
+
+
 def unneeded(
-    fs: FileSystem, layout: Layout, *, staying: Iterable[int], going: Iterable[int]
+    fs: FileSystem, layout: Layout, *, staying: Iterable[int], gone: set[Package]
 ) -> Unneeded:
-    """Return what no deployment holds that stays, of wheels what one holds that goes.
+    """Return what no deployment holds that stays; of wheels only what is among the ``gone``.
 
     And what interrupted deploys have half fetched: no deploy uses the cache now.
     If one that stays does not say what it holds, all packages and wheels may be needed.
@@ -64,10 +73,6 @@ def unneeded(
         needed = {package for number in staying for package in _held(fs, layout, number)}
     except (OSError, TierctlError):
         return half
-    gone: set[Package] = set()
-    for number in going:
-        with suppress(OSError, TierctlError):
-            gone.update(_held(fs, layout, number))
     wheels = tuple(sorted(_names_of_wheels(gone) - _names_of_wheels(needed)))
     kept = _paths_of_wheels(layout, wheels)
     return half._replace(

@@ -21,6 +21,7 @@ from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import DEPLOYMENTS, Layout
 from tierctl.locking import locked
 from tierctl.observe import observe, observe_for
+from tierctl.packages import Package
 from tierctl.prune import caching, processes, removing, retention, times
 from tierctl.prune.caching import Unneeded
 from tierctl.prune.processes import Uses
@@ -93,10 +94,11 @@ def prune(
     with numbering.held(fs, layout, lock_timeout), cachelock.alone(fs, layout) as is_alone:
         with locked(fs, layout, author, "prune", lock_timeout) as lock:
             judged = _judge(fs, layout, policy)
+            gone = caching.held(fs, layout, _going(judged))
             lock.require()
             judged = _retired(fs, layout, judged, remover)
         # From here on nothing has a name that anybody could load.
-        judged = _with_the_rest(fs, layout, judged, cache_is_used=not is_alone)
+        judged = _with_the_rest(fs, layout, judged, gone, cache_is_used=not is_alone)
         remover.retire_unfinished(fs, layout)
         judged = judged._replace(cached=caching.retire(layout, judged.cached, remover))
     # And from here on deploys take numbers, and packages from the cache.
@@ -126,8 +128,9 @@ def preview(fs: FileSystem, layout: Layout, policy: Policy, reporter: Reporter) 
     numbering.require_writable(fs, layout)
     freshness.refresh_by_reading(fs, layout)
     judged = _judge(fs, layout, policy)
+    gone = caching.held(fs, layout, _going(judged))
     used = cachelock.is_used(fs, layout)
-    judged = _with_the_rest(fs, layout, judged, cache_is_used=used)
+    judged = _with_the_rest(fs, layout, judged, gone, cache_is_used=used)
     mine = [number for number, owner in judged.unfinished.items() if owner is None]
     places = [_directory(layout, number) for number in (*_going(judged), *mine)]
     places += judged.cached.places(layout)
@@ -136,9 +139,12 @@ def preview(fs: FileSystem, layout: Layout, policy: Policy, reporter: Reporter) 
 
 
 def _with_the_rest(
-    fs: FileSystem, layout: Layout, judged: Pruned, *, cache_is_used: bool
+    fs: FileSystem, layout: Layout, judged: Pruned, gone: set[Package], *, cache_is_used: bool
 ) -> Pruned:
-    """Return a judgement with what goes besides: unfinished builds, and of the cache."""
+    """Return a judgement with what goes besides: unfinished builds, and of the cache.
+
+    ``gone`` are the packages of the deployments that go.
+    """
     finished = {verdict.number for verdict in judged.verdicts}
     abandoned = (n for n in numbering.abandoned(fs, layout) if n not in finished)
     unfinished = {number: numbering.owner(fs, layout, number) for number in abandoned}
@@ -146,7 +152,7 @@ def _with_the_rest(
     if cache_is_used:
         return judged
     staying = [verdict.number for verdict in judged.verdicts if verdict.reason]
-    cached = caching.unneeded(fs, layout, staying=staying, going=_going(judged))
+    cached = caching.unneeded(fs, layout, staying=staying, gone=gone)
     return judged._replace(cached=cached)
 
 
