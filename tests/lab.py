@@ -105,7 +105,8 @@ class Hanging(Served):
                 if hanging._is_gone:
                     self.close_connection = True
                 else:
-                    super().do_GET()
+                    with suppress(BrokenPipeError):  # who asked is gone
+                        super().do_GET()
 
             def send_in_parts(self, data: bytes) -> None:
                 self.send_response(200)

@@ -13,7 +13,7 @@ from pytest_mock import MockerFixture
 
 from archives import python, write_wheel
 from damage import found
-from lab import Hanging, Lab
+from lab import Hanging, Lab, children, wait_until_ended
 from program import Ended, Program, run_installed
 from targets import make_deployment, make_target
 from tierctl.demo.channel import NOARCH, write_package
@@ -111,8 +111,11 @@ class Stopped:
 class TestInterruptedDownloads:
     def test_what_a_killed_deploy_left_goes_and_its_bytes_are_told(self, stopped: Stopped) -> None:
         wait_for(stopped.half)
+        workers = children(stopped.process.pid)
         stopped.process.send_signal(signal.SIGKILL)
         stopped.process.wait()
+        for worker in workers:
+            wait_until_ended(worker)
         dry = prune(stopped.lab, "-n", "--json").document
         assert stopped.half()
         before = size_of(stopped.lab.layout)
