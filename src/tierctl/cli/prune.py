@@ -113,6 +113,11 @@ def _warnings(done: Pruned) -> Iterator[str]:
             "shells that have loaded a tier and wait at their prompt are not seen, nor is any "
             "process of another host: only the age (--older-than) protects what they use"
         )
+    for owner in map(shown, done.cached.others):
+        yield (
+            f"interrupted downloads of {owner} stay in the package cache: {owner} or root removes "
+            "them with tierctl prune"
+        )
     if done.cache_is_used:
         yield "the package cache stays as it is: a deploy is using it"
 

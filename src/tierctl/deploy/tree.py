@@ -376,11 +376,13 @@ def _copy_with_links(held: str, path: str, linked: str) -> None:
 def copy_outline(top: str, destination: str, whole: str) -> None:
     """Copy the directories of a tree and its small files; other files are empty in the copy.
 
-    So are directories in those whose names match the pattern ``whole``.
+    Drafts are left out. Empty are also the directories in those whose names match
+    the pattern ``whole``.
     """
     for place, directories, files in os.walk(top):
         copy = paths.normpath(paths.join(destination, paths.relpath(place, top)))
         os.makedirs(copy, exist_ok=True)
+        directories[:] = [name for name in directories if not name.startswith(DRAFT)]
         links = [name for name in directories if paths.islink(paths.join(place, name))]
         for name in (*files, *links):
             _copy_if_small(paths.join(place, name), paths.join(copy, name))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from os import path as paths
 from typing import NamedTuple
 
 from tierctl import packages, record
+from tierctl.author import user_name
+from tierctl.deploy import tree
 from tierctl.errors import TierctlError
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import DEPLOYMENTS, REPODATA, WHEELS, Layout
@@ -30,12 +33,14 @@ class Unneeded(NamedTuple):
     """What nobody needs of the cache: names of packages and wheels, and interrupted downloads.
 
     ``interrupted`` and ``paths`` are paths in the cache; ``paths`` is what uv keeps of the wheels.
+    ``others`` are the users of whom half fetched trees stay: only they and root can remove them.
     """
 
     packages: tuple[str, ...] = ()
     wheels: tuple[str, ...] = ()
     interrupted: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,7 +73,11 @@ def unneeded(
     And what interrupted deploys have half fetched: no deploy uses the cache now.
     If one that stays does not say what it holds, all packages and wheels may be needed.
     """
-    half = Unneeded(interrupted=tuple(interrupted(fs, layout)))
+    owners = {name: _owner(f"{layout.cache}/{name}") for name in interrupted(fs, layout)}
+    half = Unneeded(
+        interrupted=tuple(name for name, owner in owners.items() if owner is None),
+        others=tuple(sorted(set(filter(None, owners.values())))),
+    )
     try:
         needed = {package for number in staying for package in _held(fs, layout, number)}
     except (OSError, TierctlError):
@@ -105,6 +114,15 @@ def interrupted(fs: FileSystem, layout: Layout) -> Iterator[str]:
             yield name
     for top in (REPODATA, WHEELS):
         yield from _half_written(layout.cache, top)
+
+
+def _owner(path: str) -> str | None:
+    """Return who alone can remove a tree, besides root; None if the caller can."""
+    with suppress(FileNotFoundError):
+        found = os.lstat(path)
+        if stat.S_ISDIR(found.st_mode) and not tree.is_own(path):
+            return user_name(found.st_uid)
+    return None
 
 
 def _half_written(cache: str, top: str) -> Iterator[str]:
@@ -145,7 +163,7 @@ def _paths_of_wheels(layout: Layout, names: Iterable[str]) -> list[str] | None:
         from tierctl.deploy.worker.wheels import WheelsFailed
     except ImportError:  # whoever deploys next has it
         return None
-    with suppress(WheelsFailed):
+    with suppress(WheelsFailed, OSError):
         return uv.kept_of(names, layout.cache)
     return None
 
