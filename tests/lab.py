@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -80,7 +81,12 @@ class Served:
 
 
 class Hanging(Served):
-    """One that sends no archive until it is told to; ``ending`` is how their names end."""
+    """One that sends no archive until it is told to; ``ending`` is how their names end.
+
+    Of each it sends a part at first, if ``part`` says so.
+    """
+
+    part = 0.0
 
     def __init__(self, channel: Path, ending: str = ".tar.bz2") -> None:
         self._asked, self._over = threading.Event(), threading.Event()
@@ -89,13 +95,32 @@ class Hanging(Served):
 
         class Handler(Quiet):
             def do_GET(self) -> None:
+                place = self.translate_path(self.path)
+                if self.path.endswith(ending) and hanging.part and os.path.isfile(place):
+                    self.send_in_parts(Path(place).read_bytes())
+                    return
                 if self.path.endswith(ending):
                     hanging._asked.set()
                     hanging._over.wait()
                 if hanging._is_gone:
                     self.close_connection = True
                 else:
-                    super().do_GET()
+                    with suppress(BrokenPipeError):  # who asked is gone
+                        super().do_GET()
+
+            def send_in_parts(self, data: bytes) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                if self.command == "HEAD":
+                    return
+                first = int(len(data) * hanging.part)
+                self.wfile.write(data[:first])
+                self.wfile.flush()
+                hanging._asked.set()
+                hanging._over.wait()
+                with suppress(OSError):  # who asked is gone
+                    self.wfile.write(data[first:])
 
         self.handler = Handler
         super().__init__(channel)

@@ -1,4 +1,4 @@
-"""An exclusive lock on an open file, waited for with a time limit.
+"""A lock on an open file, exclusive or shared, waited for with a time limit.
 
 Linux: an open-file-description lock. It excludes other processes' POSIX locks
 (NFS clients' locks arrive at the server as those), survives closing another
@@ -16,16 +16,21 @@ import sys
 import time
 
 _FLOCK = "hhqqi0q"  # struct flock: type, whence, start, length, pid
-_WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+_WHOLE_FILE, _SHARED = (
+    struct.pack(_FLOCK, kind, os.SEEK_SET, 0, 0, 0) for kind in (fcntl.F_WRLCK, fcntl.F_RDLCK)
+)
 _LONGEST_PAUSE = 0.1
 _BUSY = frozenset({errno.EAGAIN, errno.EACCES})
 
 
-def acquire(fd: int, timeout: float) -> bool:
-    """Take the lock, waiting at most ``timeout`` seconds for it; say whether that worked."""
+def acquire(fd: int, timeout: float, *, shared: bool = False) -> bool:
+    """Take the lock, waiting at most ``timeout`` seconds for it; say whether that worked.
+
+    Those who take it ``shared`` keep out nobody but who wants it alone.
+    """
     deadline = time.monotonic() + timeout
     pause = 0.002
-    while not _try(fd):
+    while not _try(fd, shared=shared):
         left = deadline - time.monotonic()
         if left <= 0:
             return False
@@ -45,12 +50,12 @@ def is_free(fd: int) -> bool:
         return _try(fd)
 
 
-def _try(fd: int) -> bool:
+def _try(fd: int, *, shared: bool = False) -> bool:
     try:
         if sys.platform == "linux":
-            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _WHOLE_FILE)
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _SHARED if shared else _WHOLE_FILE)
         else:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in _BUSY:
             raise

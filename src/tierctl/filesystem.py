@@ -155,10 +155,11 @@ class FileSystem(Protocol):
         ...
 
     def lock(
-        self, path: str, *, timeout: float, mode: int | None = None
+        self, path: str, *, timeout: float, mode: int | None = None, shared: bool = False
     ) -> AbstractContextManager[object]:
         """Take the lock on a file, waiting at most ``timeout`` seconds; return what holds it.
 
+        Nobody else holds it then; if it is ``shared``, only others who share it do.
         It is made if missing, with ``mode``; by default whoever may write to
         its directory may open it, and nobody else. Raises ``LockTimeout`` or
         ``LockUnavailable``, and ``OSError`` if the file has lost its name

@@ -106,6 +106,11 @@ class Layout(_Infrastructure):
         return f"{self.control}/numbers"
 
     @cached_property
+    def using_cache(self) -> str:
+        """The lock that deploys share while they use the package cache; who prunes it is alone."""
+        return f"{self.control}/cache"
+
+    @cached_property
     def highest(self) -> str:
         """The highest number that a deployment has had which was removed."""
         return f"{self.control}/highest"

@@ -111,6 +111,44 @@ class Mount(NamedTuple):
         return next((value for each, _, value in values if each == name), None)
 
 
+class Shown(NamedTuple):
+    """What a mount shows, and where: the directory ``root`` of a device, at ``point``."""
+
+    device: str
+    root: str
+    point: str
+
+
+def table(path: str = "/proc/self/mountinfo") -> list[Shown]:
+    """Return what the mounts of a namespace show; nothing where the system does not tell."""
+    return [_shown(line) for line in _lines(path)]
+
+
+def shown_at(path: str) -> Shown | None:
+    """Return what is shown at a path that no symlink leads to: there ``point`` is the path."""
+    number = _number_of_mount(path)
+    for line in _lines("/proc/self/mountinfo"):
+        mount = _shown(line)
+        if line.partition(b" ")[0] == number and _holds(mount.point, path):
+            below = path[len(mount.point.rstrip("/")) :]
+            return Shown(mount.device, f"{mount.root.rstrip('/')}{below}", path)
+    return None
+
+
+def _lines(table: str) -> list[bytes]:
+    try:
+        with open(table, "rb") as file:
+            return [line for line in file.read().split(b"\n") if b" - " in line]
+    except OSError:
+        return []
+
+
+def _shown(line: bytes) -> Shown:
+    device, root, point = line.split(b" ")[2:5]
+    root, point = map(_unescaped, (root, point))
+    return Shown(*map(os.fsdecode, (device, root, point)))
+
+
 def find(path: str, table: str = "/proc/self/mountinfo") -> Mount | None:
     """Return the mount that holds ``path``, or None where the system does not tell."""
     try:

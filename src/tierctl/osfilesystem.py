@@ -227,7 +227,9 @@ class OsFileSystem:
             with Opened(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path) as fd:
                 os.fsync(fd)
 
-    def lock(self, path: str, *, timeout: float, mode: int | None = None) -> _Lock:
+    def lock(
+        self, path: str, *, timeout: float, mode: int | None = None, shared: bool = False
+    ) -> _Lock:
         """See ``FileSystem.lock``."""
         directory = path.rpartition("/")[0]
         self._hold(directory)
@@ -235,7 +237,7 @@ class OsFileSystem:
             fd, found = self._open_or_make(path, mode, 0)
             try:
                 with Naming(path):
-                    _acquire(fd, path, timeout)
+                    _acquire(fd, path, timeout, shared=shared)
                     self._require_named(found, path)
             except BaseException:
                 os.close(fd)
@@ -410,11 +412,11 @@ class OsFileSystem:
         return fd, found
 
 
-def _acquire(fd: int, path: str, timeout: float) -> None:
+def _acquire(fd: int, path: str, timeout: float, *, shared: bool) -> None:
     from tierctl import filelock
 
     try:
-        taken = filelock.acquire(fd, timeout)
+        taken = filelock.acquire(fd, timeout, shared=shared)
     except OSError as error:
         if error.errno not in _CANNOT_LOCK:
             raise

@@ -384,7 +384,6 @@ def retired(mocker: MockerFixture) -> list[str]:
     mocker.patch("tierctl.prune.processes.uses", return_value=Uses({}, 0))
     mocker.patch("tierctl.prune.caching.unneeded", return_value=Unneeded())
     mocker.patch("tierctl.prune.caching.retire", return_value=Unneeded())
-    mocker.patch("tierctl.prune.caching.remove_wheels", return_value=0)
     mocker.patch("tierctl.deploy.tree.is_own", return_value=True)
     paths: list[str] = []
     mocker.patch("tierctl.prune.removing.Remover.retire", lambda _, path: paths.append(path))

@@ -146,6 +146,41 @@ class TestGroup:
         assert 0 == shared.deploy_as(ADA, "dev2").code
         assert ["2", "3"] == shared.deployments
 
+    def test_another_s_killed_deploy_keeps_no_member_from_pruning_the_cache(
+        self, shared: Shared
+    ) -> None:
+        shared.want("hello=1.0")
+        assert 0 == shared.deploy_as(BOB, "dev1").code
+        with Hanging(shared.channel) as server:
+            shared.want_from(server.url, "hello=2.0")
+            running = subprocess.Popen(
+                shared.words(ADA, *shared.command("dev2")), stderr=subprocess.DEVNULL
+            )
+            server.wait_for_an_archive()
+            running.send_signal(signal.SIGKILL)
+            running.wait()
+        half = f"{shared.layout.cache}/.hello-2.0-0x9YzAb"
+        os.mkdir(half, 0o700)
+        os.chown(half, ADA, GROUP)
+        os.unlink(shared.layout.within("dev1"))
+        prune = ("prune", "-t", shared.layout.target, "--keep", "0", "--older-than", "0d")
+        for words in (["-n"], []):
+            done = shared.ask(BOB, *prune, *words)
+            assert 0 == done.code, done.err
+            assert f"deployment 2: kept: a deploy of {ADA} was interrupted" in done.out
+            assert "1 deployment, 1 cached package" in done.out
+            assert f"interrupted downloads of {ADA} stay in the package cache" in done.err
+            assert os.path.isdir(half)
+        assert "hello-1.0-0" not in os.listdir(shared.layout.cache)
+        assert ["2"] == shared.deployments
+
+        told = shared.ask(BOB, "doctor", "-t", shared.layout.target, "--fix")
+        assert f"an interrupted deploy of {ADA} left: deployment 2" in told.out
+        assert f"{ADA} or root removes it with: tierctl prune --target" in told.out
+        assert "removed" not in told.err
+        assert 0 == shared.ask(ADA, *prune).code
+        assert ([], False) == (shared.deployments, os.path.exists(half))
+
     def test_a_member_prunes_what_is_theirs(self, shared: Shared) -> None:
         for user in (ADA, BOB, ADA):
             assert 0 == shared.deploy_as(user, "dev1", "--rebuild").code

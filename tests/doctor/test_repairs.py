@@ -6,6 +6,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
 from damage import (
     INTERRUPTED,
@@ -252,3 +253,11 @@ def events(layout: Layout) -> list[str]:
 def group_and_mode(path: str) -> tuple[int, int]:
     found = OsFileSystem().entry(path, follow=True)
     return found.gid, found.mode
+
+
+def test_of_builds_that_are_gone_meanwhile_none_is_said_to_be_removed(
+    layout: Layout, mocker: MockerFixture
+) -> None:
+    REMEDIES[Remedy.REMOVE_BUILDS](layout)
+    mocker.patch("tierctl.deploy.numbering.remove_unfinished", return_value=[])
+    assert Repair("found nothing left of interrupted deploys any more", done=True) in fix(layout)

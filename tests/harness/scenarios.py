@@ -23,7 +23,8 @@ TIERS = ("production", "staging", "blue", "green", "dev1")
 
 def concerned(layout: Layout) -> list[str]:
     """Return the paths whose system calls count: the links, the records, their directories."""
-    records = [layout.lock, layout.holder, layout.intent, layout.history, layout.numbers]
+    records = [layout.lock, layout.holder, layout.intent, layout.history]
+    records += [layout.numbers, layout.using_cache]
     files = [*map(layout.within, TIERS), *records]
     deployments = [f"{layout.deployments}/{number}" for number in NUMBERS]
     return [

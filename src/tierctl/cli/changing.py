@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tierctl import author, changes, ending, loadable
 from tierctl.cli import wording
-from tierctl.cli.output import Call, NobodyReads, result, say
+from tierctl.cli.output import Call, NobodyReads, folded, result, say
 from tierctl.cli.values import find_target
 from tierctl.osfilesystem import OsFileSystem
 
@@ -56,7 +57,7 @@ class Teller:
 
     def warn(self, text: str) -> None:
         """Say what went wrong beside the change."""
-        say(f"Warning: {text}")
+        say(folded(f"Warning: {text}", sys.stderr))
         self.call.facts["warnings"].append(text)
 
     def done(self, outcome: ending.Outcome) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from tierctl import author, control, doctor
 from tierctl.cli import options, values
 from tierctl.cli.changing import Teller
 from tierctl.cli.commands import COMMANDS
-from tierctl.cli.output import EXIT_FAILED, Call, NobodyReads, result, say
+from tierctl.cli.output import EXIT_FAILED, Call, NobodyReads, folded, result, say
 from tierctl.doctor import Finding, Severity, repairs
 from tierctl.errors import TierctlError
 from tierctl.filesystem import FileSystem
@@ -22,6 +23,8 @@ from tierctl.text import shown
 if TYPE_CHECKING:
     from tierctl.layout import Layout
 
+# Below the words that say how bad a finding is.
+_MARGIN = " " * 9
 _ORDER = [Severity.PROBLEM, Severity.NOTE, Severity.OK]
 
 
@@ -159,7 +162,18 @@ def _documents(call: Call, findings: list[Finding]) -> list[dict[str, Any]]:
 def _lines(call: Call, finding: Finding) -> list[str]:
     """Return a finding as text: what is so, then what it means and what to do about it."""
     first, *rest = finding.text.split("\n")
-    advice = call.advice(finding.advice, finding.command)
-    more = [*rest, *filter(None, (finding.meaning, advice))]
-    margin = " " * 9
-    return [f"{finding.severity.value:<9}{finding.subject}: {first}", *(margin + m for m in more)]
+    more = [_MARGIN + line for line in (*rest, finding.meaning) if line]
+    lines = [f"{finding.severity.value:<{len(_MARGIN)}}{finding.subject}: {first}", *more]
+    return [*(folded(line, sys.stdout, _MARGIN) for line in lines), *_advice(call, finding)]
+
+
+def _advice(call: Call, finding: Finding) -> list[str]:
+    """Return what to do; a command that has no room has a line of its own, to be copied whole."""
+    whole = call.advice(finding.advice, finding.command)
+    if not whole or folded(_MARGIN + whole, sys.stdout) == _MARGIN + whole:
+        return [_MARGIN + whole] if whole else []
+    text, colon, command = whole.rpartition(": ")
+    if finding.command:
+        text, colon, command = finding.advice, "", call.advice("", finding.command)
+    told = [folded(f"{_MARGIN}{text}{colon}".rstrip(), sys.stdout, _MARGIN)] if text else []
+    return [*told, _MARGIN + command]

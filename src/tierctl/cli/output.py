@@ -95,6 +95,36 @@ class _Whole(FileIO):
         return memoryview(data).nbytes
 
 
+def folded(text: str, stream: TextIO | None, margin: str = "") -> str:
+    """Return a line as it fits the terminal, with breaks between words and a margin behind them.
+
+    A program reads it whole; a path that is too long for a line stays whole, too.
+    """
+    room = _columns(stream)
+    if room is None or len(text) <= room:
+        return text
+    from textwrap import fill
+
+    return fill(
+        text,
+        room,
+        subsequent_indent=margin,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _columns(stream: TextIO | None) -> int | None:
+    """Return how wide a terminal is, None for what is none."""
+    if stream is None or not stream.isatty():
+        return None
+    given = os.environ.get("COLUMNS", "")
+    try:
+        return int(given) if given.isdecimal() else os.get_terminal_size(stream.fileno()).columns
+    except OSError:
+        return None
+
+
 def prepare_streams() -> None:
     """Have the streams take all that is written and every character: others are escaped."""
     sys.stdout, sys.stderr = map(_prepared, (sys.stdout, sys.stderr))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +13,7 @@ from tierctl import author, config
 from tierctl.cli import options, values
 from tierctl.cli.changing import Teller
 from tierctl.cli.commands import COMMANDS
-from tierctl.cli.output import Call, result, say
+from tierctl.cli.output import Call, folded, result, say
 from tierctl.osfilesystem import OsFileSystem
 from tierctl.text import shown, size
 
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
     metavar="DAYS",
     help="Remove only what is older: 30d; by default what config.toml says, else 30d.",
 )
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="With --older-than: remove also where nobody can see which processes use a deployment.",
+)
 @options.target
 @options.dry_run
 @options.lock_timeout
@@ -42,6 +49,7 @@ def command(
     call: Call,
     keep: int | None,
     older_than: int | None,
+    yes: bool,
     target: str | None,
     dry_run: bool,
     lock_timeout: float,
@@ -49,8 +57,9 @@ def command(
     """Remove deployments and cached packages that nobody needs.
 
     Kept is what a tier shows, what a rollback would return to, what a process
-    of this host uses, the newest ones, and what is young. Of other hosts
-    nothing is known: --older-than is for jobs that still run there.
+    of this host uses, the newest ones, and what is young. Of other hosts, and
+    of shells that wait at their prompt, nothing is known: --older-than is for
+    what they use.
 
     Example: tierctl prune --keep 3 --older-than 14d -n
     """
@@ -62,6 +71,7 @@ def command(
     policy = Policy(
         recorded.keep if keep is None else keep,
         recorded.days if older_than is None else older_than,
+        unseen=yes and older_than is not None,
     )
     teller = PruneTeller(call, dry_run=dry_run)
     if dry_run:
@@ -76,11 +86,11 @@ class PruneTeller(Teller):
 
     def pruned(self, done: Pruned) -> None:
         """Print what was removed, and what was kept why."""
-        if done.not_inspected:
-            count = _count(done.not_inspected, "process", "es")
-            self.warn(f"{count} of this host could not be inspected, and other hosts never are")
+        for text in _warnings(done):
+            self.warn(text)
         if not self.call.json:
-            result("\n".join(_lines(done, "would remove" if self.dry_run else "removed")))
+            lines = _lines(done, "would remove" if self.dry_run else "removed")
+            result("\n".join(folded(line, sys.stdout, "  ") for line in lines))
         elif done.errors:  # the error's document has it
             self.call.facts.update(_members(done))
         else:
@@ -89,36 +99,79 @@ class PruneTeller(Teller):
             say("Dry run: nothing was changed.")
 
 
+def _warnings(done: Pruned) -> Iterator[str]:
+    """Yield what was not seen, or not looked at."""
+    if done.uses.blind:
+        yield f"nobody can see here which processes use a deployment: {done.uses.blind}"
+    if done.uses.not_inspected:
+        count = _count(done.uses.not_inspected, "process", "es")
+        yield f"{count} of this host could not be inspected" + (
+            ": only root can look at those of other users" if os.geteuid() else ""
+        )
+    if any(not verdict.reason for verdict in done.verdicts):
+        yield (
+            "shells that have loaded a tier and wait at their prompt are not seen, nor is any "
+            "process of another host: only the age (--older-than) protects what they use"
+        )
+    for owner in map(shown, done.cached.others):
+        yield (
+            f"interrupted downloads of {owner} stay in the package cache: {owner} or root removes "
+            "them with tierctl prune"
+        )
+    if done.cache_is_used:
+        yield "the package cache stays as it is: a deploy is using it"
+
+
 def _members(done: Pruned) -> dict[str, object]:
     return {
         "removed": [verdict.number for verdict in done.verdicts if not verdict.reason],
         "kept": [
-            {"deployment": verdict.number, "reason": verdict.reason}
-            for verdict in done.verdicts
-            if verdict.reason
+            {"deployment": number, "reason": reason} for number, reason in _kept(done).items()
         ],
+        "unfinished": _unfinished(done),
         "cached": list(done.cached.names),
         "left": [{"path": left.path, "used_by": left.used_by or None} for left in done.left],
         "freed": done.freed,
-        "not_inspected": done.not_inspected,
+        "not_inspected": done.uses.not_inspected,
+        "unseen": done.uses.blind or None,
     }
 
 
+def _kept(done: Pruned) -> dict[int, str]:
+    """Return why each deployment stays that does; an unfinished one, too."""
+    kept = {verdict.number: verdict.reason for verdict in done.verdicts if verdict.reason}
+    for number, owner in done.unfinished.items():
+        if owner is not None:
+            kept[number] = (
+                f"a deploy of {owner} was interrupted, who can remove what is left of it with "
+                "tierctl prune, or root can"
+            )
+    return kept
+
+
+def _unfinished(done: Pruned) -> list[int]:
+    """Return which unfinished deployments go."""
+    return [number for number, owner in done.unfinished.items() if owner is None]
+
+
 def _lines(done: Pruned, removed: str) -> list[str]:
-    lines = [
-        f"deployment {verdict.number}: kept: {shown(verdict.reason)}"
-        if verdict.reason
-        else f"deployment {verdict.number}: {removed}"
-        for verdict in done.verdicts
-    ]
+    fates = dict.fromkeys((verdict.number for verdict in done.verdicts), removed)
+    fates |= dict.fromkeys(_unfinished(done), f"{removed}: its deploy was interrupted")
+    fates |= {number: f"kept: {shown(reason)}" for number, reason in _kept(done).items()}
+    lines = [f"deployment {number}: {fates[number]}" for number in sorted(fates, reverse=True)]
     lines += [
         f"still in use: {shown(left.path)}, by {left.used_by or 'a process that cannot be seen'}; "
         "a later prune removes it"
         for left in done.left
     ]
-    going = sum(not verdict.reason for verdict in done.verdicts)
-    counts = f"{_count(going, 'deployment')}, {_count(len(done.cached.names), 'cached package')}"
-    return [*lines, f"{removed}: {counts}, {size(done.freed)}"]
+    return [*lines, f"{removed}: {', '.join(_counts(done))}, {size(done.freed)}"]
+
+
+def _counts(done: Pruned) -> Iterator[str]:
+    yield _count(sum(not verdict.reason for verdict in done.verdicts), "deployment")
+    yield _count(len(done.cached.packages + done.cached.wheels), "cached package")
+    if done.cached.interrupted:
+        yield _count(len(done.cached.interrupted), "interrupted download")
 
 
 def _count(number: int, of: str, ending: str = "s") -> str:

@@ -27,6 +27,7 @@ from tierctl import (
 )
 from tierctl.deploy import (
     building,
+    cachelock,
     definitions,
     numbering,
     ownership,
@@ -121,6 +122,22 @@ def deploy(
     seen = look_at(fs, layout, wish.tier)
     numbering.remove_unfinished(fs, layout, lock_timeout=lock_timeout)
     _require_cache(fs, layout)
+    with cachelock.shared(fs, layout, lock_timeout):
+        _deploy(fs, layout, wish, run, author, reporter, seen, lock_timeout=lock_timeout)
+
+
+def _deploy(
+    fs: FileSystem,
+    layout: Layout,
+    wish: Wish,
+    run: Engine,
+    author: Author,
+    reporter: Reporter,
+    seen: Seen,
+    *,
+    lock_timeout: float,
+) -> None:
+    """Deploy what the tier does not show already; nobody removes packages meanwhile."""
     there = unchanged.Shown(fs, layout, None if wish.rebuild else seen.content)
     wanted = _prepare(fs, layout, wish, author, run, reporter, there)
     if _is_there(there, wanted, reporter) and _is_as_seen(fs, layout, wish.tier, seen):

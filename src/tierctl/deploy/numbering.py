@@ -13,6 +13,7 @@ from os import path as paths
 from typing import NamedTuple
 
 from tierctl import control, history
+from tierctl.author import user_name
 from tierctl.deploy import tree
 from tierctl.errors import Locked, LocksUnsupported
 from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, exists, read
@@ -50,7 +51,7 @@ def reserved(
             kept = number if spare and _any_plain_color(fs, layout) else None
             number += kept is not None
             stack.enter_context(fs.lock(layout.building(number), timeout=0))
-            control.make_own_directory(fs, layout, layout.within(f"{DEPLOYMENTS}/{number}"))
+            control.make_own_directory(fs, layout, _directory(layout, number))
         try:
             yield Reserved(number, kept)
         finally:
@@ -59,16 +60,30 @@ def reserved(
 
 
 def remove_unfinished(fs: FileSystem, layout: Layout, *, lock_timeout: float) -> list[int]:
-    """Remove what the caller's interrupted builds left, as root everybody's; return the numbers."""
+    """Remove what the caller's interrupted builds left, as root everybody's; return the numbers.
+
+    They lose their names under the lock. That is released before they are taken
+    apart, which takes long: prune goes on where that is interrupted.
+    """
     with held(fs, layout, lock_timeout):
-        left = [
-            number
-            for number in abandoned(fs, layout)
-            if tree.is_own(layout.building(number))  # whoever builds has made it
-        ]
-        for number in left:
-            _end(fs, layout, number)
-        return left
+        left = retire_unfinished(fs, layout)
+    for going in left.values():
+        tree.remove_retired(going)
+    return list(left)
+
+
+def retire_unfinished(fs: FileSystem, layout: Layout) -> dict[int, list[str]]:
+    """Take the names from what the caller's interrupted builds left; return what goes, by number.
+
+    For who holds the lock.
+    """
+    left = {}
+    for number in abandoned(fs, layout):
+        if owner(fs, layout, number) is None:
+            finished = _was_finished(fs, layout, number)
+            left[number] = [] if finished else tree.retire_all(_directory(layout, number))
+            _forget(fs, layout, number)
+    return left
 
 
 def abandoned(fs: FileSystem, layout: Layout) -> list[int]:
@@ -77,6 +92,18 @@ def abandoned(fs: FileSystem, layout: Layout) -> list[int]:
     A deployment that somebody made by hand, without a record, is none of them.
     """
     return [number for number in begun(fs, layout) if _is_abandoned(fs, layout, number)]
+
+
+def under_way(fs: FileSystem, layout: Layout) -> list[int]:
+    """Return the numbers of builds that have not ended, as far as the caller can tell."""
+    interrupted = abandoned(fs, layout)
+    return [number for number in begun(fs, layout) if number not in interrupted]
+
+
+def owner(fs: FileSystem, layout: Layout, number: int) -> str | None:
+    """Return whose build it is that only they and root can remove; None if the caller can."""
+    path = layout.building(number)  # whoever builds has made it
+    return None if tree.is_own(path) else user_name(fs.entry(path).uid)
 
 
 def begun(fs: FileSystem, layout: Layout) -> list[int]:
@@ -99,13 +126,21 @@ def _is_abandoned(fs: FileSystem, layout: Layout, number: int) -> bool:
 
 
 def _end(fs: FileSystem, layout: Layout, number: int) -> None:
-    directory = f"{DEPLOYMENTS}/{number}"
-    written = layout.deployment_record(directory)
+    if not _was_finished(fs, layout, number):
+        tree.remove(_directory(layout, number))
+    _forget(fs, layout, number)
+
+
+def _was_finished(fs: FileSystem, layout: Layout, number: int) -> bool:
+    """Say whether a build that has ended has written its record, as the server has it."""
+    written = layout.deployment_record(f"{DEPLOYMENTS}/{number}")
     with suppress(FileNotFoundError, NotADirectoryError):  # nothing of it was built
         fs.refresh(paths.dirname(written), write=True, names=(paths.basename(written),))
-    if not exists(fs, written):
-        tree.remove(layout.within(directory))
-    _forget(fs, layout, number)
+    return exists(fs, written)
+
+
+def _directory(layout: Layout, number: int) -> str:
+    return layout.within(f"{DEPLOYMENTS}/{number}")
 
 
 def _forget(fs: FileSystem, layout: Layout, number: int) -> None:

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from os import path as paths
 from typing import IO, NamedTuple
 
@@ -28,6 +29,8 @@ from tierctl.text import shown
 
 _OWNER_CHANGES = 0o700
 _GOING = ".going"
+# How the names of files begin that are being written, here as elsewhere.
+DRAFT = ".tmp"
 # Stands before the number of a name for what goes, if there is one of that name already.
 _AGAIN = "~"
 _MOST_GOING = 100
@@ -38,6 +41,8 @@ DESCRIPTORS = "/proc/self/fd"
 _LARGEST_COPIED_BYTES = 1 << 16
 # The unit of st_blocks, whatever the filesystem's own.
 _BLOCK_BYTES = 512
+# A larger file tells nothing of others.
+_SMALL_BYTES = 1 << 16
 
 # A device and an inode.
 Identity = tuple[int, int]
@@ -147,7 +152,7 @@ def write_new(path: str, data: bytes) -> None:
 
 def write_whole(path: str, data: bytes) -> None:
     """Write a file where others may be writing or reading the same one: whole, or not at all."""
-    descriptor, draft = tempfile.mkstemp(dir=paths.dirname(path), prefix=".")
+    descriptor, draft = tempfile.mkstemp(dir=paths.dirname(path), prefix=DRAFT)
     with open(descriptor, "wb") as file:
         file.write(data)
         os.fchmod(file.fileno(), 0o644)
@@ -184,8 +189,17 @@ def remove(top: str) -> None:
     It loses its name first, so that nobody loads what is being taken apart. What is in use (see
     ``is_busy``) or another's stays without its name, until a prune can remove it.
     """
-    going = retire(top)
-    for path in {going, *filter(is_own, _retired(top))}:
+    remove_retired(retire_all(top))
+
+
+def retire_all(top: str) -> list[str]:
+    """Take the name from a tree; return what goes: that, and the caller's that had the name."""
+    return list(dict.fromkeys((retire(top), *filter(is_own, _retired(top)))))
+
+
+def remove_retired(going: Iterable[str]) -> None:
+    """Remove trees that have lost their names, see ``remove``."""
+    for path in going:
         try:
             take_apart(path)
         except OSError as error:
@@ -193,21 +207,30 @@ def remove(top: str) -> None:
                 raise
 
 
-def retire(top: str) -> str:
-    """Rename a tree out of the way, atomically; return its new path. A missing one is no error."""
-    with Naming(top), suppress(FileNotFoundError), _directory_of(top) as (name, directory):
+def retire(top: str, place: str = "") -> str:
+    """Rename a tree out of the way, atomically; return its new path. A missing one is no error.
+
+    ``place`` is the path that it gets its new name from: by default its own.
+    """
+    place = place or top
+    with (
+        Naming(top),
+        suppress(FileNotFoundError),
+        _directory_of(top) as (name, directory),
+        _directory_of(place) as (_, destination),
+    ):
         for times in range(1, _MOST_GOING):
-            going = _going(top, times)
+            going = _going(place, times)
             new = paths.basename(going)
             try:
-                os.rename(name, new, src_dir_fd=directory, dst_dir_fd=directory)
+                os.rename(name, new, src_dir_fd=directory, dst_dir_fd=destination)
             except OSError as error:
                 if error.errno not in _OCCUPIED:  # by one that was in use when it was to go
                     raise
             else:
                 return going
         raise OSError(errno.EEXIST, "Too much that had this name is still in use", top)
-    return _going(top)
+    return _going(place)
 
 
 def is_own(path: str) -> bool:
@@ -284,21 +307,30 @@ def _directory_of(path: str) -> Iterator[tuple[str, int]]:
         os.close(directory)
 
 
-def own_bytes(path: str) -> int:
-    """Return how many bytes a tree, or a file, shares with nothing else; 0 if it is missing."""
-    entries = [path]
+def own_bytes(trees: Iterable[str]) -> int:
+    """Return how many bytes trees and files share with nothing but each other.
+
+    A file counts once, and only if all its names are in them. What is missing has none.
+    """
+    count = 0
+    shared: dict[Identity, list[os.stat_result]] = {}
+    for found in chain.from_iterable(map(_found_in, dict.fromkeys(trees))):
+        if stat.S_ISDIR(found.st_mode) or found.st_nlink == 1:
+            count += found.st_blocks
+        else:
+            shared.setdefault((found.st_dev, found.st_ino), []).append(found)
+    count += sum(names[0].st_blocks for names in shared.values() if len(names) == names[0].st_nlink)
+    return count * _BLOCK_BYTES
+
+
+def _found_in(path: str) -> Iterator[os.stat_result]:
+    """Yield what is known of a tree and all in it; what is gone or hidden is passed over."""
+    with suppress(OSError):
+        yield os.lstat(path)
     for place, directories, files in [] if paths.islink(path) else os.walk(path):
-        entries += (paths.join(place, name) for name in (*directories, *files))
-    return sum(map(_own_bytes_of_entry, entries))
-
-
-def _own_bytes_of_entry(path: str) -> int:
-    try:
-        found = os.lstat(path)
-    except OSError:  # gone, or hidden
-        return 0
-    is_shared = not stat.S_ISDIR(found.st_mode) and found.st_nlink > 1
-    return 0 if is_shared else found.st_blocks * _BLOCK_BYTES
+        for name in (*directories, *files):
+            with suppress(OSError):
+                yield os.lstat(paths.join(place, name))
 
 
 def _going(top: str, times: int = 1) -> str:
@@ -357,6 +389,43 @@ def _mirror_file(entry: os.DirEntry[str], place: str) -> None:
         os.symlink(entry.path, place)
     else:
         shutil.copy2(entry.path, place, follow_symlinks=False)
+
+
+def copy_outline(top: str, destination: str, whole: str) -> None:
+    """Copy the directories of a tree and its small files; other files are empty in the copy.
+
+    Drafts are left out. Empty are also the directories in those whose names match
+    the pattern ``whole``.
+    """
+    for place, directories, files in os.walk(top):
+        copy = paths.normpath(paths.join(destination, paths.relpath(place, top)))
+        os.makedirs(copy, exist_ok=True)
+        directories[:] = [name for name in directories if not name.startswith(DRAFT)]
+        links = [name for name in directories if paths.islink(paths.join(place, name))]
+        for name in (*files, *links):
+            _copy_if_small(paths.join(place, name), paths.join(copy, name))
+        if fnmatch.fnmatch(paths.basename(place), whole):
+            for name in directories:
+                os.makedirs(paths.join(copy, name), exist_ok=True)
+            directories.clear()
+
+
+def _copy_if_small(path: str, copy: str) -> None:
+    if paths.islink(path):
+        os.symlink(os.readlink(path), copy)
+    elif os.stat(path).st_size > _SMALL_BYTES:
+        write_new(copy, b"")
+    else:
+        shutil.copyfile(path, copy)
+
+
+def names_in(top: str) -> set[str]:
+    """Return the paths in a tree of all that is there, as from its top."""
+    return {
+        paths.relpath(paths.join(place, name), top)
+        for place, directories, files in os.walk(top)
+        for name in (*directories, *files)
+    }
 
 
 def _temporary_directory() -> str:

@@ -13,6 +13,7 @@ from tierctl.layout import DEPLOYMENTS, Layout, is_deployment_number
 from tierctl.text import shown, typed
 
 SUBJECT = "links"
+LEFTOVERS = "leftovers"
 
 
 class Deployments(NamedTuple):
@@ -44,14 +45,26 @@ def look(fs: FileSystem, layout: Layout) -> Deployments:
 
 def abandoned(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     """Yield a finding if interrupted deploys left something."""
-    numbers = numbering.abandoned(fs, layout)
-    if numbers:
+    owners = {
+        number: numbering.owner(fs, layout, number) for number in numbering.abandoned(fs, layout)
+    }
+    mine = [number for number, owner in owners.items() if owner is None]
+    if mine:
         yield problem(
-            "leftovers",
-            f"an interrupted deploy left: deployment {', '.join(map(str, numbers))}",
+            LEFTOVERS,
+            f"an interrupted deploy left: deployment {', '.join(map(str, mine))}",
             "It is in nobody's way: the next deploy removes it.",
             remedy=Remedy.REMOVE_BUILDS,
         )
+    for number, owner in owners.items():
+        if owner is not None:
+            yield note(
+                LEFTOVERS,
+                f"an interrupted deploy of {shown(owner)} left: deployment {number}",
+                "It is in nobody's way, and takes up room.",
+                f"{shown(owner)} or root removes it with:",
+                "prune",
+            )
 
 
 def examine(fs: FileSystem, layout: Layout, told_of: Container[int | None]) -> Iterator[Finding]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tierctl import bootstrap
+from tierctl.deploy import cachelock, tree
 from tierctl.doctor import deployments, records, scratch
 from tierctl.doctor.finding import Finding, Remedy, note, problem
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import LINKS, Layout, temporary
-from tierctl.prune import removing
-from tierctl.text import shown
+from tierctl.prune import caching, removing
+from tierctl.text import shown, size
 
-SUBJECT = "leftovers"
+SUBJECT = deployments.LEFTOVERS
+# Less of interrupted downloads is not worth a word.
+_MUCH_BYTES = 100_000_000
 
 
 def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
@@ -21,6 +24,7 @@ def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
         yield from removable(fs, layout)
     yield from deployments.abandoned(fs, layout)
     yield from _retired(fs, layout)
+    yield from _downloads(fs, layout)
     if exists(fs, layout.half_built):
         yield note(
             SUBJECT,
@@ -39,6 +43,23 @@ def _retired(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
             + (f": {left.used_by} uses it" if left.used_by else ""),
             "Nobody can load it: it has lost its name. It takes up room until it is gone.",
             "When no process uses it any more, prune removes it:",
+            "prune",
+        )
+
+
+def _downloads(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+    """Yield a finding if interrupted deploys left much in the cache, and none uses it now."""
+    if cachelock.is_used(fs, layout):
+        return
+    found = list(caching.interrupted(fs, layout))
+    left = tree.own_bytes(f"{layout.cache}/{name}" for name in found)
+    if left >= _MUCH_BYTES:
+        yield note(
+            SUBJECT,
+            f"interrupted deploys left {size(left)} in {shown(layout.cache)}: {len(found)} files "
+            "or directories that were being fetched",
+            "Nobody uses them; they take up room.",
+            "To remove them:",
             "prune",
         )
 

@@ -115,6 +115,8 @@ class _Repairing(NamedTuple):
                 return f"removed {shown(path)}"
             case Remedy.REMOVE_BUILDS:
                 numbers = numbering.remove_unfinished(fs, layout, lock_timeout=0)
+                if not numbers:
+                    return "found nothing left of interrupted deploys any more"
                 return f"removed what was left of deployment {', '.join(map(str, numbers))}"
             case Remedy.CLOSE_LOCK:
                 fs.set_mode(path, control.lock_mode(fs, layout))

@@ -2,100 +2,170 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from os import path as paths
 from typing import NamedTuple
 
 from tierctl import packages, record
-from tierctl.deploy import numbering, tree
+from tierctl.author import user_name
+from tierctl.deploy import tree
 from tierctl.errors import TierctlError
 from tierctl.filesystem import FileSystem, exists
-from tierctl.layout import DEPLOYMENTS, WHEELS, Layout
+from tierctl.layout import DEPLOYMENTS, REPODATA, WHEELS, Layout
 from tierctl.packages import Package
 from tierctl.prune.removing import Remover
 
 _ARCHIVES = (".conda", ".tar.bz2")
+_LOCK = ".lock"
 # What the engine extracts a package to before it gets its name: with six letters behind it.
 _HALF_EXTRACTED = re.compile(r"\..+-.+-.+\w{6}")
+# What rattler and uv write to before it gets its name, and ``tree.write_whole``.
+_HALF_WRITTEN = re.compile(r"\.tmp\w{6,8}")
+# Of uv's directories those that hold trees, one a name: what is in a tree is a wheel's own.
+_OF_TREES = re.compile(r"(archive|builds|git|sdists)-v\d+")
 
 
 class Unneeded(NamedTuple):
-    """The names of conda packages in the cache, as they are called there, and of wheels."""
+    """What nobody needs of the cache: names of packages and wheels, and interrupted downloads.
+
+    ``interrupted`` and ``paths`` are paths in the cache; ``paths`` is what uv keeps of the wheels.
+    ``others`` are the users of whom half fetched trees stay: only they and root can remove them.
+    """
 
     packages: tuple[str, ...] = ()
     wheels: tuple[str, ...] = ()
+    interrupted: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """All of them."""
-        return self.packages + self.wheels
+        return self.packages + self.wheels + self.interrupted
+
+    def places(self, layout: Layout) -> list[str]:
+        """Return the paths of all that goes."""
+        locks = (f"{name}{_LOCK}" for name in self.packages)
+        return [
+            f"{layout.cache}/{name}"
+            for name in (*self.packages, *locks, *self.interrupted, *self.paths)
+        ]
+
+
+def held(fs: FileSystem, layout: Layout, numbers: Iterable[int]) -> set[Package]:
+    """Return the packages of deployments, as far as these say what they hold."""
+    found: set[Package] = set()
+    for number in numbers:
+        with suppress(OSError, TierctlError):
+            found.update(_held(fs, layout, number))
+    return found
 
 
 def unneeded(
-    fs: FileSystem, layout: Layout, *, staying: Iterable[int], going: Iterable[int]
+    fs: FileSystem, layout: Layout, *, staying: Iterable[int], gone: set[Package]
 ) -> Unneeded:
-    """Return what no deployment holds that stays, and of wheels what one holds that goes.
+    """Return what no deployment holds that stays; of wheels only what is among the ``gone``.
 
-    And packages that an interrupted deploy has half extracted. While something
-    is being built, or if one that stays does not say what it holds, all of it
-    may be needed.
+    And what interrupted deploys have half fetched: no deploy uses the cache now.
+    If one that stays does not say what it holds, all packages and wheels may be needed.
     """
-    if numbering.begun(fs, layout):
-        return Unneeded()
+    owners = {name: _owner(f"{layout.cache}/{name}") for name in interrupted(fs, layout)}
+    half = Unneeded(
+        interrupted=tuple(name for name, owner in owners.items() if owner is None),
+        others=tuple(sorted(set(filter(None, owners.values())))),
+    )
     try:
         needed = {package for number in staying for package in _held(fs, layout, number)}
     except (OSError, TierctlError):
-        return Unneeded()
-    gone: set[Package] = set()
-    for number in going:
-        with suppress(OSError, TierctlError):
-            gone.update(_held(fs, layout, number))
-    wheels = _names_of_wheels(gone) - _names_of_wheels(needed)
-    return Unneeded(tuple(_unneeded_packages(fs, layout, needed)), tuple(sorted(wheels)))
+        return half
+    wheels = tuple(sorted(_names_of_wheels(gone) - _names_of_wheels(needed)))
+    kept = _paths_of_wheels(layout, wheels)
+    return half._replace(
+        packages=tuple(_unneeded_packages(fs, layout, needed)),
+        wheels=() if kept is None else wheels,
+        paths=tuple(kept or ()),
+    )
 
 
 def retire(layout: Layout, found: Unneeded, remover: Remover) -> Unneeded:
-    """Take the names of packages from them; return what is found without those that keep theirs.
+    """Take the names from what nobody needs; return it without what keeps its name.
 
     What is in use then waits without a name, and no deploy takes it for a whole package.
     """
-    gone = tuple(
-        name for name in found.packages if remover.retire(f"{layout.cache}/{name}") is None
-    )
+    gone = tuple(name for name in found.packages if _retire(layout, name, remover))
     for name in gone:
-        remover.remove(f"{layout.cache}/{name}.lock")
-    return found._replace(packages=gone)
+        _retire(layout, f"{name}{_LOCK}", remover)
+    half = tuple(name for name in found.interrupted if _retire(layout, name, remover))
+    for name in found.paths:
+        _retire(layout, name, remover)
+    return found._replace(packages=gone, interrupted=half)
 
 
-def remove_wheels(layout: Layout, names: Iterable[str]) -> int:
-    """Remove wheels from the cache; return how many bytes that frees."""
-    if not names:
-        return 0
-    try:
-        from tierctl.deploy.worker import uv
-        from tierctl.deploy.worker.wheels import WheelsFailed
-    except ImportError:  # whoever deploys next has it
-        return 0
-    place = f"{layout.cache}/{WHEELS}"
-    before = tree.own_bytes(place)
-    with suppress(WheelsFailed):  # then they stay, and take up room
-        uv.forget(names, layout.cache)
-    return max(0, before - tree.own_bytes(place))
+def interrupted(fs: FileSystem, layout: Layout) -> Iterator[str]:
+    """Yield the paths in the cache of what is half fetched, while no deploy uses the cache."""
+    names = _names(fs, layout.cache)
+    yield from filter(_HALF_EXTRACTED.fullmatch, names)
+    for name in names:
+        if name.endswith(_LOCK) and name.count("-") > 1 and name.removesuffix(_LOCK) not in names:
+            yield name
+    for top in (REPODATA, WHEELS):
+        yield from _half_written(layout.cache, top)
+
+
+def _owner(path: str) -> str | None:
+    """Return who alone can remove a tree, besides root; None if the caller can."""
+    with suppress(FileNotFoundError):
+        found = os.lstat(path)
+        if stat.S_ISDIR(found.st_mode) and not tree.is_own(path):
+            return user_name(found.st_uid)
+    return None
+
+
+def _half_written(cache: str, top: str) -> Iterator[str]:
+    for place, directories, files in os.walk(paths.join(cache, top)):
+        below = paths.relpath(place, cache)
+        found = [name for name in (*directories, *files) if _HALF_WRITTEN.fullmatch(name)]
+        yield from (f"{below}/{name}" for name in found)
+        is_of_trees = _OF_TREES.fullmatch(paths.basename(place))
+        directories[:] = [] if is_of_trees else [d for d in directories if d not in found]
+
+
+def _retire(layout: Layout, name: str, remover: Remover) -> bool:
+    """Take the name from a path in the cache: where it lies, prune finds what has none."""
+    place = f"{layout.cache}/{name.replace('/', '%')}"
+    return remover.retire(f"{layout.cache}/{name}", place) is None
 
 
 def _unneeded_packages(fs: FileSystem, layout: Layout, needed: Iterable[Package]) -> Iterator[str]:
     kept = {package.name_in_cache for package in needed}
     names = _names(fs, layout.cache)
     for name in names:
-        is_package = f"{name}.lock" in names or name.endswith(_ARCHIVES)
+        is_package = f"{name}{_LOCK}" in names or name.endswith(_ARCHIVES)
         is_kept = name.removesuffix(".conda").removesuffix(".tar.bz2") in kept
-        if (is_package and not is_kept) or _HALF_EXTRACTED.fullmatch(name):
+        if is_package and not is_kept:
             yield name
 
 
 def _names_of_wheels(held: Iterable[Package]) -> set[str]:
     return {package.name for package in held if not package.channel}
+
+
+def _paths_of_wheels(layout: Layout, names: Iterable[str]) -> list[str] | None:
+    """Return what uv keeps of wheels; None if nobody can tell: then it stays, and takes up room."""
+    if not names:
+        return []
+    try:
+        from tierctl.deploy.worker import uv
+        from tierctl.deploy.worker.wheels import WheelsFailed
+    except ImportError:  # whoever deploys next has it
+        return None
+    with suppress(WheelsFailed, OSError):
+        return uv.kept_of(names, layout.cache)
+    return None
 
 
 def _held(fs: FileSystem, layout: Layout, number: int) -> set[Package]:

@@ -9,71 +9,146 @@ from os import path as paths
 from typing import NamedTuple, TypeVar
 
 from tierctl.author import user_name
+from tierctl.layout import is_deployment_number
+from tierctl.prune.views import View
 
 T = TypeVar("T")
 _LINKS = ("cwd", "root", "exe")
+# The first process of all, and the namespace of processes that it is in (linux/proc_ns.h).
+_FIRST = 1
+_INITIAL = f"pid:[{0xEFFFFFFC}]"
+# A flag of /proc/PID/stat, see proc(5): a thread of the kernel.
+_OF_KERNEL = 0x00200000
 
 
 class Uses(NamedTuple):
-    """The deployments that processes use, each with one of them, and how many were not seen."""
+    """The deployments that are used, each with what uses it, and what was not seen.
+
+    ``not_inspected`` counts processes (threads, where /proc does not list them).
+    ``blind`` says why nothing can be seen at all, if that is so.
+    """
 
     by_number: dict[int, str]
     not_inspected: int
+    blind: str = ""
 
 
 def uses(deployments: str) -> Uses:
     """Look through the processes of this host; ``deployments`` is the directory of the builds.
 
-    Their working directory, root, program, environment, open files and mapped
-    libraries are looked at. Without ``/proc`` nothing is known: all of it is not inspected.
+    Their working directory, root, program, environment at their start, open files, mapped
+    libraries and mounts are looked at. Without ``/proc`` nothing is known.
     """
-    # The kernel tells resolved paths.
-    pattern = re.compile(re.escape(paths.realpath(deployments)) + r"/([1-9][0-9]*)(?:/|$)")
 
     def number(path: str) -> int | None:
-        match = pattern.match(path)
-        return None if match is None else int(match[1])
+        name = path.removeprefix(f"{deployments}/").partition("/")[0]
+        return int(name) if is_deployment_number(name) else None
 
-    found, not_inspected = _look(number)
-    return Uses({number: f"process {pid}" for number, pid in found.items()}, not_inspected)
+    found, not_inspected = _look([deployments], number)
+    return Uses(found, not_inspected, _blindness())
 
 
 def users(trees: Collection[str]) -> dict[str, str]:
     """Return who uses trees: by path one process and its user, if the caller can see any."""
-    resolved = {paths.realpath(tree): tree for tree in trees}
 
     def tree(path: str) -> str | None:
-        return next((t for r, t in resolved.items() if path == r or path.startswith(f"{r}/")), None)
+        return next((t for t in trees if path == t or path.startswith(f"{t}/")), None)
 
-    found, _ = _look(tree) if trees else ({}, 0)
-    return {tree: f"process {pid} of {_user(pid)}" for tree, pid in found.items()}
+    found, _ = _look({paths.dirname(tree) for tree in trees}, tree) if trees else ({}, 0)
+    return {tree: f"{user}{_owner(user)}" for tree, user in found.items()}
 
 
-def _look(what: Callable[[str], T | None]) -> tuple[dict[T, int], int]:
-    """Return what processes use, each with the first of them, and how many cannot be inspected.
+def _look(
+    directories: Collection[str], what: Callable[[str], T | None]
+) -> tuple[dict[T, str], int]:
+    """Return what is used in directories, each with a user, and how many cannot be inspected.
 
     ``what`` says what it is that a path belongs to.
     """
-    found: dict[T, int] = {}
+    found: dict[T, str] = {}
+    here = View(directories)
+    _note(found, what, here.mounted, "the mount")
+    views = {_namespace("self"): here}
     not_inspected = 0
-    for pid in _processes():
+    pids = _processes()
+    for pid in pids:
         try:
-            used = {each for path in _paths(pid) if (each := what(path)) is not None}
+            view = views.get(namespace := _namespace(str(pid)))
+            if view is None:
+                view = views[namespace] = View(directories, f"/proc/{pid}/mountinfo")
+                _note(found, what, view.mounted, f"process {pid}, with the mount")
+            used = {path for seen in _paths(pid) for path in (*here.own(seen), *view.own(seen))}
         except (FileNotFoundError, ProcessLookupError):  # it has ended
             continue
         except PermissionError:
-            not_inspected += 1
+            not_inspected += not _is_of_kernel(pid)
             continue
-        for each in used:
-            found.setdefault(each, pid)
-    return found, not_inspected
+        _note(found, what, dict.fromkeys(used, ""), f"process {pid}")
+    return found, not_inspected + _unlisted(pids)
 
 
-def _user(pid: int) -> str:
+def _note(
+    found: dict[T, str], what: Callable[[str], T | None], used: dict[str, str], user: str
+) -> None:
+    """Note who uses what; ``used`` says by path where it is seen."""
+    for path, seen in used.items():
+        each = what(path)
+        if each is not None:
+            found.setdefault(each, f"{user} {seen}".rstrip())
+
+
+def _blindness() -> str:
+    """Say why the processes of this host cannot be seen, or nothing."""
+    if not paths.exists("/proc/self/stat"):
+        return "there is no /proc here"
     try:
-        return user_name(os.stat(f"/proc/{pid}").st_uid)
+        namespace = os.readlink(f"/proc/{_FIRST}/ns/pid")
+    except OSError:  # another user's, or hidden
+        namespace = _namespace("self", "pid")
+    if namespace not in ("", _INITIAL):
+        return "this is a container, which shows only its own processes"
+    return ""
+
+
+def _unlisted(pids: Collection[int]) -> int:
+    """Return how many threads of this host are in no process that /proc lists (hidepid)."""
+    if not pids or _FIRST in pids:
+        return 0
+    try:
+        with open("/proc/loadavg", encoding="ascii") as file:
+            there = int(file.read().split()[3].partition("/")[2])
+        listed = sum(len(os.listdir(f"/proc/{pid}/task")) for pid in pids)
+    except (OSError, ValueError, IndexError):
+        return 1
+    return max(1, there - listed)
+
+
+def _namespace(pid: str, kind: str = "mnt") -> str:
+    """Return the namespace of a process; with its own root, if it has one, for its mounts."""
+    try:
+        namespace = os.readlink(f"/proc/{pid}/ns/{kind}")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return f"{namespace}{os.readlink(f'/proc/{pid}/root')}" if kind == "mnt" else namespace
+
+
+def _is_of_kernel(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return bool(int(file.read().rpartition(b") ")[2].split()[6]) & _OF_KERNEL)
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def _owner(user: str) -> str:
+    """Return whose process it is that uses something."""
+    pid = re.match(r"process (\d+)", user)
+    if pid is None:
+        return ""
+    try:
+        return f" of {user_name(os.stat(f'/proc/{pid[1]}').st_uid)}"
     except FileNotFoundError:
-        return "somebody"
+        return " of somebody"
 
 
 def _processes() -> list[int]:

@@ -7,24 +7,24 @@ prune that is killed is finished by the next.
 
 from __future__ import annotations
 
-import calendar
 import errno
-import time
-from collections.abc import Iterable, Mapping
-from math import inf
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from tierctl import changes, ending, freshness, history, intent, tiers
 from tierctl.author import user_name
-from tierctl.deploy import numbering, tree
-from tierctl.errors import cause_of
-from tierctl.events import Author, Event, EventKind
+from tierctl.deploy import cachelock, numbering, tree
+from tierctl.errors import TierctlError, cause_of
+from tierctl.events import Author, EventKind
 from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import DEPLOYMENTS, Layout
 from tierctl.locking import locked
 from tierctl.observe import observe, observe_for
-from tierctl.prune import caching, processes, removing, retention
+from tierctl.packages import Package
+from tierctl.prune import caching, processes, removing, retention, times
 from tierctl.prune.caching import Unneeded
+from tierctl.prune.processes import Uses
 from tierctl.prune.removing import Left, NotRemoved, Remover
 from tierctl.prune.retention import Needs, Policy, Verdict
 
@@ -35,16 +35,35 @@ _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 class Pruned(NamedTuple):
     """What a prune removed, or would remove.
 
-    ``freed`` is in bytes, of a dry run without wheels. ``left`` is what has lost its name but is
-    still in use. ``errors`` are those that kept something from being removed.
+    ``unfinished`` is what interrupted deploys left, by number: who alone can remove it, or None
+    if it goes. ``freed`` is in bytes. ``left`` is what has lost its name but is still in use.
+    ``errors`` are those that kept something from being removed.
     """
 
     verdicts: tuple[Verdict, ...]
-    cached: Unneeded
-    not_inspected: int
+    uses: Uses
+    cached: Unneeded = Unneeded()
+    cache_is_used: bool = False
+    unfinished: Mapping[int, str | None] = MappingProxyType({})
     freed: int = 0
     left: tuple[Left, ...] = ()
     errors: tuple[OSError, ...] = ()
+
+
+class NotSeen(TierctlError):
+    """Nothing can be seen of the processes that may use what is to be removed."""
+
+    code = "processes-not-seen"
+
+    def __init__(self, why: str, going: Collection[int], policy: Policy) -> None:
+        numbers = ", ".join(map(str, going))
+        super().__init__(
+            f"nobody can see here which processes use a deployment ({why}), and these would go: "
+            f"{numbers}",
+            "Run prune where the processes run that use them. Or, if nothing uses what is older, "
+            "here or on another host, say so with:",
+            f"prune --keep {policy.keep} --older-than {policy.days:g}d --yes",
+        )
 
 
 class Reporter(ending.Reporter, Protocol):
@@ -72,22 +91,20 @@ def prune(
         fs, layout, EventKind.DEPLOY, author, reporter, lock_timeout=lock_timeout
     )
     remover = Remover()
-    try:
-        numbering.remove_unfinished(fs, layout, lock_timeout=lock_timeout)
-    except OSError as error:
-        remover.errors.append(error)
-    with numbering.held(fs, layout, lock_timeout):
+    with numbering.held(fs, layout, lock_timeout), cachelock.alone(fs, layout) as is_alone:
         with locked(fs, layout, author, "prune", lock_timeout) as lock:
             judged = _judge(fs, layout, policy)
-            judged = judged._replace(cached=_unneeded(fs, layout, judged))
+            gone = caching.held(fs, layout, _going(judged))
             lock.require()
             judged = _retired(fs, layout, judged, remover)
         # From here on nothing has a name that anybody could load.
-        cached = caching.retire(layout, judged.cached, remover)
-        remover.remove_retired(list(removing.retired(fs, layout)))
-        freed = remover.freed + caching.remove_wheels(layout, cached.wheels)
+        judged = _with_the_rest(fs, layout, judged, gone, cache_is_used=not is_alone)
+        remover.retire_unfinished(fs, layout)
+        judged = judged._replace(cached=caching.retire(layout, judged.cached, remover))
+    # And from here on deploys take numbers, and packages from the cache.
+    remover.remove_retired(list(removing.retired(fs, layout)))
     errors = tuple(remover.errors)
-    reporter.pruned(judged._replace(cached=cached, freed=freed, left=remover.left(), errors=errors))
+    reporter.pruned(judged._replace(freed=remover.freed, left=remover.left(), errors=errors))
     if errors:
         raise NotRemoved(errors)
 
@@ -111,20 +128,32 @@ def preview(fs: FileSystem, layout: Layout, policy: Policy, reporter: Reporter) 
     numbering.require_writable(fs, layout)
     freshness.refresh_by_reading(fs, layout)
     judged = _judge(fs, layout, policy)
-    cached = _unneeded(fs, layout, judged)
-    places = [_directory(layout, number) for number in _going(judged)]
-    places += [f"{layout.cache}/{name}" for name in cached.packages]
-    freed = sum(map(tree.own_bytes, places))
-    reporter.pruned(judged._replace(cached=cached, freed=freed))
+    gone = caching.held(fs, layout, _going(judged))
+    used = cachelock.is_used(fs, layout)
+    judged = _with_the_rest(fs, layout, judged, gone, cache_is_used=used)
+    mine = [number for number, owner in judged.unfinished.items() if owner is None]
+    places = [_directory(layout, number) for number in (*_going(judged), *mine)]
+    places += judged.cached.places(layout)
+    places += filter(Remover().is_own, removing.retired(fs, layout))
+    reporter.pruned(judged._replace(freed=tree.own_bytes(places)))
 
 
-def _unneeded(fs: FileSystem, layout: Layout, judged: Pruned) -> Unneeded:
-    return caching.unneeded(
-        fs,
-        layout,
-        staying=[verdict.number for verdict in judged.verdicts if verdict.reason],
-        going=_going(judged),
-    )
+def _with_the_rest(
+    fs: FileSystem, layout: Layout, judged: Pruned, gone: set[Package], *, cache_is_used: bool
+) -> Pruned:
+    """Return a judgement with what goes besides: unfinished builds, and of the cache.
+
+    ``gone`` are the packages of the deployments that go.
+    """
+    finished = {verdict.number for verdict in judged.verdicts}
+    abandoned = (n for n in numbering.abandoned(fs, layout) if n not in finished)
+    unfinished = {number: numbering.owner(fs, layout, number) for number in abandoned}
+    judged = judged._replace(cache_is_used=cache_is_used, unfinished=unfinished)
+    if cache_is_used:
+        return judged
+    staying = [verdict.number for verdict in judged.verdicts if verdict.reason]
+    cached = caching.unneeded(fs, layout, staying=staying, gone=gone)
+    return judged._replace(cached=cached)
 
 
 def _going(judged: Pruned) -> list[int]:
@@ -132,6 +161,7 @@ def _going(judged: Pruned) -> list[int]:
 
 
 def _judge(fs: FileSystem, layout: Layout, policy: Policy) -> Pruned:
+    """Return what becomes of each deployment; raises ``NotSeen`` if nobody can tell who uses it."""
     numbers = tiers.deployments(fs, layout, finished=True)
     seen = processes.uses(layout.deployments)
     newest = history.newest(fs, layout)
@@ -140,16 +170,18 @@ def _judge(fs: FileSystem, layout: Layout, policy: Policy) -> Pruned:
         shown=_shown(fs, layout, numbers),
         way_back=None if way_back is None else way_back.deployment,
         used=seen.by_number,
-        built=frozenset(n for n in numbers if exists(fs, layout.building(n))),
+        built=frozenset(numbering.under_way(fs, layout)),
         foreign={
             number: user_name(fs.entry(path).uid)
             for number in numbers
             if not tree.is_own(path := _directory(layout, number))
         },
     )
-    shown = _last_shown(fs, layout, policy)
-    ages = {number: min(_age(fs, layout, number), shown.get(number, inf)) for number in numbers}
-    return Pruned(tuple(retention.judge(ages, needs, policy)), Unneeded(), seen.not_inspected)
+    ages = times.ages(fs, layout, numbers, policy)
+    judged = Pruned(tuple(retention.judge(ages, needs, policy)), seen)
+    if seen.blind and _going(judged) and not policy.unseen:
+        raise NotSeen(seen.blind, _going(judged), policy)
+    return judged
 
 
 def _shown(fs: FileSystem, layout: Layout, numbers: Iterable[int]) -> dict[int, str]:
@@ -185,33 +217,6 @@ def _behind(
         if must_be_seen and error.errno not in _NOWHERE:
             raise
         return None
-
-
-def _last_shown(fs: FileSystem, layout: Layout, policy: Policy) -> dict[int, float]:
-    """Return for how many seconds no tier has shown a deployment, of those that count as young."""
-    now = time.time()
-    found: dict[int, float] = {}
-    for event in history.newest_first(fs, layout):
-        age = now - _seconds(event)
-        if age > policy.days * retention.DAY_S:
-            break
-        for number in event.deployments:
-            found.setdefault(number, age)
-    return found
-
-
-def _seconds(event: Event) -> int:
-    """Return when an event was, in seconds since 1970; one that does not say is of today."""
-    try:
-        return calendar.timegm(time.strptime(event.time, "%Y-%m-%dT%H:%M:%SZ"))
-    except ValueError:
-        return int(time.time())
-
-
-def _age(fs: FileSystem, layout: Layout, number: int) -> float:
-    """Return how long ago a deployment was finished, in seconds."""
-    record = layout.deployment_record(f"{DEPLOYMENTS}/{number}")
-    return time.time() - fs.entry(record).modified
 
 
 def _directory(layout: Layout, number: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from tierctl.deploy import tree
+from tierctl.deploy import numbering, tree
 from tierctl.errors import TierctlError, cause_of
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import Layout, is_deployment_number
@@ -41,24 +41,33 @@ class Remover:
         self._retired: list[str] = []
         self._busy: list[str] = []
 
-    def retire(self, path: str) -> OSError | None:
-        """Take the name from a tree; return the error if that fails."""
+    def retire(self, path: str, place: str = "") -> OSError | None:
+        """Take the name from a tree, see ``tree.retire``; return the error if that fails."""
         try:
-            self._retired.append(tree.retire(path))
+            self._retired.append(tree.retire(path, place))
         except OSError as error:
             self.errors.append(error)
             return error
         return None
 
+    def retire_unfinished(self, fs: FileSystem, layout: Layout) -> None:
+        """Take the names from what the caller's interrupted builds left; see ``numbering``."""
+        try:
+            for going in numbering.retire_unfinished(fs, layout).values():
+                self._retired += going
+        except OSError as error:
+            self.errors.append(error)
+
     def remove_retired(self, before: Iterable[str]) -> None:
         """Remove what lost its name here, and what the caller owns of ``before``."""
-        others = [path for path in before if path not in self._retired and self._is_own(path)]
-        for path in (*self._retired, *others):
-            self.remove(path)
+        going = dict.fromkeys((*self._retired, *filter(self.is_own, before)))
+        size = tree.own_bytes(going)
+        for path in going:
+            self._remove(path)
+        self.freed = max(0, size - tree.own_bytes(going))
 
-    def remove(self, path: str) -> None:
+    def _remove(self, path: str) -> None:
         """Remove a tree as far as it goes."""
-        size = tree.own_bytes(path)
         try:
             tree.take_apart(path)
         except OSError as error:
@@ -66,13 +75,13 @@ class Remover:
                 self._busy.append(path)
             else:
                 self.errors.append(error)
-        self.freed += max(0, size - tree.own_bytes(path))
 
     def left(self) -> tuple[Left, ...]:
         """Return what is in use, and by whom."""
         return in_use(self._busy)
 
-    def _is_own(self, path: str) -> bool:
+    def is_own(self, path: str) -> bool:
+        """Say whether the caller can remove a tree; an error is one that is told."""
         try:
             return tree.is_own(path)
         except OSError as error:

@@ -9,10 +9,14 @@ DAY_S = 86_400
 
 
 class Policy(NamedTuple):
-    """How many of the newest deployments stay, and how old (in days) one has to be to go."""
+    """How many of the newest deployments stay, and how old (in days) one has to be to go.
+
+    ``unseen``: also where nobody can see which processes use it.
+    """
 
     keep: int
     days: float
+    unseen: bool = False
 
 
 class Needs(NamedTuple):

@@ -155,13 +155,13 @@ class FaultyFileSystem:
         self._do("sync", path, lambda fs: fs.sync(path))
 
     def lock(
-        self, path: str, *, timeout: float, mode: int | None = None
+        self, path: str, *, timeout: float, mode: int | None = None, shared: bool = False
     ) -> AbstractContextManager[object]:
         """See ``FileSystem.lock``: taking it is the operation, leaving it is none."""
         with ExitStack() as held:
 
             def take(fs: FileSystem) -> None:
-                held.enter_context(fs.lock(path, mode=mode, timeout=timeout))
+                held.enter_context(fs.lock(path, mode=mode, timeout=timeout, shared=shared))
 
             self._do("lock", path, take)
             return held.pop_all()

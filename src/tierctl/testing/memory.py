@@ -47,7 +47,8 @@ class _Disk:
         self.root = self.node(Kind.DIRECTORY, 0o755)
         self.durable: dict[_Node, dict[str, _Node]] = {self.root: {}}
         self.journal: list[_Renaming] = []
-        self.locked: set[_Node] = set()
+        # By file, for each holder of its lock: whether they share it.
+        self.locked: dict[_Node, list[bool]] = {}
 
     def node(self, kind: Kind, mode: int) -> _Node:
         """Return a new object that has no name yet."""
@@ -235,17 +236,24 @@ class MemoryFileSystem:
         self._directory(path)
 
     def lock(
-        self, path: str, *, timeout: float, mode: int | None = None
+        self, path: str, *, timeout: float, mode: int | None = None, shared: bool = False
     ) -> AbstractContextManager[object]:
         """See ``FileSystem.lock``: waiting would be for ever, so it does not."""
         node = self._file_or_new(path, mode, 0)
         locked = self._disk.locked
-        if node in locked:
+        holders = locked.get(node, [])
+        if holders if not shared else not all(holders):
             raise LockTimeout(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
-        locked.add(node)
+        locked[node] = [*holders, shared]
         held = ExitStack()
-        held.callback(locked.discard, node)
+        held.callback(self._unlock, node)
         return held
+
+    def _unlock(self, node: _Node) -> None:
+        locked = self._disk.locked
+        left = locked.pop(node, [])[1:]
+        if left:
+            locked[node] = left
 
     def is_locked(self, path: str) -> bool:
         """See ``FileSystem.is_locked``."""

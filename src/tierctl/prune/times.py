@@ -1,0 +1,62 @@
+"""When deployments were built and shown, as records and the filesystem say it."""
+
+from __future__ import annotations
+
+import calendar
+import time
+from collections.abc import Iterable, Iterator
+
+from tierctl import history, record
+from tierctl.filesystem import FileSystem
+from tierctl.layout import DEPLOYMENTS, Layout
+from tierctl.prune import ages as judging
+from tierctl.prune.ages import Shown
+from tierctl.prune.retention import DAY_S, Policy
+
+# So many changes in a row with an old time are old: no host with a wrong clock made all of them.
+_MOST_WRONG = 1000
+
+
+def ages(
+    fs: FileSystem, layout: Layout, numbers: Iterable[int], policy: Policy
+) -> dict[int, float]:
+    """Return by number for how many seconds nobody has built or shown a deployment.
+
+    Of events only as many are read as it takes to tell what is young.
+    """
+    now = time.time()
+    built = {number: list(_built(fs, layout, number)) for number in numbers}
+    try:
+        last_written = fs.entry(layout.history).modified
+    except FileNotFoundError:
+        last_written = None
+    young = now - policy.days * DAY_S
+    return judging.ages(now, built, _shown(fs, layout, young), last_written)
+
+
+def _shown(fs: FileSystem, layout: Layout, young: float) -> list[Shown]:
+    """Return the events that may count, the oldest first."""
+    found: list[Shown] = []
+    old_in_a_row = 0
+    for event in history.newest_first(fs, layout):
+        found.append(Shown(_seconds(event.time), event.deployments))
+        is_old = found[-1].time is not None and found[-1].time < young
+        old_in_a_row = old_in_a_row + 1 if is_old else 0
+        if old_in_a_row == _MOST_WRONG:
+            break
+    return found[::-1]
+
+
+def _built(fs: FileSystem, layout: Layout, number: int) -> Iterator[float | None]:
+    """Yield when a deployment was finished, by the filesystem's clock and by that of its host."""
+    directory = f"{DEPLOYMENTS}/{number}"
+    yield fs.entry(layout.deployment_record(directory)).modified
+    yield _seconds(record.read(fs, layout, directory).get("time"))
+
+
+def _seconds(text: object) -> float | None:
+    """Return a time of a record in seconds since 1970, None for what is no time."""
+    try:
+        return calendar.timegm(time.strptime(str(text), "%Y-%m-%dT%H:%M:%SZ"))
+    except (ValueError, OverflowError):
+        return None
