@@ -104,6 +104,7 @@ def from_text(data: bytes) -> Tree:
         raise ValueError("no manifest")
     tree: Tree = {}
     place: list[str] = []
+    here: Directory | None = None
     for line in lines:
         name, _, told = line.partition(" ")
         if name == _UP:
@@ -113,6 +114,8 @@ def from_text(data: bytes) -> Tree:
         if stat.S_ISDIR(mode):
             place.append(_decoded(name))
             tree["/".join(place[1:])] = here = Directory(mode, {})
+        elif here is None:
+            raise ValueError("it begins with no directory")
         else:
             here.names[_decoded(name)] = Entry(mode, size, content)
     return tree

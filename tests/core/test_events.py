@@ -108,7 +108,7 @@ def test_what_should_be_a_list_is_one(field: str, value: object) -> None:
         from_document(document() | {field: value})
 
 
-@pytest.mark.parametrize("field", sorted(document()))
+@pytest.mark.parametrize("field", sorted(document().keys() - {"built"}))  # older ones lack it
 def test_a_document_without_one_of_its_fields_is_malformed(field: str) -> None:
     changed = document()
     del changed[field]

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from tierctl import history, tiers, verification
 from tierctl.doctor.finding import Finding, fine, problem
-from tierctl.errors import InvalidLink
+from tierctl.errors import InvalidLink, TierctlError
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import PRODUCTION, STAGING, Layout
 from tierctl.rotation import Content
@@ -38,10 +38,11 @@ def _used(fs: FileSystem, layout: Layout) -> dict[Content, str]:
     used: dict[Content, str] = {}
     for content in {*_shown(fs, layout)}:
         used[content] = f"{shown(', '.join(tiers.showing(fs, layout, content)))} shows"
-    newest = history.newest(fs, layout)
-    way_back = None if newest is None else newest.past.way_back
-    if way_back is not None:
-        used.setdefault(way_back, "a rollback would return to")
+    with suppress(TierctlError, OSError):  # history has its own findings
+        newest = history.newest(fs, layout)
+        way_back = None if newest is None else newest.past.way_back
+        if way_back is not None:
+            used.setdefault(way_back, "a rollback would return to")
     return {content: why for content, why in used.items() if _is_finished(fs, layout, content)}
 
 
