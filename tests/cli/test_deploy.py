@@ -92,6 +92,19 @@ class TestBuilding:
         newest = run_installed("history", "-t", target, "--json").document["events"][0]
         assert {"downgraded": 1} == newest["packages"]
 
+    @pytest.mark.parametrize("name", ["a:b", "a\nb"])
+    def test_a_target_made_by_hand_with_a_name_that_bootstrap_refuses_is_refused(
+        self, tmp_path: Path, name: str
+    ) -> None:
+        (tmp_path / name).mkdir()
+        lab = Lab(tmp_path / name)
+        before = listing(lab.layout.target)
+        for words in (["dev1", "-n"], ["dev1"]):
+            done = lab.deploy(*words)
+            assert (1, "") == (done.code, done.out)
+            assert "a target's path cannot hold" in done.err
+        assert before == listing(lab.layout.target)
+
     @pytest.mark.parametrize("is_copied", [True, False])
     def test_a_target_that_was_moved_or_copied_is_refused_in_the_words_of_run(
         self, lab: Lab, tmp_path: Path, is_copied: bool
