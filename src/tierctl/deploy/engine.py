@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tierctl.deploy import process
+from tierctl.deploy import process, stall
 from tierctl.deploy.failures import LONGER, EngineFailed, EngineMissing, Incomplete
 from tierctl.deploy.process import Worker
 from tierctl.deploy.progress import Progress, Watch
+from tierctl.deploy.stall import Stalled
 from tierctl.errors import TierctlError
 from tierctl.layout import ENVIRONMENTS, REPODATA
 from tierctl.packages import Package, Packages
@@ -259,19 +260,33 @@ class Engine:
         asked = {"verb": verb, **self._settings, **members}
         self._worker.ask(json.dumps(asked).encode() + b"\n")
         meanwhile()
-        for line in self._worker.answers():
-            answer: dict[str, Any] = json.loads(line)
-            if answer.get("failed"):
-                raise EngineFailed(verb, answer["failed"])
-            if "error" in answer:
-                raise OSError(*answer["error"])
-            if "stalled" in answer:
-                raise _gave_up(verb, **answer["stalled"])
-            if "progress" not in answer:
-                return answer
-            if self.watch is not None:
-                self.watch(Progress(**answer["progress"]))
+        with closing(self._answers(verb)) as lines:
+            for line in lines:
+                answer: dict[str, Any] = json.loads(line)
+                if answer.get("failed"):
+                    raise EngineFailed(verb, answer["failed"])
+                if "error" in answer:
+                    raise OSError(*answer["error"])
+                if "progress" not in answer:
+                    return answer
+                if self.watch is not None:
+                    self.watch(Progress(**answer["progress"]))
         raise EngineFailed(verb, {"engine": "it ended without an answer"})
+
+    def _answers(self, verb: str) -> Generator[bytes]:
+        """Yield the lines that come; raise ``EngineFailed`` if the worker does nothing any more."""
+        stalled: list[Stalled] = []
+
+        def give_up(found: Stalled) -> None:
+            stalled.append(found)
+            self._worker.kill()
+
+        with stall.watched(self._worker.pid, self.timeout, give_up):
+            for line in self._worker.answers():
+                if not stalled:  # else it may be half of one
+                    yield line
+        if stalled:
+            raise _gave_up(verb, *stalled[0])
 
 
 def _where(held: Held) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from tierctl.deploy import tree
 from tierctl.deploy.process import NO_PROXIES, PROXIES
-from tierctl.deploy.worker import confining, solving, stall
+from tierctl.deploy.worker import confining, solving
 from tierctl.deploy.worker.failures import Failed, text_of
 from tierctl.deploy.worker.records import Records
 from tierctl.deploy.worker.solving import Environments
@@ -59,10 +59,9 @@ class _Server:
     def serve(self, questions: SimpleQueue[bytes]) -> NoReturn:
         """Answer whatever comes."""
         while True:
-            asked = json.loads(questions.get())
+            line = questions.get()
             try:
-                with stall.watched(asked["timeout"], _give_up):
-                    answer = self._answer(asked)
+                answer = self._answer(json.loads(line))
             except Failed as error:
                 answer = {"failed": error.reasons}
             except BaseException as error:  # noqa: BLE001 (an engine that panics is one, too)
@@ -141,11 +140,6 @@ class _Server:
             installing.install_all(asked, self._solved, _write),
             asyncio.to_thread(locks.write, asked, self._solved),
         )
-
-
-def _give_up(stalled: stall.Stalled) -> None:
-    """Say that no answer is in sight; who has asked ends this process then."""
-    _write({"stalled": stalled._asdict()})
 
 
 def _write(answer: Answer) -> None:

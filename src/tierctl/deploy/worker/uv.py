@@ -132,7 +132,7 @@ def _run(*words: str, cache: str) -> str:
             text=True,
             check=False,
             cwd="/",
-            # How long a server may be silent is watched from outside (stall.py).
+            # How long a server may be silent is watched from outside (deploy/stall.py).
             env={**os.environ, "HOME": home, "UV_HTTP_TIMEOUT": _LONG_S},
         )
     if done.returncode:

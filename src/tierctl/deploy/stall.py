@@ -2,8 +2,9 @@
 
 Neither the engine nor uv can be told how slow is too slow: what they call a timeout
 is how long a whole download may take, or how long no byte at all may come. So it is
-seen from outside whether this process still works, reads or writes, and whether what
-it has started reads or writes: a program that only computes has no end in sight.
+seen from outside whether the engine's process computes, reads or writes, and whether
+what it has started reads or writes: a program that only computes has no end in sight.
+Not from a thread of that process, which its libraries can stop.
 Without ``/proc`` nothing is seen, and everything is waited for.
 """
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -44,10 +44,13 @@ class _Signs(NamedTuple):
 
 
 @contextmanager
-def watched(limit: float, give_up: Callable[[Stalled], None]) -> Iterator[None]:
-    """Call ``give_up``, once and in another thread, if for so many seconds nothing happens."""
+def watched(pid: int, limit: float, give_up: Callable[[Stalled], None]) -> Iterator[None]:
+    """Call ``give_up``, once and in another thread, if a process does nothing for so many seconds.
+
+    Whatever it does after that, it may be ended there.
+    """
     over = threading.Event()
-    watching = threading.Thread(target=_watch, args=(limit, give_up, over), daemon=True)
+    watching = threading.Thread(target=_watch, args=(pid, limit, give_up, over), daemon=True)
     watching.start()
     try:
         yield
@@ -55,34 +58,41 @@ def watched(limit: float, give_up: Callable[[Stalled], None]) -> Iterator[None]:
         over.set()
 
 
-def _watch(limit: float, give_up: Callable[[Stalled], None], over: threading.Event) -> None:
+def _watch(
+    pid: int, limit: float, give_up: Callable[[Stalled], None], over: threading.Event
+) -> None:
     since, moved = time.monotonic(), 0
     if over.wait(limit / _LOOKS):  # most questions are answered by then
         return
-    last = marked = _signs()
+    last = marked = _signs(pid)
     while marked.moved and not over.wait(limit / _LOOKS):
-        now = _signs()
-        moved += sum(count - last.moved.get(pid, 0) for pid, count in now.moved.items())
+        now = _signs(pid)
+        moved += sum(count - last.moved.get(each, 0) for each, count in now.moved.items())
         last = now
         waited = time.monotonic() - since
         if moved > _BYTES or now.computed - marked.computed > limit * _OF_A_PROCESSOR:
             since, marked, moved = time.monotonic(), now, 0
         elif waited > limit:
-            give_up(Stalled(limit, _waiting_for()))
+            give_up(Stalled(limit, _waiting_for(pid)))
             return
 
 
-def _signs() -> _Signs:
-    moved = {pid: sum(map(int, _COUNTED.findall(_read(pid, "io")))) for pid in _family()}
-    computed = time.process_time() - time.thread_time()  # but for this look itself
-    return _Signs(computed, {pid: count for pid, count in moved.items() if count})
+def _signs(pid: int) -> _Signs:
+    moved = {each: sum(map(int, _COUNTED.findall(_read(each, "io")))) for each in _family(pid)}
+    return _Signs(_computed(pid), {each: count for each, count in moved.items() if count})
 
 
-def _family() -> list[int]:
-    """Return this process, what it has started, what that has, and so on."""
-    found = [os.getpid()]
-    for pid in found:  # which grows meanwhile
-        for path in glob(f"/proc/{pid}/task/*/children"):
+def _computed(pid: int) -> float:
+    """Return for how many seconds a process has had a processor."""
+    words = _read(pid, "stat").rpartition(b") ")[2].split()  # from the third on: proc(5)
+    return sum(map(int, words[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def _family(pid: int) -> list[int]:
+    """Return a process, what it has started, what that has, and so on."""
+    found = [pid]
+    for each in found:  # which grows meanwhile
+        for path in glob(f"/proc/{each}/task/*/children"):
             with suppress(OSError), open(path) as listed:
                 found += map(int, listed.read().split())
     return found
@@ -96,9 +106,9 @@ def _read(pid: int, name: str) -> bytes:
         return b""
 
 
-def _waiting_for() -> str:
+def _waiting_for(pid: int) -> str:
     """Return the program or the addresses that are waited for, as far as that can be seen."""
-    _, *started = family = _family()
+    _, *started = family = _family(pid)
     told = []
     if started and (command := _read(started[-1], "cmdline").split(b"\0")[0]):
         told.append(f"it waits for {os.fsdecode(command)}, process {started[-1]}")
@@ -111,7 +121,7 @@ def _servers(family: list[int]) -> set[str]:
     own = {os.readlink(fd) for pid in family for fd in glob(f"/proc/{pid}/fd/*") if _is_link(fd)}
     found = set()
     for name in ("tcp", "tcp6"):
-        for line in _read(os.getpid(), f"net/{name}").decode().splitlines()[1:]:
+        for line in _read(family[0], f"net/{name}").decode().splitlines()[1:]:
             words = line.split()
             if words[3] != _LISTENS and f"socket:[{words[9]}]" in own:
                 found.add(_address(words[2]))
@@ -127,6 +137,8 @@ def _is_link(path: str) -> bool:
 
 def _address(text: str) -> str:
     """Return an address as people write it; the kernel has words of four bytes, in its order."""
+    import socket
+
     host, _, port = text.partition(":")
     words = [bytes.fromhex(host[at : at + 8])[::-1] for at in range(0, len(host), 8)]
     packed = b"".join(words)
