@@ -66,7 +66,10 @@ class Nothing:
     def wrong_spec(self, spec: str) -> str:
         return ""
 
-    def solve(self, environments: Sequence[object], subdir: str) -> Packages:
+    def solve(
+        self, environments: Sequence[object], subdir: str, meanwhile: Callable[[], None]
+    ) -> Packages:
+        meanwhile()
         return {}
 
     def commands(self, cache: str) -> dict[str, list[str]]:
