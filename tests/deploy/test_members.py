@@ -50,7 +50,7 @@ def wrong(*environment: Contents) -> list[tuple[str, str]]:
 
 class TestReading:
     def test_files_and_links_are_told(self, tmp_path: Path) -> None:
-        found = members.read(
+        found = members.of_extracted(
             "a", extracted(tmp_path, "bin/a", links={"lib/b": "../bin/a"}), MODULES
         )
         assert [Member("bin/a", Kind.FILE, "", 0), Member("lib/b", Kind.LINK)] == [*found.members()]
@@ -62,19 +62,19 @@ class TestReading:
             "link": {"noarch": {"type": "python", "entry_points": ["greet = greet:main"]}},
         }
         place = extracted(tmp_path, "site-packages/greet.py", "python-scripts/x", **info)
-        found = members.read("greet", place, MODULES)
+        found = members.of_extracted("greet", place, MODULES)
         assert [f"{MODULES}/greet.py", "bin/x"] == found.targets
         assert ["bin/greet"] == found.commands
 
     def test_a_package_that_is_for_one_python_keeps_such_a_path(self, tmp_path: Path) -> None:
         place = extracted(tmp_path, "site-packages/x.py", index={})
-        assert ["site-packages/x.py"] == members.read("x", place, MODULES).targets
+        assert ["site-packages/x.py"] == members.of_extracted("x", place, MODULES).targets
 
     def test_an_older_package_lists_its_files_in_another_way(self, tmp_path: Path) -> None:
         place = extracted(tmp_path, "bin/a", links={"lib/b": "../bin/a"})
         (tmp_path / "info/paths.json").unlink()
         (tmp_path / "info/files").write_text("bin/a\nlib/b\n")
-        found = members.read("a", place, MODULES)
+        found = members.of_extracted("a", place, MODULES)
         assert (["bin/a", "lib/b"], {"lib/b": "../bin/a"}) == (found.targets, found.links)
 
     @pytest.mark.parametrize(
@@ -97,14 +97,14 @@ class TestReading:
         place = extracted(tmp_path)
         (tmp_path / "info/paths.json").write_text(text)
         with pytest.raises(ValueError, match=r".*"):
-            members.read("a", place, MODULES)
+            members.of_extracted("a", place, MODULES)
 
     def test_a_list_that_is_a_symlink_is_not_followed(self, tmp_path: Path) -> None:
         place = extracted(tmp_path / "place")
         (tmp_path / "place/info/paths.json").rename(tmp_path / "elsewhere")
         (tmp_path / "place/info/paths.json").symlink_to(tmp_path / "elsewhere")
         with pytest.raises(OSError, match=r".*"):
-            members.read("a", place, MODULES)
+            members.of_extracted("a", place, MODULES)
 
 
 class TestPaths:
@@ -167,7 +167,7 @@ class TestPaths:
 
     def test_a_python_that_has_its_modules_elsewhere_is_told(self, tmp_path: Path) -> None:
         place = extracted(tmp_path, "site-packages/x.py", index={"noarch": "python"})
-        found = members.read("p", place, "../../../elsewhere")
+        found = members.of_extracted("p", place, "../../../elsewhere")
         assert [("p", "../../../elsewhere/x.py")] == wrong(found)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from os import path as paths
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -83,75 +84,101 @@ def modules_of(records: Iterable[RepoDataRecord]) -> str:
     return ""
 
 
-def read(package: str, place: str, modules: str) -> Contents:
+def of_extracted(package: str, place: str, modules: str) -> Contents:
     """Return what a package brings, from the directory ``place`` that it was extracted to.
+
+    Raises as ``read``.
+    """
+    return read(package, partial(_content, place), partial(_text_of_link, place), modules)
+
+
+def read(
+    package: str, content: Callable[[str], bytes | None], link: Callable[[str], str], modules: str
+) -> Contents:
+    """Return what a package brings, by the ``content`` of its files and what its links lead to.
 
     ``modules`` is what ``modules_of`` says of its environment. Raises ``OSError``, and
     ``ValueError`` if the package describes itself in a way that nobody can read.
     """
-    text, listed = _listed(place)
+    text, listed = _listed(content, link)
     try:
         sources = [entry["_path"] for entry in listed]
         kinds = {entry["path_type"] for entry in listed}
-        wrong = [kind for kind in kinds if kind not in _KINDS]
-        if wrong or not all(isinstance(path, str) for path in sources):
+        if not (kinds <= _KINDS and all(isinstance(path, str) for path in sources)):
             raise ValueError(f"{PATHS} lists something that is no path of a package")
     except (LookupError, TypeError) as error:
         raise ValueError(f"{PATHS} lists no paths: {error}") from error
     told, targets, commands = [text], sources, list[str]()
-    if _may_be_for_any_python(place, sources):
-        index, link = _content(place, INDEX), _content(place, LINK)
-        told += [index or b"", link or b""]
-        if json.loads(index or b"{}").get("noarch") == "python":
+    entry_points = content(LINK)
+    if entry_points is not None or _are_for_any_python(sources):
+        index = content(INDEX) or b"{}"
+        told += [index, entry_points or b""]
+        if _document(index).get("noarch") == "python":
             targets = [_target(path, modules) for path in sources]
-            commands = [f"{_COMMANDS}/{name}" for name in _entry_points(link)]
+            commands = [f"{_COMMANDS}/{name}" for name in _entry_points(entry_points or b"{}")]
     links = {
-        target: os.readlink(f"{place}/{source}")
+        target: link(source)
         for entry, source, target in zip(listed, sources, targets, strict=True)
         if entry["path_type"] == Kind.LINK.value
     }
-    told += map(os.fsencode, links.values())
+    told += [text.encode("utf-8", "surrogateescape") for text in links.values()]
     return Contents(package, sources, targets, listed, links, commands, told)
 
 
-def _listed(place: str) -> tuple[bytes, list[Mapping[str, Any]]]:
-    """Return the text of a package's list of paths, and what it says."""
-    text = _content(place, PATHS)
-    if text is None:
-        return _listed_by_files(place)
-    try:
-        listed: list[Mapping[str, Any]] = json.loads(text)["paths"]
-    except (LookupError, TypeError, RecursionError) as error:
-        raise ValueError(f"{PATHS} lists no paths: {error}") from error
-    return text, listed
+def kinds_in(place: str) -> dict[str, Kind]:
+    """Return all that there is in a directory, by path, without following a symlink."""
+    found: dict[str, Kind] = {}
+    ahead = [""]
+    while ahead:
+        above = ahead.pop()
+        with os.scandir(paths.join(place, above)) as entries:
+            for entry in entries:
+                path = paths.join(above, entry.name)
+                if entry.is_dir(follow_symlinks=False):
+                    found[path] = Kind.DIRECTORY
+                    ahead.append(path)
+                elif entry.is_symlink():
+                    found[path] = Kind.LINK
+                elif entry.is_file(follow_symlinks=False):
+                    found[path] = Kind.FILE
+    return found
 
 
-def _listed_by_files(place: str) -> tuple[bytes, list[Mapping[str, Any]]]:
-    """Return the same for a package that has no ``paths.json``."""
-    text = _content(place, FILES)
+def _listed(
+    content: Callable[[str], bytes | None], link: Callable[[str], str]
+) -> tuple[bytes, Sequence[Mapping[str, Any]]]:
+    """Return the text of a package's list of its paths, and what that says of each."""
+    text = content(PATHS)
+    if text is not None:
+        return text, _document(text).get("paths", (None,))
+    text = content(FILES)
     if text is None:
         raise FileNotFoundError(f"there is neither {PATHS} nor {FILES}")
-    names = filter(None, text.decode().splitlines())
-    return text, [{"_path": name, "path_type": _kind_there(f"{place}/{name}")} for name in names]
+    return text, [
+        {"_path": name, "path_type": (Kind.LINK if link(name) else Kind.FILE).value}
+        for name in filter(None, text.decode().splitlines())
+    ]
 
 
-def _kind_there(path: str) -> str:
-    if paths.islink(path):
-        return Kind.LINK.value
-    return Kind.DIRECTORY.value if paths.isdir(path) else Kind.FILE.value
+def _document(text: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("what it says of itself has no end") from error
+    if not isinstance(found, dict):
+        raise ValueError("what it says of itself is no JSON object")
+    return found
 
 
-def _may_be_for_any_python(place: str, sources: Iterable[str]) -> bool:
-    """Say whether it makes a difference to a package if it is for any Python."""
-    return paths.lexists(f"{place}/{LINK}") or any(
-        path.startswith((_MODULES, _SCRIPTS)) for path in sources
-    )
+def _are_for_any_python(sources: Iterable[str]) -> bool:
+    return any(path.startswith((_MODULES, _SCRIPTS)) for path in sources)
 
 
-def _entry_points(link: bytes | None) -> Iterator[str]:
+def _entry_points(link: bytes) -> Iterator[str]:
     """Yield the names of the commands that a package wants: ``name = module:function``."""
-    noarch = json.loads(link or b"{}").get("noarch") or {}
-    for point in noarch.get("entry_points") or ():
+    noarch = _document(link).get("noarch")
+    points = noarch.get("entry_points") if isinstance(noarch, dict) else None
+    for point in points if isinstance(points, list) else ():
         yield str(point).partition("=")[0].strip()
 
 
@@ -162,10 +189,18 @@ def _target(path: str, modules: str) -> str:
 
 
 def _content(place: str, name: str) -> bytes | None:
-    """Return the content of a file of an extracted archive, None if there is none."""
+    """Return the content of a file in a directory, None if there is none."""
     try:
         file = os.open(f"{place}/{name}", _AS_IT_IS)
     except FileNotFoundError:
         return None
     with open(file, "rb") as opened:
         return opened.read()
+
+
+def _text_of_link(place: str, name: str) -> str:
+    """Return what a symlink in a directory leads to, "" for what is none."""
+    try:
+        return os.readlink(f"{place}/{name}")
+    except (OSError, ValueError):
+        return ""
