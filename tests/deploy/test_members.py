@@ -40,7 +40,7 @@ def package(name: str, *paths: str, links: dict[str, str] | None = None) -> Cont
         *({"_path": path, "path_type": "softlink"} for path in links),
     ]
     every = [*paths, *links]
-    return Contents(name, every, every, listed, links, [], [])
+    return Contents(name, "", every, every, listed, links, [], [])
 
 
 def wrong(*environment: Contents) -> list[tuple[str, str]]:
@@ -228,6 +228,5 @@ class TestLinks:
 
     def test_both_packages_are_named(self) -> None:
         (found,) = outside.of_all([package("p", "L/x"), package("q", links={"L": "/etc"})], PREFIX)
-        assert "p brings 'L/x': the symlink L -> /etc of q leads it out of the environment" == str(
-            found
-        )
+        told = "it brings 'L/x': the symlink L -> /etc of q leads it out of the environment"
+        assert ("p", told) == (found.package, str(found))

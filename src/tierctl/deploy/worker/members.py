@@ -45,7 +45,7 @@ class Member(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What a package brings.
+    """What a package brings that is called ``package`` and extracted to ``place``.
 
     ``sources`` are the paths in its extracted archive, and ``targets`` the same
     ones below the prefix, in the order of ``listed``, which is what the package
@@ -55,6 +55,7 @@ class Contents(NamedTuple):
     """
 
     package: str
+    place: str
     sources: Sequence[str]
     targets: Sequence[str]
     listed: Sequence[Mapping[str, Any]]
@@ -89,7 +90,8 @@ def of_extracted(package: str, place: str, modules: str) -> Contents:
 
     Raises as ``read``.
     """
-    return read(package, partial(_content, place), partial(_text_of_link, place), modules)
+    found = read(package, partial(_content, place), partial(_text_of_link, place), modules)
+    return found._replace(place=place)
 
 
 def read(
@@ -122,7 +124,7 @@ def read(
         if entry["path_type"] == Kind.LINK.value
     }
     told += [text.encode("utf-8", "surrogateescape") for text in links.values()]
-    return Contents(package, sources, targets, listed, links, commands, told)
+    return Contents(package, "", sources, targets, listed, links, commands, told)
 
 
 def kinds_in(place: str) -> dict[str, Kind]:

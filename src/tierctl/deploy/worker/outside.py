@@ -13,11 +13,14 @@ from collections.abc import Iterator, Sequence
 from os import path as paths
 from typing import NamedTuple
 
-from tierctl.deploy.worker.members import Contents, Kind
+from tierctl.deploy.worker.members import FILES, PATHS, Contents, Kind, kinds_in
 from tierctl.text import shown
 
+# Where wheels are unpacked before they are moved into their environment.
+STAGE = ".tierctl-wheels"
 # What the engine writes itself: its records, and what two packages bring.
-_OF_THE_ENGINE = ("conda-meta", "__clobbers__")
+_OF_THE_ENGINE = ("conda-meta", "__clobbers__", STAGE)
+_IN_WORDS = {Kind.FILE: "a file", Kind.LINK: "a symlink", Kind.DIRECTORY: "a directory"}
 _BYTECODE = "__pycache__"
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095
 _MOST_LINKS = 40  # as many as the kernel follows
@@ -40,7 +43,7 @@ class Wrong(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        return f"{shown(self.package)} brings {shown(self.member)!r}: {self.reason}"
+        return f"it brings '{shown(self.member)}': {self.reason}"
 
 
 class Link(NamedTuple):
@@ -90,6 +93,23 @@ def of_all(environment: Sequence[Contents], prefix: str) -> Iterator[Wrong]:
         yield from _led_out(contents, links)
 
 
+def unlike_its_list(contents: Contents) -> Iterator[Wrong]:
+    """Yield the members that are not in the extracted archive as the package lists them.
+
+    The engine takes what is there for what is listed, and follows symlinks to it.
+    """
+    there = kinds_in(contents.place)
+    for source, entry in zip(contents.sources, contents.listed, strict=True):
+        kind = there.get(source)
+        if kind is None:
+            yield Wrong(contents.package, source, "it is not in the archive")
+        elif kind.value != entry["path_type"]:
+            reason = f"it is listed as {_IN_WORDS[Kind(entry['path_type'])]}, which it is not"
+            yield Wrong(contents.package, source, reason)
+    if Kind.FILE not in (there.get(PATHS), there.get(FILES)):
+        yield Wrong(contents.package, PATHS, "it is no file of the package")
+
+
 def _are_suspect(listed: Sequence[str]) -> bool:
     """Say whether there may be an odd path among many: what is in no line of their text is not."""
     text = "\n".join(listed)
@@ -100,8 +120,8 @@ def _wrong_with(path: str, prefix: str) -> str:
     """Say what is wrong with a path, or nothing."""
     names = path.split("/")
     try:
-        longest = max(len(os.fsencode(name)) for name in names)
-        length = len(os.fsencode(paths.join(prefix, path)))
+        longest = max(len(name.encode()) for name in names)
+        length = len(os.fsencode(prefix)) + 1 + len(path.encode())
     except UnicodeEncodeError:
         return "its path is no text"
     wrong = {
