@@ -9,7 +9,8 @@ import sys
 import sysconfig
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -122,11 +123,20 @@ def python() -> Package:
 
 
 def write_wheel(
-    directory: Path, name: str, version: str, *, requires: str = "", data: bytes = b""
+    directory: Path,
+    name: str,
+    version: str,
+    *,
+    requires: str = "",
+    more: Mapping[str, str] = {},
+    digests: bool = False,
+    but: Mapping[str, str] = {},
+    data: bytes = b"",
 ) -> Path:
     """Write a wheel of one module, with a command of the same name that says its version.
 
-    It has a file of ``data``, too.
+    It has a file of ``data``, too, and ``more`` members. ``digests``: it lists those of its
+    files, ``but`` other ones.
     """
     stem = f"{name}-{version}"
     requirement = f"Requires-Dist: {requires}\n" if requires else ""
@@ -140,6 +150,10 @@ def write_wheel(
             "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         ),
         f"{stem}.dist-info/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
+        **more,
+    }
+    listed = {
+        member: f"sha256={_digest(text)}" if digests else "" for member, text in members.items()
     }
     record = f"{stem}.dist-info/RECORD"
     directory.mkdir(parents=True, exist_ok=True)
@@ -147,8 +161,14 @@ def write_wheel(
     with zipfile.ZipFile(path, "w") as wheel:
         for member, text in members.items():
             wheel.writestr(member, text)
-        wheel.writestr(record, "".join(f"{member},,\n" for member in (*members, record)))
+        rows = {**listed, record: "", **but}
+        wheel.writestr(record, "".join(f"{member},{each},\n" for member, each in rows.items()))
     return path
+
+
+def _digest(content: str | bytes) -> str:
+    data = content.encode() if isinstance(content, str) else content
+    return urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
 
 
 def write_index(directory: Path, wheels: Path) -> None:

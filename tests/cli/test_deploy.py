@@ -296,8 +296,6 @@ class TestRefusing:
     def test_a_package_that_the_cache_has_damaged_is_fetched_anew(self, lab: Lab) -> None:
         lab.deploy("dev1")
         Path(lab.layout.cache, "hello-1.0-0", "bin", "hello").write_text("short")
-        done = lab.deploy("dev2")
-        assert (1, True) == (done.code, "bin/hello has 5 bytes instead of 25" in done.err), done.err
         assert 0 == lab.deploy("dev2").code
         assert "hello 1.0\n" == lab.runs("dev2")
 

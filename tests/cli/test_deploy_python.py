@@ -298,14 +298,72 @@ class TestPip:
             running.wait()
             wait_until_ended(uv)
 
-    def test_a_wheel_that_lost_a_file_on_its_way_is_missed(self, lab: Lab, wheels: Path) -> None:
+    @pytest.mark.parametrize("damage", ["lost", "gained", "changed", "list lost"])
+    def test_a_wheel_that_the_cache_has_damaged_is_fetched_anew(
+        self, lab: Lab, wheels: Path, damage: str
+    ) -> None:
+        write_wheel(wheels, "wave", "1.0", requires="base>=2", digests=True)
         lab.deploy("staging")
-        cached = list(Path(lab.layout.cache, "uv").rglob("wave.py"))
-        assert cached
-        for path in cached:
-            path.unlink()
+        (module,) = Path(lab.layout.cache, "uv").rglob("wave.py")
+        match damage:
+            case "lost":
+                module.unlink()
+            case "gained":
+                (module.parent / "gained.py").touch()
+            case "changed":
+                text = module.read_text().replace("wave 1.0", "evil 6.6")
+                module.unlink()
+                module.write_text(text)
+            case "list lost":
+                next(module.parent.glob("wave-*/RECORD")).unlink()
         done = lab.deploy("dev1")
-        assert (1, True) == (done.code, "wave.py is missing" in done.err), done.err
+        assert (0, "wave 1.0\n") == (done.code, lab.runs("dev1", "wave")), done.err
+        prefix = Path(lab.layout.within("dev1"), PREFIX)
+        assert [] == list(prefix.rglob("gained.py"))
+        assert not (prefix / ".tierctl-wheels").exists()
+
+    def test_a_wheel_that_is_not_what_it_lists_is_told(self, lab: Lab, wheels: Path) -> None:
+        write_wheel(wheels, "wave", "1.0", digests=True, but={"wave.py": "sha256=AAAA"})
+        done = lab.deploy("staging")
+        assert (1, True) == (done.code, "even after it was fetched anew" in done.err), done.err
+        assert "wave: 'lib/python" in done.err
+        assert "wave.py' has another sha256 than it lists" in done.err
+
+    @pytest.mark.parametrize(
+        "member",
+        [
+            "../../../../evil",
+            "/evil",
+            "wave-1.0.data/data/../../evil",
+            "wave-1.0.data/scripts/../x",
+        ],
+    )
+    def test_a_wheel_writes_nothing_outside(self, lab: Lab, wheels: Path, member: str) -> None:
+        write_wheel(wheels, "wave", "1.0", more={member: "evil"})
+        before = listing(lab.layout.within("green"))
+        lab.deploy("staging")  # uv leaves out such members, or fails
+        assert before == listing(lab.layout.within("green"))
+        there = {*lab.definitions.parent.rglob("evil"), *lab.definitions.parent.rglob("x")}
+        assert {path for path in there if not {"uv", "envs"} & {*path.parts}} == set()
+
+    def test_a_wheel_brings_no_records_of_the_engine(self, lab: Lab, wheels: Path) -> None:
+        write_wheel(wheels, "wave", "1.0", more={"wave-1.0.data/data/conda-meta/history": "evil"})
+        done = lab.deploy("staging")
+        assert (1, True) == (done.code, "wave: it brings 'conda-meta/history'" in done.err), (
+            done.err
+        )
+
+    def test_a_wheel_is_not_unpacked_through_a_symlink_of_a_package(
+        self, lab: Lab, wheels: Path, tmp_path: Path
+    ) -> None:
+        victim = tmp_path / "victim"
+        victim.mkdir()
+        Package("links", "1", {"x": b"x"}, {"share": str(victim)}).write(lab.channel)
+        write_wheel(wheels, "wave", "1.0", more={"wave-1.0.data/data/share/evil": "evil"})
+        self.want(lab, "--no-index", "--find-links .wheels", "wave", conda="python\n- links")
+        done = lab.deploy("staging")
+        assert (1, True) == (done.code, "wave: it brings 'share/evil': the symlink" in done.err)
+        assert [] == list(victim.iterdir())
 
 
 ODD = (

@@ -38,6 +38,7 @@ SEAM = {
     "tierctl.deploy.sealing",
     "tierctl.deploy.tree",
     "tierctl.deploy.worker.confining",
+    "tierctl.deploy.worker.notes",
     "tierctl.filelock",
     "tierctl.osfilesystem",
     "tierctl.syscalls",

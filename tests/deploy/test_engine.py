@@ -163,7 +163,8 @@ def test_it_writes_nothing_outside_whatever_its_paths_lead_to(
     elsewhere.mkdir()
     (tmp_path / "cache").mkdir()
     (within / "deployments").symlink_to(elsewhere)
-    with engine.started(str(tmp_path / "cache"), within=str(within)) as running:
+    with engine.started(str(tmp_path / "cache"), confined=True) as running:
+        running.keep_to(str(within))
         running.solve([environment(channel, "hello")], SUBDIR)
         running.install({"tools": f"{within}/1"}, {"tools": f"{within}/lock"})
         assert (within / "1" / "bin" / "hello").exists()

@@ -15,7 +15,15 @@ class TestHealthy:
     def test_what_bootstrap_makes_is_well_in_every_respect(self, template: Layout) -> None:
         findings = diagnose(OsFileSystem(), template)
         assert {Severity.OK} == {finding.severity for finding in findings}
-        subjects = {"links", "permissions", "records", "guarantee", "clock", "deployments"}
+        subjects = {
+            "links",
+            "permissions",
+            "records",
+            "guarantee",
+            "clock",
+            "deployments",
+            "kernel",
+        }
         assert subjects == {finding.subject for finding in findings}
 
     def test_what_older_scripts_made_has_no_problem(self, tmp_path: Path) -> None:

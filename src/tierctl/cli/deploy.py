@@ -75,7 +75,7 @@ def command(
         _cache(layout, dry_run=dry_run) as cache,
         engine.started(
             cache,
-            within=layout.infrastructure,
+            confined=True,
             offline=offline,
             shared=shared,
             timeout=timeout,

@@ -37,7 +37,7 @@ from tierctl.deploy import (
     unchanged,
 )
 from tierctl.deploy.definitions import Definitions
-from tierctl.deploy.engine import Engine
+from tierctl.deploy.engine import Engine, Verified
 from tierctl.deploy.failures import Incomplete, NotBuilt
 from tierctl.deploy.plans import Plan
 from tierctl.deploy.progress import Step
@@ -137,27 +137,25 @@ def _deploy(
     *,
     lock_timeout: float,
 ) -> None:
-    """Deploy what the tier does not show already; nobody removes packages meanwhile."""
-    there = unchanged.Shown(fs, layout, None if wish.rebuild else seen.content)
-    wanted = _prepare(fs, layout, wish, author, run, reporter, there)
-    if _is_there(there, wanted, reporter) and _is_as_seen(fs, layout, wish.tier, seen):
-        run.dismiss()
-        reporter.unchanged(seen)
-        return
-    room.require(layout, wanted)
+    """Deploy what the tier does not show already; nobody removes packages meanwhile.
+
+    The number is taken first: the kernel keeps the engine to its directory from the start on.
+    """
     taken = numbering.reserved(
         fs, layout, lock_timeout=lock_timeout, spare=not is_private_name(wish.tier)
     )
     # The engine ends first: it must not write on where a build that failed is being removed.
     with taken as (number, spare), closing(run):
+        run.keep_to(layout.within(f"{DEPLOYMENTS}/{number}"))
+        there = unchanged.Shown(fs, layout, None if wish.rebuild else seen.content)
+        wanted = _prepare(fs, layout, wish, author, run, reporter, there)
+        if _is_there(there, wanted, reporter) and _is_as_seen(fs, layout, wish.tier, seen):
+            run.dismiss()
+            reporter.unchanged(seen)
+            return
+        room.require(layout, wanted)
         reporter.planned(number, plans.against(fs, layout, seen.content, wanted))
-        try:
-            built = building.build(fs, layout, number, wanted, run, reporter.begun)
-        except Incomplete as error:
-            _remove_cached(layout, wanted, error.damaged)
-            raise
-        except OSError as error:
-            raise NotBuilt(error) from error
+        built = _build(fs, layout, number, wanted, run, reporter)
         for warning in built.warnings:
             reporter.warn(warning)
         request = Deployment(wish.tier, number, spare, built.manifest)
@@ -169,6 +167,19 @@ def _deploy(
         except TierctlError:
             reporter.warn(_what_becomes_of(fs, layout, number))
             raise
+
+
+def _build(
+    fs: FileSystem, layout: Layout, number: int, wanted: Build, run: Engine, reporter: Reporter
+) -> Verified:
+    """Build a deployment; raises a ``TierctlError`` with the reason."""
+    try:
+        return building.build(fs, layout, number, wanted, run, reporter.begun)
+    except Incomplete as error:
+        _remove_cached(layout, wanted, error.damaged)
+        raise
+    except OSError as error:
+        raise NotBuilt(error) from error
 
 
 def _remove_cached(layout: Layout, wanted: Build, damaged: Collection[str]) -> None:

@@ -60,23 +60,23 @@ def platform() -> str:
 def started(
     cache: str,
     *,
-    within: str = "",
+    confined: bool = False,
     offline: bool = False,
     shared: bool = False,
     timeout: float = process.TIMEOUT_S,
 ) -> Iterator[Engine]:
     """Have an engine that keeps what it fetches in the directory ``cache``.
 
-    ``within``: but there and for temporary files it writes in this directory
-    alone, where the kernel knows how to keep it there. ``offline``: it asks
-    nobody, and takes what is there. ``shared``: the group may add to the cache.
+    ``confined``: but there, for temporary files, and where ``keep_to`` says, it
+    writes nowhere, where the kernel knows how to keep it there. ``offline``: it
+    asks nobody, and takes what is there. ``shared``: the group may add to the cache.
     ``timeout``: it gives up when nothing has happened for so many seconds.
     Raises ``EngineMissing``.
     """
     require_installed()
     settings = {
         "cache": cache,
-        "within": within,
+        "confined": confined,
         "offline": offline,
         "shared": shared,
         "timeout": timeout,
@@ -93,7 +93,7 @@ class Engine:
 
     def __init__(self, worker: Worker, settings: Mapping[str, Any]) -> None:
         self._worker = worker
-        self._settings = settings
+        self._settings = {**settings, "within": []}
         self.watch: Watch | None = None
         self._subdir = ""
         self._specs: dict[str, Sequence[str]] = {}
@@ -119,6 +119,10 @@ class Engine:
     def dismiss(self) -> None:
         """End the worker, and do not wait for that: it has nothing to do any more."""
         self._worker.kill()
+
+    def keep_to(self, directory: str) -> None:
+        """Let it write in this directory, if it is confined: before it is asked anything."""
+        self._settings["within"].append(directory)
 
     def wrong_spec(self, spec: str) -> str:
         """Say what is wrong with a match spec, or nothing."""

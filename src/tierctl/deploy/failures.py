@@ -78,7 +78,9 @@ class Incomplete(TierctlError):
         lines = problems[:_MOST_NAMED] + ([f"and {more} more"] if more > 0 else [])
         super().__init__(
             "\n  ".join((f"{shown(environment)} is not what its packages say:", *lines)),
-            "No tier was changed. What the package cache had of them was removed: deploy again.",
+            "No tier was changed. What the package cache has of these packages was removed, so the "
+            "next deploy fetches them anew. If it says the same, the packages are at fault, or "
+            "two of them bring the same file: ask for other versions.",
         )
         self.problems = problems
         self.damaged = frozenset(damaged)

@@ -183,6 +183,18 @@ def _copy_file(item: Item, path: str) -> None:
         os.fchmod(written.fileno(), 0o755 if item.mode & stat.S_IXUSR else 0o644)
 
 
+def move_into(place: str, destination: str) -> None:
+    """Move what is in a directory into another one, over what has its name there."""
+    with os.scandir(place) as entries:
+        for entry in entries:
+            new = paths.join(destination, entry.name)
+            if entry.is_dir(follow_symlinks=False) and paths.lexists(new):
+                move_into(entry.path, new)
+            else:
+                os.replace(entry.path, new)
+    os.rmdir(place)
+
+
 def remove(top: str) -> None:
     """Remove a tree, closed directories included; one that is missing is removed already.
 

@@ -8,6 +8,7 @@ from functools import partial
 from tierctl import control, freshness
 from tierctl.doctor import (
     clock,
+    confinement,
     guarantee,
     leftovers,
     links,
@@ -59,6 +60,7 @@ def _examinations(
         (wholeness.SUBJECT, wholeness.examine),
         (leftovers.SUBJECT, leftovers.examine),
         (scratch.SUBJECT, partial(guarantee.examine, probe=probe)),
+        (confinement.SUBJECT, confinement.examine),
         (clock.SUBJECT, partial(clock.examine, probe=probe)),
     ]
 

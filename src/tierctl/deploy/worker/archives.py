@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from tierctl.deploy.worker.solving import Environments
 
 
-def require_right(solved: Environments) -> None:
+def require_right(records: Iterable[RepoDataRecord]) -> None:
     """Raise ``Failed`` for local archives that are not what their channel says.
 
     The engine does not look.
     """
     _require_none(
         f"{path}: the archive is not the one that its channel lists (sha256 differs)"
-        for record in _records(solved)
+        for record in records
         if (path := local_path(record.url)) and record.sha256
         if _sha256(path) not in (None, record.sha256)
     )
@@ -32,15 +32,17 @@ def require_right(solved: Environments) -> None:
 
 def require_within_reach(solved: Environments, cache: str) -> None:
     """Raise ``Failed`` for packages that are neither local nor in the cache."""
+    records = chain.from_iterable(found.records for found in solved.values())
+    require_local((record for record in records if not is_cached(record, cache)), cache)
+
+
+def require_local(records: Iterable[RepoDataRecord], cache: str) -> None:
+    """Raise ``Failed`` for packages that would have to be fetched from a server."""
     _require_none(
         f"{record.file_name} is not in the cache {cache}, and deploy is offline"
-        for record in _records(solved)
-        if not local_path(record.url) and not is_cached(record, cache)
+        for record in records
+        if not local_path(record.url)
     )
-
-
-def _records(solved: Environments) -> Iterator[RepoDataRecord]:
-    return chain.from_iterable(found.records for found in solved.values())
 
 
 def _require_none(wrong: Iterable[str]) -> None:

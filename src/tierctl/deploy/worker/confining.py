@@ -9,6 +9,7 @@ another (before 5.19), or a container forbids these calls, nothing is kept anywh
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 import sys
@@ -25,9 +26,25 @@ _MAKE = sum(1 << kind for kind in range(6, 13))
 _REFER, _TRUNCATE = 1 << 13, 1 << 14
 _OF_A_FILE = _WRITE_FILE | _TRUNCATE
 _PR_SET_NO_NEW_PRIVS = 38
+# The first that can link and rename from one directory to another (Linux 5.19).
+LEAST_VERSION = 2
 # Whoever asks a device what it is, as for a virtual package of conda, opens it for writing.
 _DEVICES = "/dev"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def version() -> int:
+    """Return the version of the kernel's Landlock: 0 without it, -1 if it was not started.
+
+    That is so if ``lsm=`` on the kernel's command line does not name it.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        found: int = libc.syscall(_CREATE_RULESET, None, 0, _ASK_VERSION)
+        is_off = found < 0 and ctypes.get_errno() == errno.EOPNOTSUPP
+        return -1 if is_off else max(found, 0)
+    else:  # noqa: RET505 (as below)
+        return 0
 
 
 def confine(directories: Iterable[str]) -> bool:
@@ -46,11 +63,11 @@ def confine(directories: Iterable[str]) -> bool:
 
 def _confine(directories: Iterable[str]) -> bool:
     libc = ctypes.CDLL(None, use_errno=True)
-    version = libc.syscall(_CREATE_RULESET, None, 0, _ASK_VERSION)
-    if version < 2:
+    there = version()
+    if there < LEAST_VERSION:
         return False
     rights = _WRITE_FILE | _REMOVE_DIR | _REMOVE_FILE | _MAKE | _REFER
-    rights |= _TRUNCATE if version > 2 else 0
+    rights |= _TRUNCATE if there > LEAST_VERSION else 0
     handled = struct.pack("Q", rights)
     rules = libc.syscall(_CREATE_RULESET, handled, len(handled), 0)
     if rules < 0:

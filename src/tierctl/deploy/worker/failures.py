@@ -33,7 +33,9 @@ def all_or_failed(
     found: dict[str, _Result] = {}
     failed: dict[str, str] = {}
     for name, result in zip(names, results, strict=True):
-        if isinstance(result, BaseException):
+        if isinstance(result, Failed):
+            failed |= result.reasons
+        elif isinstance(result, BaseException):
             failed[name] = text_of(result)
         else:
             found[name] = result

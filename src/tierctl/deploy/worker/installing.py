@@ -3,48 +3,88 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
-from pathlib import Path
 from typing import Any, cast
 
 from rattler import InstallerReporter, __version__, install
+from rattler.package_cache import PackageCache, ValidationMode
 
-from tierctl.deploy.worker import archives, bytecode
-from tierctl.deploy.worker.failures import all_or_failed
+from tierctl.deploy import tree
+from tierctl.deploy.worker import archives, bytecode, fetching, outside
+from tierctl.deploy.worker.failures import Failed, all_or_failed
+from tierctl.deploy.worker.members import Contents
 from tierctl.deploy.worker.solving import Environments, Solved, read_spec
+from tierctl.deploy.worker.wheels import Wheel
 
 # How often it is told how far an install is, in seconds.
 _INTERVAL_S = 0.1
 # By how much longer a Python may compile modules, which writes meanwhile, than nothing may happen.
 _COMPILING_TAKES = 10
+# A package that was damaged in the cache is whole the second time, unless its archive is not.
+_MOST_TIMES = 2
+_EVEN_ANEW = "even after it was fetched anew: tell its channel, or ask for another version"
 
 Tell = Callable[[dict[str, Any]], None]
 
 
 async def install_all(asked: dict[str, Any], solved: Environments, tell: Tell) -> None:
-    """Fetch and link all environments at once, each into its prefix; raises ``Failed``.
+    """Fetch, check and link all environments at once, each into its prefix; raises ``Failed``.
 
     If ``progress`` is asked for, it is told meanwhile how far that is.
     """
-    archives.require_right(solved)
-    if asked["offline"]:
-        archives.require_within_reach(solved, asked["cache"])
     counted = _Counted(solved, asked["cache"]) if asked["progress"] else None
     async with _telling(counted, tell):
-        results = await asyncio.gather(
-            *(
-                _install_one(solved[name], prefix, asked["specs"][name], asked, counted)
-                for name, prefix in asked["prefixes"].items()
-            ),
-            return_exceptions=True,
-        )
-    all_or_failed(asked["prefixes"], results)
+        linked = await _link_all(asked, solved, cast(InstallerReporter | None, counted))
+        await _install_wheels(asked, solved, linked, counted)
     for prefix in asked["prefixes"].values():  # each with all processors
         await asyncio.to_thread(
             bytecode.compile_modules, prefix, _COMPILING_TAKES * asked["timeout"]
         )
+
+
+async def _link_all(
+    asked: dict[str, Any], solved: Environments, reporter: InstallerReporter | None
+) -> dict[str, list[Contents]]:
+    """Link the packages of all environments: those that are in the cache, whole and checked.
+
+    Returns what they bring.
+
+    The engine reads each file that it links. Where one is not what its package says, it fetches
+    that package anew by itself; but what it links then has not been checked.
+    """
+    cache = asked["cache"]
+    for _ in range(_MOST_TIMES):
+        found = await fetching.hold(solved, asked, reporter)
+        _require_inside(found, asked["prefixes"])
+        results, unlike = await asyncio.gather(
+            asyncio.gather(
+                *(
+                    _link(solved[name], prefix, asked["specs"][name], cache, reporter)
+                    for name, prefix in asked["prefixes"].items()
+                ),
+                return_exceptions=True,
+            ),
+            asyncio.to_thread(fetching.unlike_their_lists, found),
+        )
+        all_or_failed(asked["prefixes"], results)
+        damaged = unlike or fetching.fetched_since(found)
+        if not damaged:
+            return found
+        for prefix in asked["prefixes"].values():
+            await asyncio.to_thread(tree.remove, prefix)
+    raise Failed({package: f"{why}, {_EVEN_ANEW}" for package, why in damaged.items()})
+
+
+def _require_inside(contents: dict[str, list[Contents]], prefixes: dict[str, str]) -> None:
+    """Raise ``Failed`` for members that would be linked outside of their prefix."""
+    wrong: dict[str, str] = {}
+    for name, environment in contents.items():
+        for each in outside.of_all(environment, prefixes[name]):
+            wrong.setdefault(each.package, str(each))
+    if wrong:
+        raise Failed(wrong)
 
 
 def tools(solved: Environments) -> list[str]:
@@ -57,29 +97,46 @@ def tools(solved: Environments) -> list[str]:
     return named
 
 
-async def _install_one(
+async def _link(
     wanted: Solved,
     prefix: str,
     specs: Iterable[str],
-    asked: dict[str, Any],
-    counted: _Counted | None,
+    cache: str,
+    reporter: InstallerReporter | None,
 ) -> None:
+    reading = PackageCache.new_layered([cache], validation_mode=ValidationMode.full())
     await install(
         wanted.records,
         prefix,
-        cache_dir=Path(asked["cache"]),
+        package_cache=reading,
         show_progress=False,
-        reporter=cast(InstallerReporter | None, counted),  # which may leave out what it ignores
+        reporter=reporter,
         requested_specs=[read_spec(spec)._match_spec for spec in specs],
     )
-    if wanted.wheels:
-        from tierctl.deploy.worker import uv  # which most environments do not need
 
-        await asyncio.to_thread(
-            uv.install, wanted.wheels, prefix, asked["cache"], offline=asked["offline"]
-        )
-        if counted is not None:
-            counted.linked += len(wanted.wheels)
+
+async def _install_wheels(
+    asked: dict[str, Any],
+    solved: Environments,
+    linked: dict[str, list[Contents]],
+    counted: _Counted | None,
+) -> None:
+    wanted = {name: found.wheels for name, found in solved.items() if found.wheels}
+    if not wanted:
+        return
+    from tierctl.deploy.worker import staging  # which most environments do not need
+
+    def install_into(name: str, wheels: Sequence[Wheel]) -> None:
+        prefix, offline = asked["prefixes"][name], asked["offline"]
+        staging.install(wheels, linked[name], prefix, asked["cache"], offline=offline)
+
+    results = await asyncio.gather(
+        *(asyncio.to_thread(install_into, name, wheels) for name, wheels in wanted.items()),
+        return_exceptions=True,
+    )
+    all_or_failed(wanted, results)
+    if counted is not None:
+        counted.linked += sum(map(len, wanted.values()))
 
 
 class _Counted:

@@ -120,12 +120,10 @@ class _Server:
 
         That is: where it writes, who may share what it makes, whom it may ask.
         """
-        if asked["within"]:
+        if asked["confined"]:
             self.scratch = tree.move_scratch()
-            # Which an admin may have moved.
-            within, semaphores = map(paths.realpath, (asked["within"], _SEMAPHORES))
-            also = filter(paths.isdir, [semaphores])
-            confining.confine((within, asked["cache"], self.scratch, *also))
+            also = filter(paths.isdir, [paths.realpath(_SEMAPHORES)])  # an admin may have moved it
+            confining.confine((*asked["within"], asked["cache"], self.scratch, *also))
         os.umask(0o002 if asked["shared"] else 0o022)
         if asked["offline"]:
             os.environ |= dict.fromkeys(PROXIES, _NOBODY)

@@ -114,9 +114,8 @@ async def _provided(records: list[RepoDataRecord], asked: dict[str, Any]) -> dic
     near = [record for record in records if _is_near(record, asked)]
     far = [record for record in records if not _is_near(record, asked)]
     provided = {record.name.normalized: str(record.version) for record in far}
-    documents = await contents.read(near, asked["cache"], contents.PATHS)
-    for record, told in zip(near, documents, strict=True):
-        paths = [str(entry["_path"]) for entry in told[contents.PATHS].get("paths", [])]
+    listed = await contents.paths(near, asked["cache"])
+    for record, paths in zip(near, listed, strict=True):
         found = {match[1]: match[2] for path in paths if (match := _DESCRIBED.search(path))}
         provided |= found or {record.name.normalized: str(record.version)}
     return provided

@@ -67,17 +67,18 @@ def solve(
     return [_wheel(package) for package in tomllib.loads(found).get("packages", [])]
 
 
-def install(wheels: Iterable[Wheel], prefix: str, cache: str, *, offline: bool) -> None:
-    """Install wheels into an environment that has a Python; raises ``WheelsFailed``.
+def unpack(wheels: Iterable[Wheel], python: str, prefix: str, cache: str, *, offline: bool) -> None:
+    """Install wheels for a Python into an empty directory, as if that were its prefix.
 
-    Each has to have its sha256.
+    Each has to have its sha256. Raises ``WheelsFailed``.
     """
     with tree.scratch() as place:
         head = ['lock-version = "1.0"', 'created-by = "tierctl"']
         lock = _write_lines(place, _LOCK, [*head, *map(_locked, wheels)])
         _uv(
             "install",
-            f"--python={prefix}/bin/python",
+            f"--python={python}",
+            f"--prefix={prefix}",
             "--require-hashes",
             "--no-deps",
             "--only-binary=:all:",
@@ -85,6 +86,11 @@ def install(wheels: Iterable[Wheel], prefix: str, cache: str, *, offline: bool) 
             cache=cache,
             offline=offline,
         )
+
+
+def forget(names: Iterable[str], cache: str) -> None:
+    """Remove all that the cache holds of the wheels with these names; raises ``WheelsFailed``."""
+    _run("cache", "clean", *names, cache=cache)
 
 
 def kept_of(names: Iterable[str], cache: str) -> list[str]:

@@ -1,0 +1,193 @@
+"""Having packages in the cache, each as its channel has it and as it was when it was fetched."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain
+from os import path as paths
+from typing import Any
+
+from rattler import InstallerReporter, MatchSpec, RepoDataRecord, install
+from rattler.exceptions import InstallerError
+from rattler.package_cache import PackageCache, PackageCacheLayer
+
+from tierctl.author import user_name
+from tierctl.deploy import tree
+from tierctl.deploy.worker import archives, members, notes, outside
+from tierctl.deploy.worker.failures import Failed, all_or_failed
+from tierctl.deploy.worker.members import Contents, Kind
+from tierctl.deploy.worker.solving import Environments
+from tierctl.errors import cause_of
+from tierctl.text import shown
+
+_MOST_AT_ONCE = 50
+# The engine writes the prefix into texts, so it links nothing for one that is none.
+_NO_TEXT = "/\udcff"
+_NOBODY = "no-package-has-this-name"
+
+
+class Damaged(Exception):
+    """What the cache has of a package is not what is wanted; says why."""
+
+
+def look(record: RepoDataRecord, cache: str, modules: str) -> Contents:
+    """Return what a package brings that is in the cache; raises ``Damaged``, also if it is not.
+
+    ``modules`` is what ``members.modules_of`` says of its environment. Whether its files are
+    whole is for the engine to see, which reads them anyway.
+    """
+    place = str(archives.cached(record, cache))
+    try:
+        noted = notes.read(place)
+        if paths.islink(place):
+            raise Damaged("it is a symlink")
+        contents = members.of_extracted(record.file_name, place, modules)
+        if record.sha256 and noted.archive != record.sha256:
+            raise Damaged("it is another one of that name")
+        digest = _digest(contents)
+        if not noted.contents:
+            unknown = outside.of_all([contents], ""), outside.unlike_its_list(contents)
+            for wrong in chain(*unknown):
+                raise Damaged(str(wrong))
+            notes.add(place, digest)
+        elif noted.contents != digest:
+            raise Damaged("what it says of itself was changed")
+    except (OSError, ValueError) as error:
+        raise Damaged(str(error)) from error
+    return contents
+
+
+def unlike_their_lists(found: Mapping[str, Iterable[Contents]]) -> dict[str, str]:
+    """Return the packages of which the cache has something else than they list, and why.
+
+    Each is then damaged to ``look``. The engine sees that a file has the wrong content, but not
+    that it is a symlink to one with the right content.
+    """
+    unlike: dict[str, str] = {}
+    for contents in chain(*found.values()):
+        with suppress(OSError):  # somebody else fetches it: see ``fetched_since``
+            for wrong in outside.unlike_its_list(contents):
+                unlike[contents.package] = str(wrong)
+                notes.drop(contents.place)
+    return unlike
+
+
+def fetched_since(found: Mapping[str, Iterable[Contents]]) -> dict[str, str]:
+    """Return the packages that the engine fetched since ``look`` was happy with them, and why."""
+    return {
+        contents.package: _altered(contents) or "it was replaced in the cache meanwhile"
+        for contents in chain(*found.values())
+        if not notes.is_whole(contents.place)
+    }
+
+
+def _altered(contents: Contents) -> str:
+    """Say which file of a package is not what it lists, if there is one."""
+    for source, entry in zip(contents.sources, contents.listed, strict=True):
+        with suppress(OSError), open(paths.join(contents.place, source), "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if entry["path_type"] == Kind.FILE.value and entry.get("sha256", digest) != digest:
+                return f"'{shown(source)}' has another sha256 than it lists"
+    return ""
+
+
+async def hold(
+    solved: Environments, asked: dict[str, Any], reporter: InstallerReporter | None
+) -> dict[str, list[Contents]]:
+    """Have all packages in the cache; return what they bring, by environment. Raises ``Failed``.
+
+    What is damaged is fetched anew, and so is what somebody else put in its place.
+    """
+    found, missing = await asyncio.to_thread(_look_at_all, solved, asked["cache"])
+    if missing:
+        await _fetch_all([record for record, _ in missing.values()], asked, reporter)
+        found, missing = await asyncio.to_thread(_look_at_all, solved, asked["cache"])
+    if missing:
+        raise Failed({record.file_name: reason for record, reason in missing.values()})
+    return found
+
+
+def _look_at_all(
+    solved: Environments, cache: str
+) -> tuple[dict[str, list[Contents]], dict[str, tuple[RepoDataRecord, str]]]:
+    """Return what is in the cache by environment, and by URL what is not, and why."""
+    found, missing = {}, {}
+    for name, environment in solved.items():
+        modules = members.modules_of(environment.records)
+        found[name] = list[Contents]()
+        for record in environment.records:
+            try:
+                found[name].append(look(record, cache, modules))
+            except Damaged as error:
+                missing[record.url] = record, str(error)
+    return found, missing
+
+
+async def _fetch_all(
+    records: Sequence[RepoDataRecord], asked: dict[str, Any], reporter: InstallerReporter | None
+) -> None:
+    archives.require_right(records)
+    if asked["offline"]:
+        archives.require_local(records, asked["cache"])
+    at_once = asyncio.Semaphore(_MOST_AT_ONCE)
+
+    async def fetch(record: RepoDataRecord) -> None:
+        async with at_once:
+            await _fetch(record, asked["cache"], reporter)
+
+    async with notes.locked(asked["cache"]):
+        results = await asyncio.gather(*map(fetch, records), return_exceptions=True)
+    all_or_failed((record.file_name for record in records), results)
+
+
+async def _fetch(record: RepoDataRecord, cache: str, reporter: InstallerReporter | None) -> None:
+    """Have the engine fetch a package, and link nothing: it has no call for that alone.
+
+    Its own lock would let it fetch one at a time; it takes the one of the first place that it
+    can write to, of which this has one for each, where it then keeps nothing.
+    """
+    place = archives.cached(record, cache)
+    await asyncio.to_thread(_drop, str(place))
+    with tree.scratch() as own:
+        only_for_its_lock = PackageCacheLayer(own).with_filter(MatchSpec(_NOBODY))
+        layers = [only_for_its_lock, PackageCacheLayer(cache)]
+        try:
+            await install(
+                [record],
+                paths.join(own, "prefix"),
+                package_cache=PackageCache.from_layers(layers),
+                show_progress=False,
+                reporter=reporter,
+                alternative_target_prefix=_NO_TEXT,
+            )
+        except InstallerError:
+            if not place.is_dir():
+                raise
+
+
+def _drop(place: str) -> None:
+    """Remove what the cache has of a package; raises ``Failed``."""
+    try:
+        tree.remove(place)
+        notes.drop(place)
+    except OSError as error:
+        owner = user_name(os.lstat(place).st_uid)
+        raise Failed(
+            {
+                paths.basename(place): f"the cache's copy is damaged, and cannot be replaced: "
+                f"{cause_of(error)}; {owner} owns it and can: rm -r {shlex.quote(place)}"
+            }
+        ) from error
+
+
+def _digest(contents: Contents) -> bytes:
+    digest = hashlib.sha256()
+    for text in contents.told:
+        digest.update(b"%d\n" % len(text))
+        digest.update(text)
+    return digest.digest()
