@@ -40,6 +40,18 @@ def test_a_tier_that_says_nothing_is_no_news(top: Path) -> None:
     assert [] == profiles_load(str(top), LIMIT_S)
 
 
+def test_what_a_script_writes_by_accident_is_not_where_the_caller_is(
+    top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For csh a file is called so."""
+    require_tool("tcsh")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    script(top, "echo text >&2\n", "own.csh")
+    profiles_load(str(top), LIMIT_S)
+    assert [] == os.listdir(tmp_path / "here")
+
+
 @every_shell
 def test_what_a_script_prints_is_told_with_its_name(top: Path, shell: Shell) -> None:
     require_tool(shell.name)

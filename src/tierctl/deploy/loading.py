@@ -136,6 +136,7 @@ def _loading(shell: str, top: str, home: str, word: str) -> Iterator[_Trial | No
                 stdout=subprocess.DEVNULL,
                 stderr=theirs,
                 env=environment | {_TOP: top, _TRIAL: word},
+                cwd=home,  # what a script writes by accident is thrown away with it
                 start_new_session=True,  # without a terminal that it could wait for
             )
         except FileNotFoundError:
