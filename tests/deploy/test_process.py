@@ -19,7 +19,8 @@ pytest.importorskip("rattler")
 CHECK = {
     "verb": "check",
     "cache": "/nonexistent",
-    "within": "",
+    "confined": False,
+    "within": [],
     "offline": False,
     "shared": False,
     "timeout": 60,
