@@ -24,7 +24,7 @@ from reporters import Heard
 from targets import make_deployment, make_target, with_profiles
 from tierctl import bootstrap, changes, control, doctor, history, status
 from tierctl.cli.main import main
-from tierctl.deploy import deploying, engine, loading, numbering, sealing
+from tierctl.deploy import deploying, engine, loading, numbering, process, sealing
 from tierctl.deploy.engine import Verified
 from tierctl.deploy.switch import Deployment
 from tierctl.deploy.tree import Held
@@ -62,6 +62,11 @@ class Target(Protocol):
 
 class Nothing:
     """An engine for definitions without environments: there is nothing to solve or install."""
+
+    timeout = process.TIMEOUT_S
+
+    def keep_to(self, directory: str) -> None:
+        pass
 
     def wrong_spec(self, spec: str) -> str:
         return ""
@@ -115,7 +120,7 @@ def deploying_files_only() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "started", started)
-        patch.setattr(loading, "profiles_load", lambda top: None)
+        patch.setattr(loading, "profiles_load", lambda top, limit: [])
         patch.setattr(processes, "_processes", lambda: [os.getpid()])
         yield
 
