@@ -22,7 +22,7 @@ from model.observed import (
     shown_by,
     state,
 )
-from model.wounds import DAMAGES, LINKS, Damage, hurt
+from model.wounds import DAMAGES, HISTORY, LINKS, Damage, hurt
 from places import on_memory
 from program import Ended
 from tierctl import history
@@ -166,15 +166,18 @@ class Hurt(LifeOnDisk):
         """Have damage done, type commands, undo the damage, and let doctor repair the rest.
 
         If no command has changed anything then, all is as it was. Otherwise the
-        model goes on from there.
+        model goes on from there; so it does where doctor has cut off all that
+        was left of history.
         """
         mend = hurt(damage, Path(self.target.layout.infrastructure), self.aside)
         foretold = damage.name in LINKS
         moved = [self.survives(command, dry=dry, foretold=foretold) for command, dry in commands]
         mend()
         require_an_answer(self.target.run(Ask(["doctor", "--fix"])))
-        if any(moved):
-            self.model = model_of(self.target.fs, self.target.layout)
+        fs, layout = self.target.fs, self.target.layout
+        is_cut = damage.name == HISTORY and history.newest(fs, layout) is None
+        if any(moved) or is_cut:
+            self.model = model_of(fs, layout)
             self.built.clear()
 
     def survives(self, command: Command, *, dry: bool, foretold: bool) -> bool:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tierctl.layout import CONTROL
 
+HISTORY = f"{CONTROL}/history.jsonl"
 LINKS = ("production", "staging", "blue", "green", "dev1")
 RECORDS = (
     ".tierctl",
