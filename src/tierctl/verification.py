@@ -9,7 +9,7 @@ from os import path as paths
 from typing import NamedTuple
 
 from tierctl import comparing, history, listing, manifest, record, tiers
-from tierctl.errors import BadFile, TierctlError, Untrusted, cause_of
+from tierctl.errors import BadFile, NewerVersion, TierctlError, Untrusted, cause_of
 from tierctl.filesystem import FileSystem
 from tierctl.layout import MANIFEST, META, PRODUCTION, STAGING, Layout
 from tierctl.listing import Listing
@@ -142,7 +142,8 @@ def _without_manifest(fs: FileSystem, layout: Layout, content: Content) -> Verif
 def _witness(fs: FileSystem, layout: Layout, content: Content) -> str:
     """Return the sha256 of the manifest that history has, nothing where it has none."""
     try:
-        built = (event.built for event in history.newest_first(fs, layout))
+        newer: list[NewerVersion] = []  # which change nothing of what was built before
+        built = (event.built for event in history.newest_first(fs, layout, newer))
         told = (each for each in built if each is not None)
         return next((each.manifest for each in told if each.deployment == content.deployment), "")
     except (OSError, TierctlError):  # doctor tells of a damaged history

@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 
 from program import Program
+from samples import event
 from targets import links, listing, make_target
+from tierctl import history, verification
+from tierctl.events import Built
 from tierctl.layout import Layout
+from tierctl.osfilesystem import OsFileSystem
+from tierctl.rotation import Content
 
 Names = Sequence[str]
 CHANGES: list[Names] = [
@@ -182,3 +187,13 @@ def test_who_holds_the_lock_may_be_told_in_more_words(tierctl: Program, layout: 
     holder = json.loads(Path(layout.holder).read_text())
     Path(layout.holder).write_text(json.dumps(holder | {"schema": 2, "more": 1}))
     assert 0 == tierctl("rollback", "-t", layout.target).code
+
+
+def test_a_newer_event_does_not_hide_what_was_built_before_it(layout: Layout) -> None:
+    """An event of a build stays true, whatever has been done since."""
+    fs = OsFileSystem()
+    built = event(1)._replace(built=Built(41, "a" * 64))
+    history.append(fs, layout, built)
+    history.append(fs, layout, event(2))
+    newest_is_newer(layout)
+    assert "a" * 64 == verification._witness(fs, layout, Content.of_deployment(41))
