@@ -52,21 +52,20 @@ def _read_directory(top: int, path: str, found: Listing) -> list[str]:
         names: dict[str, Entry] = {}
         with os.scandir(directory) as entries:
             for entry in entries:
+                name = entry.name
                 if entry.is_dir(follow_symlinks=False):
-                    below.append(paths.join(path, entry.name))
+                    below.append(f"{path}/{name}" if path else name)
+                    continue
+                told = entry.stat(follow_symlinks=False)
+                if stat.S_ISLNK(told.st_mode):
+                    link = os.readlink(name, dir_fd=directory)
+                    names[name] = Entry(told.st_mode, content=link)
                 else:
-                    names[entry.name] = _entry(entry, directory)
+                    names[name] = Entry(told.st_mode, told.st_size)
         found.tree[path] = Directory(os.fstat(directory).st_mode, names)
     finally:
         os.close(directory)
     return below
-
-
-def _entry(entry: os.DirEntry[str], directory: int) -> Entry:
-    is_link = entry.is_symlink()
-    told = entry.stat(follow_symlinks=False)
-    content = os.readlink(entry.name, dir_fd=directory) if is_link else ""
-    return Entry(told.st_mode, 0 if is_link else told.st_size, content)
 
 
 def sha256s(top: str, names: Iterable[str]) -> Iterator[tuple[str, str | OSError]]:

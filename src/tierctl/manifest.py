@@ -18,6 +18,9 @@ from tierctl.filesystem import FileSystem
 from tierctl.layout import MANIFEST, META, RECORD, Layout
 
 _HEAD = "#mtree"
+_OUTLINE = "#outline sha256="
+# These two are not in it, with their size and content: they are written when it is.
+_WRITTEN_LAST = (MANIFEST, RECORD)
 # What is so unless a line says otherwise.
 _DEFAULTS = "/set type=file mode=0444"
 _READ = 0o444
@@ -59,7 +62,7 @@ Tree = dict[str, Directory]
 
 def to_text(tree: Tree) -> bytes:
     """Return a manifest: the same bytes for the same tree."""
-    lines = [_HEAD, _DEFAULTS]
+    lines = [_HEAD, f"{_OUTLINE}{outline(_without_contents(tree))}", _DEFAULTS]
     depth = 0
     for parts, path in sorted((tuple(filter(None, path.split("/"))), path) for path in tree):
         lines += [_UP] * (depth - len(parts))
@@ -99,9 +102,11 @@ def _decoded(text: str) -> str:
 
 def from_text(data: bytes) -> Tree:
     """Return what a manifest lists; raises ``ValueError`` where it is none."""
-    head, defaults, *lines = data.decode("ascii").split("\n")
-    if (head, defaults, lines.pop() if lines else None) != (_HEAD, _DEFAULTS, ""):
-        raise ValueError("no manifest")
+    head, _, defaults, *lines = (*data.decode("ascii").split("\n"), "", "")
+    if (head, defaults) != (_HEAD, _DEFAULTS):
+        raise ValueError("it begins with something else")
+    while lines and not lines[-1]:
+        lines.pop()
     tree: Tree = {}
     place: list[str] = []
     here: Directory | None = None
@@ -129,20 +134,57 @@ def _read_words(told: str) -> tuple[int, int, str]:
     return mode, int(words.get("size", 0)), words.get("sha256") or _decoded(words.get("link", ""))
 
 
+def outline(tree: Tree) -> str:
+    """Return a sha256 of all in a tree but what files hold, which ``tree`` must not tell.
+
+    It is in the manifest: to compare it takes a fraction of the time that all names take.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(tree):
+        mode, names = tree[path]
+        unsized = _WRITTEN_LAST if path == META else ()
+        entries = sorted(
+            f"{name}\0{entry.mode}\0{0 if name in unsized else entry.size}\0{entry.content}\0"
+            for name, entry in names.items()
+        )
+        text = f"{path}\0{mode}\0{''.join(entries)}\0"
+        digest.update(text.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def outline_in(data: bytes) -> str:
+    """Return the outline that a manifest tells, nothing where it tells none."""
+    line = data.split(b"\n", 2)[1:2]
+    told = line[0].decode("ascii", "replace") if line else ""
+    return told.removeprefix(_OUTLINE) if told.startswith(_OUTLINE) else ""
+
+
+def _without_contents(tree: Tree) -> Tree:
+    return {
+        path: directory._replace(
+            names={
+                name: entry._replace(content="") if entry.is_file else entry
+                for name, entry in directory.names.items()
+            }
+        )
+        for path, directory in tree.items()
+    }
+
+
 def digest(data: bytes) -> str:
     """Return the sha256 of a manifest, as a deploy's event has it."""
     return hashlib.sha256(data).hexdigest()
 
 
-def read(fs: FileSystem, layout: Layout, directory: str) -> tuple[Tree, str]:
-    """Return what the manifest of a deployment lists, and its own sha256.
+def read(fs: FileSystem, layout: Layout, directory: str) -> bytes:
+    """Return the manifest of a deployment; raises ``Untrusted`` or ``OSError``."""
+    return trust.read(fs, layout, layout.manifest(directory))
 
-    Raises ``Untrusted``, ``BadFile`` or ``OSError``.
-    """
-    path = layout.manifest(directory)
-    data = trust.read(fs, layout, path)
+
+def tree_in(data: bytes, path: str) -> Tree:
+    """Return what a manifest lists that was read from a path; raises ``BadFile``."""
     try:
-        return from_text(data), digest(data)
+        return from_text(data)
     except (ValueError, LookupError) as error:
         raise BadFile(path, f"is no manifest: {error}") from error
 
@@ -150,5 +192,5 @@ def read(fs: FileSystem, layout: Layout, directory: str) -> tuple[Tree, str]:
 def with_itself(tree: Tree) -> Tree:
     """Return a tree with the manifest and the deployment's record, which are written after it."""
     meta = tree[META]
-    written = {name: Entry(stat.S_IFREG | _READ) for name in (MANIFEST, RECORD)}
+    written = {name: Entry(stat.S_IFREG | _READ) for name in _WRITTEN_LAST}
     return {**tree, META: meta._replace(names={**meta.names, **written})}

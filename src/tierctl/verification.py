@@ -108,25 +108,31 @@ def verify(
     Raises ``OSError`` where the deployment itself cannot be opened.
     """
     try:
-        wanted, digest = manifest.read(fs, layout, content.directory)
+        data = manifest.read(fs, layout, content.directory)
+        witness, digest = _witness(fs, layout, content), manifest.digest(data)
+        if witness not in ("", digest):
+            changed = Difference(_MANIFEST, What.CONTENT, f"sha256 {witness}", f"sha256 {digest}")
+            return Verification(content, 0, (changed,), is_witnessed=True)
+        found = listing.read(layout.within(content.directory))
+        if quick and not found.errors and manifest.outline(found.tree) == manifest.outline_in(data):
+            return Verification(content, _count(found.tree), (), is_witnessed=bool(witness))
+        wanted = manifest.tree_in(data, layout.manifest(content.directory))
     except FileNotFoundError:
         return _without_manifest(fs, layout, content)
     except (OSError, Untrusted, BadFile) as error:
         cause = cause_of(error) if isinstance(error, OSError) else error.message
         return Verification(content, 0, (Difference(_MANIFEST, What.UNREADABLE, found=cause),))
-    witness = _witness(fs, layout, content)
-    if witness not in ("", digest):
-        changed = Difference(_MANIFEST, What.CONTENT, f"sha256 {witness}", f"sha256 {digest}")
-        return Verification(content, 0, (changed,), is_witnessed=True)
     top = layout.within(content.directory)
-    found = listing.read(top)
     differences = list(_compared(wanted, found))
     if not quick:
         differences += _contents(top, wanted, found.tree)
-    names = sum(1 + len(directory.names) for directory in wanted.values())
     origins = Origins(top)
     named = (each._replace(package=origins.of(each.path)) for each in sorted(differences))
-    return Verification(content, names, tuple(named), is_witnessed=bool(witness))
+    return Verification(content, _count(wanted), tuple(named), is_witnessed=bool(witness))
+
+
+def _count(tree: Tree) -> int:
+    return sum(1 + len(directory.names) for directory in tree.values())
 
 
 def _without_manifest(fs: FileSystem, layout: Layout, content: Content) -> Verification:

@@ -53,7 +53,7 @@ def test_any_tree_is_read_as_it_was_written(tree: Tree) -> None:
     assert text == manifest.to_text(dict(sorted(tree.items(), reverse=True)))
 
 
-@given(st.sampled_from([b"", b"#mtree\n/set type=file mode=0444\n"]), st.binary(max_size=60))
+@given(st.sampled_from([b"", b"#mtree\n#\n/set type=file mode=0444\n"]), st.binary(max_size=60))
 def test_what_is_no_manifest_is_told(head: bytes, data: bytes) -> None:
     try:
         manifest.from_text(head + data)
