@@ -540,6 +540,22 @@ def test_a_script_that_a_package_wants_run_is_told_by_name_and_not_run(lab: Lab)
     assert not (environment / "ran").exists()
 
 
+def test_variables_of_packages_are_set_in_the_tier_and_what_is_not_set_is_told(lab: Lab) -> None:
+    values = {"TOOL_MODE": "it's $(id)\n`id`", "LEVEL": 3, "PATH": "/evil"}
+    files = {"etc/conda/env_vars.d/tool.json": json.dumps(values), "share/x": "x"}
+    write_package(lab.channel, "tool", "1.0", files)
+    lab.want("tool")
+    (warning,) = lab.deploy("staging", "--json").document["warnings"]
+    told = (
+        "environment tools: 'PATH' of etc/conda/env_vars.d/tool.json (package tool 1.0) is not set"
+    )
+    assert warning.startswith(told)
+    assert "it's $(id)\n`id`\n" == lab.runs("staging", "printenv", "TOOL_MODE")
+    assert "3\n" == lab.runs("staging", "printenv", "LEVEL")
+    assert "/evil" not in lab.runs("staging", "printenv", "PATH")
+    assert "nothing to do" in lab.deploy("staging").out
+
+
 def test_other_versions_of_its_modules_on_pythonpath_are_no_hindrance(
     lab: Lab, tmp_path: Path
 ) -> None:
