@@ -70,7 +70,8 @@ def _build(
     def while_sealing() -> None:
         rest.update(_seal_the_rest(held, wanted.definitions.overlay))
 
-    known["engine"] = engine.install(prefixes, locks, while_linking)
+    known["engine"], clashes = engine.install(prefixes, locks, while_linking)
+    warnings += clashes
     warnings += _write_profiles(layout, directory, held, wanted)
     begun(Step.CHECK, f"deployment {number}")
     engine.seal(held, while_sealing)
@@ -82,8 +83,9 @@ def _build(
     verified = engine.verify(held, prefixes, wanted.packages, rest, while_verifying)
     engine.dismiss()
     tree.flush(held.place)
-    finishing.finish(fs, held, _record(number, wanted, **known))
-    return verified._replace(warnings=warnings + verified.warnings)
+    said = warnings + verified.warnings
+    finishing.finish(fs, held, _record(number, wanted, said, **known))
+    return verified._replace(warnings=said)
 
 
 def _seal_the_rest(held: Held, copied: Iterable[Item]) -> Tree:
@@ -133,12 +135,15 @@ def _described(package: Package) -> str:
     return f"{' '.join(words)} from {source}, sha256 {package.sha256}"
 
 
-def _record(number: int, wanted: Build, git: dict[str, Any] | None, engine: str) -> dict[str, Any]:
+def _record(
+    number: int, wanted: Build, warnings: list[str], git: dict[str, Any] | None, engine: str
+) -> dict[str, Any]:
     counts = {name: len(found) for name, found in wanted.packages.items()}
     return {
         **finishing.facts_of(number, wanted.author, counts),
         "definitions": {"path": wanted.definitions.directory, "git": git},
         "digest": digest(wanted.definitions),
         "files": files_digest(wanted.definitions),
+        "warnings": warnings,
         "engine": engine,
     }
