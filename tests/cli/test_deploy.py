@@ -360,6 +360,49 @@ class TestDryRun:
             lab.want_from(server.url, "hello=1.0")
             assert line in lab.deploy("staging", "-n").out
 
+    def test_commands_of_the_definitions_come_before_those_of_environments(self, lab: Lab) -> None:
+        (lab.definitions / "tier/bin").mkdir(parents=True)
+        (lab.definitions / "tier/bin/hello").write_text("#!/bin/sh\necho own\n")
+        (lab.definitions / "tier/bin/other").write_text("#!/bin/sh\n")
+        (lab.definitions / "tier/bin/hello").chmod(0o755)
+        done = lab.deploy("staging", "-n")
+        assert "collision: hello is in tier/bin, tools; on PATH tier/bin comes first\n" in done.out
+        assert "other" not in done.out
+        lab.deploy("staging")
+        assert "own\n" == lab.runs("staging")
+
+    def test_it_tells_of_clashes_as_the_deploy_does_and_a_deploy_after_it_again(
+        self, lab: Lab
+    ) -> None:
+        for name in ("one", "two"):
+            write_package(lab.channel, name, "1", {"share/x": name, f"share/{name}": name})
+        lab.want("one, two")
+        wanted = [
+            "environment tools: share/x is in two-1-0.tar.bz2 and in one-1-0.tar.bz2: "
+            "that of one-1-0.tar.bz2 is used"
+        ]
+        for words in (("-n",), (), (), ("-n",)):
+            assert wanted == lab.deploy("staging", *words, "--json").document["warnings"]
+        assert f"Warning: {wanted[0]}\n" in lab.deploy("dev1").err
+        environment = Path(lab.layout.within("staging"), "conda/envs/tools")
+        assert "one" == (environment / "share/x").read_text()
+        assert "two" == (environment / "__clobbers__/two/share/x").read_text()
+
+    def test_it_fails_where_packages_cannot_be_in_one_environment(self, lab: Lab) -> None:
+        write_package(lab.channel, "one", "1", {"share/x": "one"})
+        write_package(lab.channel, "two", "1", {"share/x/y": "two"})
+        lab.want("two")
+        assert 0 == lab.deploy("staging").code
+        shown = links(lab.layout)
+        before = listing(Path(lab.layout.within("staging")))
+        lab.want("one, two")
+        dry, real = lab.deploy("staging", "-n", "--json"), lab.deploy("staging", "--json")
+        assert (1, 1, real.document["error"]) == (dry.code, real.code, dry.document["error"])
+        text = "share/x is in one-1-0.tar.bz2 as a file and in two-1-0.tar.bz2 as a directory"
+        assert text in real.document["error"]["message"]
+        assert shown == links(lab.layout)
+        assert before == listing(Path(lab.layout.within("staging")))
+
     def test_it_fails_as_the_deploy_would(self, lab: Lab) -> None:
         lab.want("hello=3.0")
         dry, real = lab.deploy("staging", "-n"), lab.deploy("staging")
@@ -538,6 +581,22 @@ def test_a_script_that_a_package_wants_run_is_told_by_name_and_not_run(lab: Lab)
     environment = Path(lab.layout.within("staging"), "conda/envs/tools")
     assert [".data-post-link.sh", ".x"] == sorted(os.listdir(environment / "bin"))
     assert not (environment / "ran").exists()
+
+
+def test_variables_of_packages_are_set_in_the_tier_and_what_is_not_set_is_told(lab: Lab) -> None:
+    values = {"TOOL_MODE": "it's $(id)\n`id`", "LEVEL": 3, "PATH": "/evil"}
+    files = {"etc/conda/env_vars.d/tool.json": json.dumps(values), "share/x": "x"}
+    write_package(lab.channel, "tool", "1.0", files)
+    lab.want("tool")
+    (warning,) = lab.deploy("staging", "--json").document["warnings"]
+    told = (
+        "environment tools: 'PATH' of etc/conda/env_vars.d/tool.json (package tool 1.0) is not set"
+    )
+    assert warning.startswith(told)
+    assert "it's $(id)\n`id`\n" == lab.runs("staging", "printenv", "TOOL_MODE")
+    assert "3\n" == lab.runs("staging", "printenv", "LEVEL")
+    assert "/evil" not in lab.runs("staging", "printenv", "PATH")
+    assert "nothing to do" in lab.deploy("staging").out
 
 
 def test_other_versions_of_its_modules_on_pythonpath_are_no_hindrance(

@@ -286,6 +286,24 @@ class TestPip:
             counts.append(len(list(Path(lab.layout.cache, "uv").glob("[!i]*/**/*"))))
         assert counts[0] == counts[1] > 0
 
+    def test_a_wheel_over_a_packages_file_is_told_and_all_else_stays(
+        self, lab: Lab, wheels: Path
+    ) -> None:
+        """As pip's opencv-python-headless over conda's opencv."""
+        module = f"lib/python{PYTHON}/site-packages/wave.py"
+        Package("far", "1.0", {module: b"conda's"}, depends=("python",)).write(lab.channel)
+        lab.want("python, far")
+        assert 0 == lab.deploy("dev1").code
+        kept = (Path(lab.layout.within("dev1")), Path(lab.layout.cache, "far-1.0-0"))
+        before = [listing(path) for path in kept]
+        self.want(lab, "--no-index", "--find-links .wheels", "wave", conda="python\n- far")
+        for words in (["-n"], [], []):
+            done = lab.deploy("dev2", *words)
+            told = f"{module} is in far-1.0-0.tar.bz2 and in wave 1.0: that of wave 1.0 is used"
+            assert (0, True) == (done.code, told in done.err), done.err
+        assert "wave 1.0\n" == lab.runs("dev2", "wave")
+        assert before == [listing(path) for path in kept]
+
     def test_uv_ends_with_the_deploy(self, lab: Lab, wheels: Path, tmp_path: Path) -> None:
         write_index(tmp_path / "index", wheels)
         with Hanging(tmp_path / "index", ".whl") as server:
@@ -326,7 +344,7 @@ class TestPip:
         write_wheel(wheels, "wave", "1.0", digests=True, but={"wave.py": "sha256=AAAA"})
         done = lab.deploy("staging")
         assert (1, True) == (done.code, "even after it was fetched anew" in done.err), done.err
-        assert "wave: 'lib/python" in done.err
+        assert "wave 1.0: 'lib/python" in done.err
         assert "wave.py' has another sha256 than it lists" in done.err
 
     @pytest.mark.parametrize(
@@ -349,7 +367,7 @@ class TestPip:
     def test_a_wheel_brings_no_records_of_the_engine(self, lab: Lab, wheels: Path) -> None:
         write_wheel(wheels, "wave", "1.0", more={"wave-1.0.data/data/conda-meta/history": "evil"})
         done = lab.deploy("staging")
-        assert (1, True) == (done.code, "wave: it brings 'conda-meta/history'" in done.err), (
+        assert (1, True) == (done.code, "wave 1.0: it brings 'conda-meta/history'" in done.err), (
             done.err
         )
 
@@ -362,7 +380,7 @@ class TestPip:
         write_wheel(wheels, "wave", "1.0", more={"wave-1.0.data/data/share/evil": "evil"})
         self.want(lab, "--no-index", "--find-links .wheels", "wave", conda="python\n- links")
         done = lab.deploy("staging")
-        assert (1, True) == (done.code, "wave: it brings 'share/evil': the symlink" in done.err)
+        assert (1, True) == (done.code, "wave 1.0: it brings 'share/evil': the symlink" in done.err)
         assert [] == list(victim.iterdir())
 
 

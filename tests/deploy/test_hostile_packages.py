@@ -230,4 +230,4 @@ def test_a_dry_run_refuses_what_it_can_look_into(
     package.write(room.channel)
     started.solve([environment(room, "p")], SUBDIR)
     with pytest.raises(EngineFailed, match=r"p-1-0\.tar\.bz2: it brings "):
-        started.commands(str(room.cache))
+        started.foresee(str(room.cache))

@@ -64,7 +64,7 @@ class TestReading:
         place = extracted(tmp_path, "site-packages/greet.py", "python-scripts/x", **info)
         found = members.of_extracted("greet", place, MODULES)
         assert [f"{MODULES}/greet.py", "bin/x"] == found.targets
-        assert ["bin/greet"] == found.commands
+        assert ["bin/greet"] == list(found.commands)
 
     def test_a_package_that_is_for_one_python_keeps_such_a_path(self, tmp_path: Path) -> None:
         place = extracted(tmp_path, "site-packages/x.py", index={})
@@ -162,7 +162,7 @@ class TestPaths:
         assert reason in str(found)
 
     def test_commands_of_entry_points_are_looked_at_too(self) -> None:
-        contents = package("p", "x")._replace(commands=["bin/../../x"])
+        contents = package("p", "x")._replace(commands={"bin/../../x": "x:main"})
         assert [("p", "bin/../../x")] == wrong(contents)
 
     def test_a_python_that_has_its_modules_elsewhere_is_told(self, tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ class TestLinks:
         assert [("p", "x")] == wrong(*packages)
 
     def test_commands_are_not_written_through_links(self) -> None:
-        commands = package("p", "x")._replace(commands=["bin/run"])
+        commands = package("p", "x")._replace(commands={"bin/run": "x:main"})
         assert [("p", "bin/run")] == wrong(commands, package("q", links={"bin": "/usr/bin"}))
 
     def test_bytecode_is_not_written_through_links(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tierctl import listing, packages, profiles
-from tierctl.deploy import finishing, git, loading, sealing, tree
+from tierctl.deploy import finishing, git, loading, sealing, tree, variables
 from tierctl.deploy.engine import Engine, Verified
 from tierctl.deploy.overlay import Item
 from tierctl.deploy.progress import Step
@@ -70,7 +70,9 @@ def _build(
     def while_sealing() -> None:
         rest.update(_seal_the_rest(held, wanted.definitions.overlay))
 
-    known["engine"] = engine.install(prefixes, locks, while_linking)
+    known["engine"], clashes = engine.install(prefixes, locks, while_linking)
+    warnings += clashes
+    warnings += _write_profiles(layout, directory, held, wanted)
     begun(Step.CHECK, f"deployment {number}")
     engine.seal(held, while_sealing)
     tree.require_in_place(held)
@@ -81,8 +83,9 @@ def _build(
     verified = engine.verify(held, prefixes, wanted.packages, rest, while_verifying)
     engine.dismiss()
     tree.flush(held.place)
-    finishing.finish(fs, held, _record(number, wanted, **known))
-    return verified._replace(warnings=warnings + verified.warnings)
+    said = warnings + verified.warnings
+    finishing.finish(fs, held, _record(number, wanted, said, **known))
+    return verified._replace(warnings=said)
 
 
 def _seal_the_rest(held: Held, copied: Iterable[Item]) -> Tree:
@@ -95,14 +98,21 @@ def _seal_the_rest(held: Held, copied: Iterable[Item]) -> Tree:
 
 
 def _write_the_rest(layout: Layout, directory: str, place: str, wanted: Build) -> None:
-    """Write what is not the engine's: the overlay, what shells read, logs, the packages."""
+    """Write what is not the engine's: the overlay, logs, the packages."""
     tree.copy(wanted.definitions.overlay, place)
     _write_logs(place, wanted)
     listed = packages.to_document(wanted.packages)
     tree.write_new(f"{place}/{META}/packages.json", finishing.encoded(listed))
+
+
+def _write_profiles(layout: Layout, directory: str, held: Held, wanted: Build) -> list[str]:
+    """Write what shells read, with the variables of the environments; return warnings."""
     names = [environment.name for environment in wanted.definitions.environments]
-    for name, text in profiles.files(layout, directory, names).items():
-        tree.write_new(f"{place}/etc/{name}", text.encode("utf-8", "surrogateescape"))
+    values, warnings = variables.read(held, ENVIRONMENTS, names)
+    for name, text in profiles.files(layout, directory, names, values).items():
+        encoded = text.encode("utf-8", "surrogateescape")
+        tree.write_new(f"{held.place}/etc/{name}", encoded)
+    return warnings
 
 
 def _write_logs(place: str, wanted: Build) -> None:
@@ -125,12 +135,15 @@ def _described(package: Package) -> str:
     return f"{' '.join(words)} from {source}, sha256 {package.sha256}"
 
 
-def _record(number: int, wanted: Build, git: dict[str, Any] | None, engine: str) -> dict[str, Any]:
+def _record(
+    number: int, wanted: Build, warnings: list[str], git: dict[str, Any] | None, engine: str
+) -> dict[str, Any]:
     counts = {name: len(found) for name, found in wanted.packages.items()}
     return {
         **finishing.facts_of(number, wanted.author, counts),
         "definitions": {"path": wanted.definitions.directory, "git": git},
         "digest": digest(wanted.definitions),
         "files": files_digest(wanted.definitions),
+        "warnings": warnings,
         "engine": engine,
     }

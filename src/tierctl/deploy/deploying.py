@@ -151,7 +151,7 @@ def _deploy(
         wanted = _prepare(fs, layout, wish, author, run, reporter, there)
         if _is_there(there, wanted, reporter) and _is_as_seen(fs, layout, wish.tier, seen):
             run.dismiss()
-            reporter.unchanged(seen)
+            _tell_unchanged(fs, layout, seen, reporter)
             return
         room.require(layout, wanted)
         reporter.planned(number, plans.against(fs, layout, seen.content, wanted))
@@ -217,11 +217,14 @@ def preview(
     there = unchanged.Shown(fs, layout, None if wish.rebuild else seen.content)
     wanted = _prepare(fs, layout, wish, author, run, reporter, there)
     if _is_there(there, wanted, reporter):
-        reporter.unchanged(seen)
+        _tell_unchanged(fs, layout, seen, reporter)
         return
     room.require(layout, wanted)
     plan = plans.against(fs, layout, seen.content, wanted)
-    collisions = plans.collisions(wanted, run.commands(layout.cache))
+    foreseen = run.foresee(layout.cache)
+    for warning in foreseen.warnings:
+        reporter.warn(warning)
+    collisions = plans.collisions(wanted, foreseen.commands)
     reporter.planned(None, plan._replace(collisions=collisions))
 
 
@@ -322,6 +325,14 @@ def _is_there(there: Shown, wanted: Build, reporter: Reporter) -> bool:
             f"what is there already is damaged, and is built anew: {there.damage[0]}{more}"
         )
     return not there.damage
+
+
+def _tell_unchanged(fs: FileSystem, layout: Layout, seen: Seen, reporter: Reporter) -> None:
+    """Tell that there is nothing to do, and again what was said of what the tier shows."""
+    if seen.content is not None:
+        for warning in unchanged.warnings_of(fs, layout, seen.content):
+            reporter.warn(warning)
+    reporter.unchanged(seen)
 
 
 def _is_as_seen(fs: FileSystem, layout: Layout, tier: str, seen: Seen) -> bool:

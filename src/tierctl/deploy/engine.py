@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -83,6 +83,20 @@ def started(
     }
     with closing(Engine(process.take(), settings)) as engine:
         yield engine
+
+
+class Installed(NamedTuple):
+    """How an install ended: the tools that did it, and warnings of what clashes."""
+
+    tools: str
+    warnings: list[str]
+
+
+class Foreseen(NamedTuple):
+    """What environments will hold: the commands of each, and warnings of what clashes."""
+
+    commands: dict[str, list[str]]
+    warnings: list[str]
 
 
 class Engine:
@@ -165,27 +179,25 @@ class Engine:
         self._specs = {environment.name: environment.specs for environment in environments}
         self._channels = {environment.name: environment.channels for environment in environments}
 
-    def commands(self, cache: str) -> dict[str, list[str]]:
-        """Return the commands that the packages bring to each environment; raises as ``solve``.
+    def foresee(self, cache: str) -> Foreseen:
+        """Return what the environments will hold; raises ``EngineFailed`` as ``install`` would.
 
         ``cache`` is where packages may be already; nothing is written there.
         """
-        answer = self._ask("open", packages=cache)
-        found: dict[str, list[str]] = answer["commands"]
-        return found
+        answer = self._ask("foresee", packages=cache)
+        return Foreseen(answer["commands"], _told(answer["clashes"]))
 
     def install(
         self,
         prefixes: Mapping[str, str],
         locks: Mapping[str, str],
         meanwhile: Callable[[], None] = lambda: None,
-    ) -> str:
+    ) -> Installed:
         """Fetch and link what was solved, each environment into its own prefix.
 
         And write what was solved into the files ``locks``, in rattler's format,
-        with every sha256. ``meanwhile`` is called when it has begun. Returns
-        which tools did it. Raises ``EngineFailed``; what is in the prefixes is
-        then good for nothing.
+        with every sha256. ``meanwhile`` is called when it has begun. Raises
+        ``EngineFailed``; what is in the prefixes is then good for nothing.
         """
         answer = self._ask(
             "install",
@@ -197,7 +209,7 @@ class Engine:
             specs=self._specs,
             progress=self.watch is not None,
         )
-        return ", ".join(answer["tools"])
+        return Installed(", ".join(answer["tools"]), _told(answer["clashes"]))
 
     def seal(self, held: Held, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Seal the environments of a deployment, see ``sealing.seal``.
@@ -261,21 +273,22 @@ class Engine:
         meanwhile: Callable[[], None] = lambda: None,
         **members: Any,  # noqa: ANN401 (JSON values)
     ) -> dict[str, Any]:
+        said = "install" if verb == "foresee" else verb  # a dry run says what the deploy would
         asked = {"verb": verb, **self._settings, **members}
         self._worker.ask(json.dumps(asked).encode() + b"\n")
         meanwhile()
-        with closing(self._answers(verb)) as lines:
+        with closing(self._answers(said)) as lines:
             for line in lines:
                 answer: dict[str, Any] = json.loads(line)
                 if answer.get("failed"):
-                    raise EngineFailed(verb, answer["failed"])
+                    raise EngineFailed(said, answer["failed"])
                 if "error" in answer:
                     raise OSError(*answer["error"])
                 if "progress" not in answer:
                     return answer
                 if self.watch is not None:
                     self.watch(Progress(**answer["progress"]))
-        raise EngineFailed(verb, {"engine": "it ended without an answer"})
+        raise EngineFailed(said, {"engine": "it ended without an answer"})
 
     def _answers(self, verb: str) -> Generator[bytes]:
         """Yield the lines that come; raise ``EngineFailed`` if the worker does nothing any more."""
@@ -301,6 +314,11 @@ def _where(held: Held) -> dict[str, Any]:
 def _gave_up(verb: str, seconds: float, waiting_for: str) -> EngineFailed:
     why = f"nothing has happened for {seconds:g} s"
     return EngineFailed(verb, {"engine": "; ".join(filter(None, (why, waiting_for)))}, LONGER)
+
+
+def _told(texts: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return what is said of each environment as one list."""
+    return [f"environment {name}: {text}" for name in texts for text in texts[name]]
 
 
 def _packages(answer: dict[str, Any]) -> Packages:

@@ -1,9 +1,10 @@
-"""Reading files of definitions, whatever is in their place."""
+"""Reading files that people or packages have written, whatever is in their place."""
 
 from __future__ import annotations
 
 import os
 import stat
+from io import BufferedReader
 
 LARGEST_BYTES = 1 << 20
 
@@ -19,9 +20,14 @@ def read(path: str, sources: Sources) -> bytes:
     # O_NONBLOCK: opening a FIFO that somebody left here must not hang.
     with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
         sources[path] = os.fstat(file.fileno())
-        if not stat.S_ISREG(sources[path].st_mode):
-            raise ValueError("it is no file")
-        data = file.read(LARGEST_BYTES + 1)
+        return content(file)
+
+
+def content(file: BufferedReader) -> bytes:
+    """Return the content of a file that is open; raises ``ValueError`` for what is none."""
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        raise ValueError("it is no file")
+    data = file.read(LARGEST_BYTES + 1)
     if len(data) > LARGEST_BYTES:
         raise ValueError("it is too large to be one")
     return data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from os import path as paths
 from typing import NamedTuple
 
 from tierctl.deploy import unchanged
@@ -12,15 +13,18 @@ from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout
 from tierctl.rotation import Content
 
+# Where definitions have commands of their own, which comes first on PATH.
+_OWN = "tier/bin"
+
 Collisions = dict[str, tuple[str, ...]]
 
 
 class Plan(NamedTuple):
     """What a deploy changes, against what the tier shows now.
 
-    ``collisions``: the commands that several environments bring, each with the
-    environments in the order of PATH, so that the first one wins; known to a
-    dry run.
+    ``collisions``: the commands that several environments bring, or ``tier/bin``
+    and one, each with those in the order of PATH, so that the first one wins;
+    known to a dry run.
     """
 
     changes: tuple[Change, ...]
@@ -34,8 +38,9 @@ def against(fs: FileSystem, layout: Layout, seen: Content | None, wanted: Build)
 
 
 def collisions(wanted: Build, commands: Mapping[str, Iterable[str]]) -> Collisions:
-    """Return the commands that several environments have, by name."""
-    owners: Collisions = {}
+    """Return the commands that are in several directories of PATH, by name."""
+    own = (paths.split(item.path) for item in wanted.definitions.overlay if not item.is_directory)
+    owners: Collisions = {name: (_OWN,) for directory, name in own if directory == "bin"}
     for environment in wanted.definitions.environments:
         for command in commands[environment.name]:
             owners[command] = (*owners.get(command, ()), environment.name)

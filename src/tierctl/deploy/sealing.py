@@ -45,7 +45,7 @@ def sealed(mode: int) -> int:
 
 def keep_to_owner(held: Held, path: str) -> None:
     """Let nobody but its owner reach what is below a directory of a tree that is held."""
-    with _below(held, path) as (name, parent):
+    with below(held, path) as (name, parent):
         directory = os.open(name, TO_HOLD, dir_fd=parent)
         try:
             os.fchmod(directory, stat.S_IMODE(os.fstat(directory).st_mode) & ~_OTHERS)
@@ -65,7 +65,7 @@ def seal(
     """
     group = os.fstat(held.descriptor).st_gid
     sealing = _Sealing(paths.join(held.top, path), {}, group, left_open, left_out)
-    with _below(held, path) as (name, parent):
+    with below(held, path) as (name, parent):
         sealing.seal(name, "", parent)
     return sealing.tree
 
@@ -78,8 +78,11 @@ def write_manifest(held: Held, whole: Tree) -> str:
 
 
 @contextmanager
-def _below(held: Held, path: str) -> Iterator[tuple[str, int]]:
-    """Yield the name of a path in a tree, and the directory that it is in; no link leads there."""
+def below(held: Held, path: str) -> Iterator[tuple[str, int]]:
+    """Yield the name of a path in a tree, and the directory that it is in; no link leads there.
+
+    A path that ends with ``/.`` is that of a directory itself.
+    """
     *names, name = (path or ".").split("/")
     with Naming(paths.join(held.top, path)), ExitStack() as above:
         directory = held.descriptor

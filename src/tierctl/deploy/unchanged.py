@@ -10,6 +10,7 @@ from tierctl.filesystem import FileSystem
 from tierctl.layout import Layout
 from tierctl.packages import Packages
 from tierctl.rotation import Content
+from tierctl.text import shown
 from tierctl.verification import Difference
 
 
@@ -43,6 +44,16 @@ class Shown:
             return False
         there = packages_of(self._fs, self._layout, self._content)
         return there == packages.from_document(packages.to_document(wanted.packages))
+
+
+def warnings_of(fs: FileSystem, layout: Layout, content: Content) -> list[str]:
+    """Return what was said of a deployment when it was built."""
+    listed = record.read(fs, layout, content.directory).get("warnings")
+    return (
+        [shown(text) for text in listed if isinstance(text, str)]
+        if isinstance(listed, list)
+        else []
+    )
 
 
 def packages_of(fs: FileSystem, layout: Layout, content: Content) -> Packages | None:

@@ -20,6 +20,8 @@ endif
 # What was typed, if anything was; $_ would be parsed again, quotes and all.
 set _iac_typed = "`history -h 1`"
 set _iac_status = 0
+set _iac_newline = '\
+'
 set _iac_noglob = $?noglob _iac_nonomatch = $?nonomatch
 unset noglob
 set nonomatch
@@ -90,6 +92,7 @@ case _iac_deactivate:
     if ( $?_iac_original_prefix ) then
         setenv CONDA_PREFIX "$_iac_original_prefix"
     endif
+@IAC_VARIABLES_BEFORE@    unsetenv _iac_variables
     breaksw
 case _iac_unload:
     source "$IAC_TIER_DIR/etc/profile.csh" _iac_deactivate
@@ -138,7 +141,8 @@ default:
         endif
     endif
     setenv CONDARC "$IAC_TIER_DIR/etc/condarc"
-
+    setenv _iac_variables ""
+@IAC_VARIABLES@
     set _iac_path = "$IAC_TIER_DIR/bin"
     foreach _iac_item ( $_iac_environments:q )
         if ( -d "$IAC_TIER_DIR/conda/envs/$_iac_item/bin" ) then

@@ -53,8 +53,28 @@ function _iac_deactivate
     set -q _iac_original_prefix; and set -gx CONDA_PREFIX $_iac_original_prefix
 end
 
-if set -q IAC_ORIGINAL_PATH; and set -q IAC_TIER_DIR
-    _iac_deactivate
+# Exports the variable $argv[1] as $argv[2], and notes what it was before.
+function _iac_set
+    set -e _iac_before_$argv[1]
+    set -q $argv[1]; and set -gx _iac_before_$argv[1] $$argv[1]
+    set -gx $argv[1] $argv[2]
+    set -gx _iac_variables "$_iac_variables$argv[1] "
+end
+
+# Takes back what _iac_set has done.
+function _iac_restore
+    for _iac_item in (string split -n ' ' -- "$_iac_variables")
+        set -l _iac_before _iac_before_$_iac_item
+        set -e $_iac_item
+        set -q $_iac_before; and set -gx $_iac_item $$_iac_before
+        set -e $_iac_before
+    end
+    set -e _iac_variables
+end
+
+if set -q IAC_ORIGINAL_PATH
+    set -q IAC_TIER_DIR; and _iac_deactivate
+    _iac_restore
 end
 
 set -gx IAC_TIER_DIR @IAC_TIER_DIR@
@@ -69,9 +89,10 @@ if not set -q IAC_ORIGINAL_PATH
     set -q CONDARC; and set -gx _iac_original_condarc $CONDARC
     set -e _iac_original_prefix
     set -q CONDA_PREFIX; and set -gx _iac_original_prefix $CONDA_PREFIX
+    set -e _iac_variables
 end
 set -gx CONDARC $IAC_TIER_DIR/etc/condarc
-
+@IAC_VARIABLES@
 # The environments as they come on PATH; a plain directory may get others.
 set -l _iac_environments @IAC_ENVIRONMENTS@
 if not set -q _iac_environments[1]
@@ -108,6 +129,7 @@ end
 
 function iac_unload -d 'Leave the tier'
     _iac_deactivate
+    _iac_restore
     set -gx PATH $IAC_ORIGINAL_PATH
     set -e CONDARC
     set -q _iac_original_condarc; and set -gx CONDARC $_iac_original_condarc
@@ -115,7 +137,7 @@ function iac_unload -d 'Leave the tier'
     set -e _iac_original_condarc _iac_original_prefix
     complete -e -c iac_load
     functions -e iac_load iac_reload iac_unload iac_status iac_dump_vars
-    functions -e _iac_warn _iac_name _iac_tiers _iac_deactivate
+    functions -e _iac_warn _iac_name _iac_tiers _iac_deactivate _iac_set _iac_restore
 end
 
 function iac_status -d 'Show what is loaded'

@@ -95,7 +95,52 @@ function _iac_deactivate {
     [[ -z ${_iac_original_prefix+set} ]] || export CONDA_PREFIX="$_iac_original_prefix"
 }
 
-[[ -z ${IAC_ORIGINAL_PATH+set} || -z ${IAC_TIER_DIR-} ]] || _iac_deactivate
+# Sets _iac_value to what the variable $1 holds; fails where there is none.
+function _iac_read {
+    if [[ -n ${ZSH_VERSION-} ]]; then
+        [[ -n ${(P)1+set} ]] && _iac_value=${(P)1}
+    else
+        [[ -n ${!1+set} ]] && _iac_value=${!1}
+    fi
+}
+
+# Unsets the variable $1; fails where it is read-only. zsh would end the load at that.
+function _iac_unset {
+    [[ -z ${ZSH_VERSION-} || ${(Pt)1} != *readonly* ]] && \unset -v "$1" 2>/dev/null
+}
+
+# Exports the variable $1 as $2, and notes what it was before.
+function _iac_set {
+    local _iac_value _iac_was_set=''
+    ! _iac_read "$1" || _iac_was_set=yes
+    \unset -v "_iac_before_$1"
+    # Without the attributes that it had: an integer's value would be computed.
+    if _iac_unset "$1"; then
+        [[ -z $_iac_was_set ]] || export "_iac_before_$1=$_iac_value"
+        export "$1=$2" "_iac_variables=${_iac_variables-}$1 "
+    else
+        _iac_warn "tierctl: $1 is read-only here and stays as it is"
+    fi
+}
+
+# Takes back what _iac_set has done.
+function _iac_restore {
+    local _iac_name _iac_value
+    while [[ ${_iac_variables-} == *' '* ]]; do
+        _iac_name=${_iac_variables%% *}
+        _iac_variables=${_iac_variables#* }
+        if [[ $_iac_name != *[!A-Za-z0-9_]* ]] && _iac_unset "$_iac_name"; then
+            ! _iac_read "_iac_before_$_iac_name" || export "$_iac_name=$_iac_value"
+            \unset -v "_iac_before_$_iac_name"
+        fi
+    done
+    \unset -v _iac_variables
+}
+
+if [[ -n ${IAC_ORIGINAL_PATH+set} ]]; then
+    [[ -z ${IAC_TIER_DIR-} ]] || _iac_deactivate
+    _iac_restore
+fi
 
 export IAC_TIER_DIR=@IAC_TIER_DIR@
 export IAC_DIR=@IAC_DIR@
@@ -106,12 +151,12 @@ _iac_set_name "$_iac_sourced"
 
 if [[ -z ${IAC_ORIGINAL_PATH+set} ]]; then
     export IAC_ORIGINAL_PATH="${PATH-}"
-    unset -v _iac_original_condarc _iac_original_prefix
+    unset -v _iac_original_condarc _iac_original_prefix _iac_variables
     [[ -z ${CONDARC+set} ]] || export _iac_original_condarc="$CONDARC"
     [[ -z ${CONDA_PREFIX+set} ]] || export _iac_original_prefix="$CONDA_PREFIX"
 fi
 export CONDARC="$IAC_TIER_DIR/etc/condarc"
-
+@IAC_VARIABLES@
 # The environments as they come on PATH; a plain directory may get others.
 _iac_environments=(@IAC_ENVIRONMENTS@)
 if [[ ${#_iac_environments[@]} == 0 ]]; then
@@ -156,6 +201,7 @@ function iac_unload {
     local _iac_options=$-
     set +eu
     _iac_deactivate
+    _iac_restore
     [[ $_iac_options != *e* ]] || set -e
     [[ $_iac_options != *u* ]] || set -u
     export PATH="$IAC_ORIGINAL_PATH"
@@ -170,6 +216,7 @@ function iac_unload {
     fi
     unset -f iac_load iac_reload iac_unload iac_status iac_dump_vars
     unset -f _iac_warn _iac_find _iac_find_tiers _iac_set_name _iac_complete _iac_deactivate
+    unset -f _iac_read _iac_unset _iac_set _iac_restore
 }
 
 function iac_status {

@@ -1,4 +1,4 @@
-"""What packages say of themselves, read before they are installed."""
+"""What packages bring, read before they are installed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ async def paths(records: Sequence[RepoDataRecord], cache: str) -> list[list[str]
     """Return for each package the paths that it lists, as they are in its archive.
 
     What is neither in the cache nor local is asked for at its channel: the part
-    of the archive that holds them, where the server can send that. Raises
-    ``Failed``.
+    of the archive that says it, where the server can send that; what symlinks
+    lead to is not known then. Raises ``Failed``.
     """
     return [list(each.sources) for each in await read(records, cache)]
 

@@ -12,7 +12,8 @@ from rattler import InstallerReporter, __version__, install
 from rattler.package_cache import PackageCache, ValidationMode
 
 from tierctl.deploy import tree
-from tierctl.deploy.worker import archives, bytecode, fetching, outside
+from tierctl.deploy.worker import archives, bytecode, clashes, fetching, outside
+from tierctl.deploy.worker.clashes import Owners
 from tierctl.deploy.worker.failures import Failed, all_or_failed
 from tierctl.deploy.worker.members import Contents
 from tierctl.deploy.worker.solving import Environments, Solved, read_spec
@@ -29,35 +30,39 @@ _EVEN_ANEW = "even after it was fetched anew: tell its channel, or ask for anoth
 Tell = Callable[[dict[str, Any]], None]
 
 
-async def install_all(asked: dict[str, Any], solved: Environments, tell: Tell) -> None:
+async def install_all(
+    asked: dict[str, Any], solved: Environments, tell: Tell
+) -> dict[str, list[str]]:
     """Fetch, check and link all environments at once, each into its prefix; raises ``Failed``.
 
-    If ``progress`` is asked for, it is told meanwhile how far that is.
+    If ``progress`` is asked for, it is told meanwhile how far that is. Returns what to say of the
+    clashes in each.
     """
     counted = _Counted(solved, asked["cache"]) if asked["progress"] else None
     async with _telling(counted, tell):
-        linked = await _link_all(asked, solved, cast(InstallerReporter | None, counted))
-        await _install_wheels(asked, solved, linked, counted)
+        found, owners = await _link_all(asked, solved, cast(InstallerReporter | None, counted))
+        of_wheels = await _install_wheels(asked, solved, found, counted)
     for prefix in asked["prefixes"].values():  # each with all processors
         await asyncio.to_thread(
             bytecode.compile_modules, prefix, _COMPILING_TAKES * asked["timeout"]
         )
+    return {name: clashes.in_words(owners[name] | of_wheels.get(name, {})) for name in owners}
 
 
 async def _link_all(
     asked: dict[str, Any], solved: Environments, reporter: InstallerReporter | None
-) -> dict[str, list[Contents]]:
+) -> tuple[dict[str, list[Contents]], dict[str, Owners]]:
     """Link the packages of all environments: those that are in the cache, whole and checked.
 
-    Returns what they bring.
-
     The engine reads each file that it links. Where one is not what its package says, it fetches
-    that package anew by itself; but what it links then has not been checked.
+    that package anew by itself; but what it links then has not been checked. Returns what the
+    packages bring, and who brings files that others bring too.
     """
     cache = asked["cache"]
     for _ in range(_MOST_TIMES):
         found = await fetching.hold(solved, asked, reporter)
         _require_inside(found, asked["prefixes"])
+        owners = clashes.require_told(found, solved)
         results, unlike = await asyncio.gather(
             asyncio.gather(
                 *(
@@ -71,7 +76,7 @@ async def _link_all(
         all_or_failed(asked["prefixes"], results)
         damaged = unlike or fetching.fetched_since(found)
         if not damaged:
-            return found
+            return found, owners
         for prefix in asked["prefixes"].values():
             await asyncio.to_thread(tree.remove, prefix)
     raise Failed({package: f"{why}, {_EVEN_ANEW}" for package, why in damaged.items()})
@@ -120,23 +125,25 @@ async def _install_wheels(
     solved: Environments,
     linked: dict[str, list[Contents]],
     counted: _Counted | None,
-) -> None:
+) -> dict[str, Owners]:
+    """Install the wheels of all environments; return whose files take the place of others'."""
     wanted = {name: found.wheels for name, found in solved.items() if found.wheels}
     if not wanted:
-        return
+        return {}
     from tierctl.deploy.worker import staging  # which most environments do not need
 
-    def install_into(name: str, wheels: Sequence[Wheel]) -> None:
+    def install_into(name: str, wheels: Sequence[Wheel]) -> Owners:
         prefix, offline = asked["prefixes"][name], asked["offline"]
-        staging.install(wheels, linked[name], prefix, asked["cache"], offline=offline)
+        return staging.install(wheels, linked[name], prefix, asked["cache"], offline=offline)
 
     results = await asyncio.gather(
         *(asyncio.to_thread(install_into, name, wheels) for name, wheels in wanted.items()),
         return_exceptions=True,
     )
-    all_or_failed(wanted, results)
+    owners = all_or_failed(wanted, results)
     if counted is not None:
         counted.linked += sum(map(len, wanted.values()))
+    return owners
 
 
 class _Counted:

@@ -20,7 +20,7 @@ LINK = "info/link.json"
 INDEX = "info/index.json"
 # What stands in packages that are for any Python in the place of that one's directories.
 _MODULES, _SCRIPTS = "site-packages", "python-scripts"
-_COMMANDS = "bin"
+COMMANDS = "bin"
 _AS_IT_IS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -50,8 +50,8 @@ class Contents(NamedTuple):
     ``sources`` are the paths in its extracted archive, and ``targets`` the same
     ones below the prefix, in the order of ``listed``, which is what the package
     says of each. ``links`` are the texts of those that are symlinks, by target.
-    ``commands`` are the paths of the scripts that the engine makes for entry
-    points. ``told`` is all that was read for this.
+    ``commands`` are the scripts that the engine makes for entry points: by path
+    what each calls. ``told`` is all that was read for this.
     """
 
     package: str
@@ -60,7 +60,7 @@ class Contents(NamedTuple):
     targets: Sequence[str]
     listed: Sequence[Mapping[str, Any]]
     links: Mapping[str, str]
-    commands: Sequence[str]
+    commands: Mapping[str, str]
     told: Sequence[bytes]
 
     def members(self) -> Iterator[Member]:
@@ -110,14 +110,15 @@ def read(
             raise ValueError(f"{PATHS} lists something that is no path of a package")
     except (LookupError, TypeError) as error:
         raise ValueError(f"{PATHS} lists no paths: {error}") from error
-    told, targets, commands = [text], sources, list[str]()
+    told, targets, commands = [text], sources, dict[str, str]()
     entry_points = content(LINK)
     if entry_points is not None or _are_for_any_python(sources):
         index = content(INDEX) or b"{}"
         told += [index, entry_points or b""]
         if _document(index).get("noarch") == "python":
             targets = [_target(path, modules) for path in sources]
-            commands = [f"{_COMMANDS}/{name}" for name in _entry_points(entry_points or b"{}")]
+            points = _entry_points(entry_points or b"{}")
+            commands = {f"{COMMANDS}/{name}": called for name, called in points}
     links = {
         target: link(source)
         for entry, source, target in zip(listed, sources, targets, strict=True)
@@ -176,18 +177,19 @@ def _are_for_any_python(sources: Iterable[str]) -> bool:
     return any(path.startswith((_MODULES, _SCRIPTS)) for path in sources)
 
 
-def _entry_points(link: bytes) -> Iterator[str]:
-    """Yield the names of the commands that a package wants: ``name = module:function``."""
+def _entry_points(link: bytes) -> Iterator[tuple[str, str]]:
+    """Yield the commands that a package wants, and what each calls: ``name = module:function``."""
     noarch = _document(link).get("noarch")
     points = noarch.get("entry_points") if isinstance(noarch, dict) else None
     for point in points if isinstance(points, list) else ():
-        yield str(point).partition("=")[0].strip()
+        name, _, called = str(point).partition("=")
+        yield name.strip(), called.strip()
 
 
 def _target(path: str, modules: str) -> str:
     """Return where a path goes in an environment, of a package that is for any Python."""
     first, slash, rest = path.partition("/")
-    return f"{ {_MODULES: modules, _SCRIPTS: _COMMANDS}.get(first, first) }{slash}{rest}"
+    return f"{ {_MODULES: modules, _SCRIPTS: COMMANDS}.get(first, first) }{slash}{rest}"
 
 
 def _content(place: str, name: str) -> bytes | None:

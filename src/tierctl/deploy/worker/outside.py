@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from os import path as paths
 from typing import NamedTuple
 
@@ -110,7 +110,7 @@ def unlike_its_list(contents: Contents) -> Iterator[Wrong]:
         yield Wrong(contents.package, PATHS, "it is no file of the package")
 
 
-def _are_suspect(listed: Sequence[str]) -> bool:
+def _are_suspect(listed: Collection[str]) -> bool:
     """Say whether there may be an odd path among many: what is in no line of their text is not."""
     text = "\n".join(listed)
     return text.count("\n") != max(len(listed) - 1, 0) or _SUSPECT.search(text) is not None

@@ -83,16 +83,16 @@ class _Server:
 
                 self._solved = locks.read(asked)
                 return solving.packages(self._solved)
-            case "open":
-                from tierctl.deploy.worker import commands
+            case "foresee":
+                from tierctl.deploy.worker import foresight
 
-                return asyncio.run(commands.listed(asked, self._solved))
+                return asyncio.run(foresight.foreseen(asked, self._solved))
             case "install":
                 from tierctl.deploy.worker import installing
 
                 with self._records.read_ahead(asked["prefixes"].values()):
-                    asyncio.run(self._install(asked))
-                return {"tools": installing.tools(self._solved)}
+                    told = asyncio.run(self._install(asked))
+                return {"tools": installing.tools(self._solved), "clashes": told}
             case "seal" | "verify" as verb:
                 try:
                     return self._seal(asked) if verb == "seal" else self._verify(asked)
@@ -130,14 +130,15 @@ class _Server:
             for name in NO_PROXIES:
                 os.environ.pop(name, None)
 
-    async def _install(self, asked: dict[str, Any]) -> None:
-        """Install, and write the lock files meanwhile."""
+    async def _install(self, asked: dict[str, Any]) -> dict[str, list[str]]:
+        """Install, and write the lock files meanwhile; return what to say of clashes."""
         from tierctl.deploy.worker import installing, locks
 
-        await asyncio.gather(
+        told, _ = await asyncio.gather(
             installing.install_all(asked, self._solved, _write),
             asyncio.to_thread(locks.write, asked, self._solved),
         )
+        return told
 
 
 def _write(answer: Answer) -> None:

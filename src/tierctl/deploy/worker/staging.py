@@ -1,7 +1,9 @@
 """Wheels: unpacked beside their environment, checked there, and moved into it.
 
 uv checks the archive of a wheel when it fetches it, but never what it keeps of it. And it writes
-wherever the paths of a wheel lead. So it unpacks into a directory where nothing is yet.
+wherever the paths of a wheel lead, side by side: of two wheels' files either can be there in the
+end. So it unpacks into a directory where nothing is yet, and wheels that have a path in common
+each into one of their own; these are moved in order.
 """
 
 from __future__ import annotations
@@ -16,22 +18,19 @@ from os import path as paths
 from typing import Any, NamedTuple
 
 from tierctl.deploy import tree
-from tierctl.deploy.worker import members, outside, uv
+from tierctl.deploy.worker import clashes, members, outside, uv
+from tierctl.deploy.worker.clashes import Owners
 from tierctl.deploy.worker.failures import Failed
 from tierctl.deploy.worker.members import Contents, Kind
-from tierctl.deploy.worker.wheels import Wheel, WheelsFailed
+from tierctl.deploy.worker.wheels import Listed, Wheel, WheelsFailed, hexadecimal, listed, normal
 from tierctl.text import shown
 
 _LOCK = ".lock"  # of uv, in each directory that it installs to
 _STAGE = outside.STAGE
-_RECORD = re.compile(r"lib/python[^/]*/site-packages/([^/]+)-[^/-]+\.dist-info/RECORD")
+_DIST_INFO = re.compile(r"(lib/python[^/]*/site-packages/([^/]+)-[^/-]+\.dist-info)/RECORD")
 
-
-class _Row(NamedTuple):
-    """A file, as a wheel lists it: the digest is like ``sha256=``, and then base64."""
-
-    digest: str
-    size: str
+# By wheel what it lists, by path below the prefix.
+_Lists = dict[str, dict[str, Listed]]
 
 
 class _Damaged(WheelsFailed):
@@ -49,110 +48,166 @@ def install(
     cache: str,
     *,
     offline: bool,
-) -> None:
+) -> Owners:
     """Install wheels into an environment of conda packages, which has a Python.
 
-    What the cache has damaged is fetched anew. Raises ``Failed`` or ``WheelsFailed``.
+    What the cache has damaged is fetched anew. A wheel's file takes the place of a
+    package's, and that of the wheel whose name comes last the place of another
+    one's; returns whose do. Raises ``Failed`` or ``WheelsFailed``.
     """
-    stage = paths.join(prefix, _STAGE)
-    try:
-        _unpack(wheels, environment, prefix, cache, offline=offline)
-    except _Damaged as error:
-        tree.remove(stage)
-        uv.forget(error.names, cache)
-        try:
-            _unpack(wheels, environment, prefix, cache, offline=offline)
-        except _Damaged as again:
-            raise WheelsFailed(f"{again}, even after it was fetched anew") from again
-    tree.move_into(stage, prefix)
-
-
-def _unpack(
-    wheels: Sequence[Wheel],
-    environment: Sequence[Contents],
-    prefix: str,
-    cache: str,
-    *,
-    offline: bool,
-) -> None:
-    """Have uv unpack wheels into an empty directory, and see that they are what they list."""
-    stage = paths.join(prefix, _STAGE)
-    names = {wheel.name for wheel in wheels}
-    try:
-        uv.unpack(wheels, f"{prefix}/bin/python", stage, cache, offline=offline)
-    except WheelsFailed as error:
-        if offline or not _can_do_without(wheels, prefix, cache):
-            raise
-        raise _Damaged(names, str(error)) from error
-    tree.take_apart(paths.join(stage, _LOCK))
-    there = members.kinds_in(stage)
-    try:
-        listed = dict(_lists(stage, there))
-    except (OSError, ValueError, csv.Error) as error:
-        raise _Damaged(names, f"the list of a wheel's files cannot be read: {error}") from error
-    unpacked = [_contents(name, rows) for name, rows in listed.items()]
-    wrong = {each.package: str(each) for each in outside.of_all([*environment, *unpacked], prefix)}
+    staged = _Stage(prefix, cache, offline).unpack_all(sorted(wheels, key=str))
+    unpacked = (each for place, lists in staged.items() for each in _contents(place, lists))
+    brought = sorted(unpacked, key=lambda contents: contents.package)
+    wrong = {each.package: str(each) for each in outside.of_all([*environment, *brought], prefix)}
     if wrong:
         raise Failed(wrong)
-    for name, rows in listed.items():
-        for path, row in rows.items():
-            if why := _wrong_with(paths.join(stage, path), row):
-                own = {each for each in names if each == _normal(name)}
+    owners = clashes.require_told_of_wheels(environment, brought)
+    for place in staged:
+        tree.move_into(place, prefix)
+    tree.remove(paths.join(prefix, _STAGE))
+    return owners
+
+
+class _Stage(NamedTuple):
+    """Where wheels are unpacked for an environment, and from what."""
+
+    prefix: str
+    cache: str
+    offline: bool
+
+    def unpack_all(self, wheels: Sequence[Wheel]) -> dict[str, _Lists]:
+        """Unpack wheels into one directory or into several; return their lists by that, in order.
+
+        Raises ``WheelsFailed``.
+        """
+        try:
+            place, lists = self._unpack_whole(wheels)
+            common = _common_paths(lists)
+            alone = [each for each in wheels if not common.isdisjoint(lists.get(str(each), ()))]
+        except WheelsFailed:
+            if len(wheels) == 1:
+                raise
+            alone = list(wheels)  # a file of one and a directory of another one, or it fails again
+        if not alone:
+            return {place: lists}
+        tree.remove(paths.join(self.prefix, _STAGE))
+        others = [wheel for wheel in wheels if wheel not in alone]
+        groups = filter(None, (others, *([wheel] for wheel in alone)))
+        return dict(map(self._unpack_whole, groups))
+
+    def _unpack_whole(self, wheels: Sequence[Wheel]) -> tuple[str, _Lists]:
+        """Unpack wheels, a second time where what the cache has of them is damaged."""
+        place = paths.join(self.prefix, _STAGE, wheels[0].name)
+        try:
+            return place, self._unpack(wheels, place)
+        except _Damaged as error:
+            tree.remove(place)
+            uv.forget(error.names, self.cache)
+        try:
+            return place, self._unpack(wheels, place)
+        except _Damaged as again:
+            raise WheelsFailed(f"{again}, even after it was fetched anew") from again
+
+    def _unpack(self, wheels: Sequence[Wheel], place: str) -> _Lists:
+        """Have uv unpack wheels into an empty directory, and see that they are what they list."""
+        names = {wheel.name for wheel in wheels}
+        try:
+            self._ask_uv(wheels, place, self.cache)
+        except WheelsFailed as error:
+            if self.offline or not self._can_do_without(wheels):
+                raise
+            raise _Damaged(names, str(error)) from error
+        tree.take_apart(paths.join(place, _LOCK))
+        there = members.kinds_in(place)
+        try:
+            lists = _read_lists(place, there, {normal(wheel.name): wheel for wheel in wheels})
+        except (OSError, ValueError, csv.Error) as error:
+            raise _Damaged(names, f"the list of a wheel's files cannot be read: {error}") from error
+        _require_whole(place, there, lists, wheels)
+        return lists
+
+    def _ask_uv(self, wheels: Sequence[Wheel], place: str, cache: str) -> None:
+        uv.unpack(wheels, f"{self.prefix}/bin/python", place, cache, offline=self.offline)
+
+    def _can_do_without(self, wheels: Sequence[Wheel]) -> bool:
+        """Say whether wheels that cannot be unpacked from the cache can be without it."""
+        place, own = (paths.join(self.prefix, _STAGE, name) for name in (".try", ".cache"))
+        try:
+            self._ask_uv(wheels, place, own)
+        except WheelsFailed:
+            return False
+        return True
+
+
+def _read_lists(place: str, there: Iterable[str], wheels: Mapping[str, Wheel]) -> _Lists:
+    lists = _Lists()
+    for path in there:
+        found = _DIST_INFO.fullmatch(path)
+        if found is not None:
+            name = str(wheels.get(normal(found[2]), found[2]))
+            lists[name] = {file.path: file for file in listed(place, found[1])}
+    return lists
+
+
+def _require_whole(
+    place: str, there: Mapping[str, Kind], lists: _Lists, wheels: Sequence[Wheel]
+) -> None:
+    """Raise ``_Damaged`` where wheels are not what they list, but for what several list."""
+    names = {wheel.name for wheel in wheels}
+    common = _common_paths(lists)
+    for name, files in lists.items():
+        for path, file in files.items():
+            why = "" if path in common else _wrong_with(paths.join(place, path), file)
+            if why:
+                own = {wheel.name for wheel in wheels if str(wheel) == name}
                 raise _Damaged(own or names, f"{shown(name)}: '{shown(path)}' {why}")
-    known = {path for rows in listed.values() for path in rows}
+    known = {path for files in lists.values() for path in files}
     for path, kind in there.items():
         if kind is not Kind.DIRECTORY and path not in known:
             raise _Damaged(names, f"no wheel lists '{shown(path)}', which is there")
 
 
-def _can_do_without(wheels: Sequence[Wheel], prefix: str, cache: str) -> bool:
-    """Say whether wheels that cannot be unpacked from the cache can be without it."""
-    place, own = (paths.join(prefix, _STAGE, name) for name in ("try", "cache"))
-    try:
-        uv.unpack(wheels, f"{prefix}/bin/python", place, own, offline=False)
-    except WheelsFailed:
-        return False
-    return True
+def _common_paths(lists: _Lists) -> set[str]:
+    """Return the paths that several wheels list, and not all as the same."""
+    digests = dict[str, list[str]]()
+    for files in lists.values():
+        for path, file in files.items():
+            digests.setdefault(path, []).append(file.digest)
+    return {
+        path
+        for path, each in digests.items()
+        if len(each) > 1 and ("" in each or len(set(each)) > 1)
+    }
 
 
-def _lists(stage: str, there: Mapping[str, Kind]) -> Iterator[tuple[str, dict[str, _Row]]]:
-    """Yield each wheel's name, and what it lists: by path below the prefix."""
-    for path in there:
-        found = _RECORD.fullmatch(path)
-        if found is not None:
-            modules = paths.dirname(paths.dirname(path))
-            with open(paths.join(stage, path), encoding="utf-8", newline="") as file:
-                # A script's name leads out of the directory of modules: ../../../bin/name.
-                yield (
-                    found[1],
-                    {
-                        paths.normpath(paths.join(modules, name)): _Row(digest, size)
-                        for name, digest, size in csv.reader(file)
-                    },
-                )
+def _contents(place: str, lists: _Lists) -> Iterator[Contents]:
+    """Yield what each wheel brings, in the words of conda's packages."""
+    for name, files in lists.items():
+        entries: list[dict[str, Any]] = [
+            {"path_type": Kind.FILE.value, "sha256": _sha256(place, file)}
+            for file in files.values()
+        ]
+        yield Contents(name, place, list(files), list(files), entries, {}, {}, [])
 
 
-def _normal(name: str) -> str:
-    """Return a name as PEP 503 compares it, and uv writes it."""
-    return re.sub("[-_.]+", "-", name).lower()
+def _sha256(place: str, file: Listed) -> str:
+    noted = hexadecimal(file.digest)
+    if noted:
+        return noted
+    with open(paths.join(place, file.path), "rb", opener=_without_links) as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _contents(name: str, rows: Iterable[str]) -> Contents:
-    """Return what a wheel brings, in the words of conda's packages."""
-    listed: list[dict[str, Any]] = [{"_path": path, "path_type": Kind.FILE.value} for path in rows]
-    targets = list(rows)
-    return Contents(name, "", targets, targets, listed, {}, [], [])
-
-
-def _wrong_with(path: str, row: _Row) -> str:
+def _wrong_with(path: str, file: Listed) -> str:
     """Say what is wrong with a file that a wheel lists, or nothing."""
     try:
-        with open(path, "rb", opener=_without_links) as file:
-            if row.size and os.fstat(file.fileno()).st_size != int(row.size):
-                return f"has {os.fstat(file.fileno()).st_size} bytes instead of {row.size}"
-            kind, _, wanted = row.digest.partition("=")
+        with open(path, "rb", opener=_without_links) as opened:
+            size = os.fstat(opened.fileno()).st_size
+            if file.size not in (None, size):
+                return f"has {size} bytes instead of {file.size}"
+            kind, _, wanted = file.digest.partition("=")
             if wanted:
-                digest = urlsafe_b64encode(hashlib.file_digest(file, kind).digest())
+                digest = urlsafe_b64encode(hashlib.file_digest(opened, kind).digest())
                 if digest.rstrip(b"=").decode() != wanted.rstrip("="):
                     return f"has another {kind} than it lists"
     except FileNotFoundError:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from mmap import PROT_READ, mmap
 from os import path as paths
 from typing import Any, NamedTuple
 
 from tierctl.deploy import sealing, tree
 from tierctl.deploy.worker.records import Files, Records, list_records
+from tierctl.deploy.worker.wheels import listed, normal
 from tierctl.manifest import Entry, Tree
 from tierctl.text import shown
 
@@ -45,12 +46,14 @@ def verify(asked: dict[str, Any], records: Records, environments: Tree) -> dict[
     wrong, damaged, scripts = {}, [], {}
     for name, prefix in asked["prefixes"].items():
         environment = _Environment(prefix, _below(environments, name))
+        wheels = sorted(_dist_infos(environment.tree, asked["wheels"][name]))
+        of_wheels, wrong[name] = _files_of_wheels(prefix, wheels)
         found = {
-            path: list(_wrong_package(environment, path, records)) for path in list_records(prefix)
+            path: list(_wrong_package(environment, path, records, of_wheels))
+            for path in list_records(prefix)
         }
-        wheels = list(_dist_infos(environment.tree, asked["wheels"][name]))
-        wrong[name] = [problem for problems in found.values() for problem in problems]
-        wrong[name] += [problem for wheel in wheels for problem in _wrong_wheel(environment, wheel)]
+        wrong[name] += _wrong_files(environment, of_wheels)
+        wrong[name] += [problem for problems in found.values() for problem in problems]
         there, wanted = len(found) + len(wheels), asked["counts"][name]
         if there != wanted:
             wrong[name].insert(0, f"{there} packages are there, {wanted} were to be")
@@ -70,15 +73,19 @@ def _below(environments: Tree, name: str) -> Tree:
     }
 
 
-def _wrong_package(environment: _Environment, path: str, records: Records) -> Iterator[str]:
+def _wrong_package(
+    environment: _Environment, path: str, records: Records, replaced: Collection[str]
+) -> Iterator[str]:
+    """Say what is wrong with the files of a package, but for those that wheels have brought too."""
     try:
         record = records.get(path)
     except (OSError, ValueError) as error:
         yield f"{shown(paths.basename(path))} cannot be read: {error}"
         return
-    yield from _wrong_files(environment, record.files)
+    files = {name: size for name, size in record.files.items() if name not in replaced}
+    yield from _wrong_files(environment, files)
     for name, placeholder in record.placeholders.items():
-        if _holds(f"{environment.prefix}/{name}", placeholder.encode()):
+        if name not in replaced and _holds(f"{environment.prefix}/{name}", placeholder.encode()):
             yield f"{shown(name)} was not told where it is"
 
 
@@ -93,28 +100,24 @@ def _holds(path: str, text: bytes) -> bool:
 
 def _dist_infos(environment: Tree, wheels: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield the directory of what each wheel says of itself, as a path below the prefix."""
-    wanted = {(_normal(name), version) for name, version in wheels}
+    wanted = {(normal(name), version) for name, version in wheels}
     for path, directory in environment.items():
         found = _DIST_INFO.fullmatch(path)
         if found is not None and "RECORD" in directory.names:
             name, _, version = found[1].partition("-")
-            if (_normal(name), version) in wanted:
+            if (normal(name), version) in wanted:
                 yield path
 
 
-def _normal(name: str) -> str:
-    """Return a name as PEP 503 compares it."""
-    return re.sub("[-_.]+", "-", name).lower()
-
-
-def _wrong_wheel(environment: _Environment, dist_info: str) -> Iterator[str]:
-    """Say what is wrong with the files of a wheel, by its list of them: path, digest, size."""
-    try:
-        files = _files_of_wheel(environment.prefix, dist_info)
-    except (OSError, ValueError) as error:
-        yield f"{shown(paths.basename(dist_info))}/RECORD cannot be read: {error}"
-    else:
-        yield from _wrong_files(environment, files)
+def _files_of_wheels(prefix: str, dist_infos: Iterable[str]) -> tuple[Files, list[str]]:
+    """Return the files that wheels have brought, and what is wrong with their lists of them."""
+    files, wrong = Files(), list[str]()
+    for dist_info in dist_infos:
+        try:
+            files |= {file.path: file.size for file in listed(prefix, dist_info)}
+        except (OSError, ValueError) as error:
+            wrong.append(f"{shown(paths.basename(dist_info))}/RECORD cannot be read: {error}")
+    return files, wrong
 
 
 def files_of_wheels(
@@ -122,20 +125,7 @@ def files_of_wheels(
 ) -> Iterator[str]:
     """Yield the files that the wheels of an environment, given by its prefix, have brought."""
     for dist_info in _dist_infos(_below(environments, paths.basename(environment)), wheels):
-        yield from _files_of_wheel(environment, dist_info)
-
-
-def _files_of_wheel(prefix: str, dist_info: str) -> Files:
-    """Return what a wheel lists; raises ``OSError`` or ``ValueError``."""
-    import csv  # which most environments do not need
-
-    top = paths.dirname(dist_info)
-    with open(f"{prefix}/{dist_info}/RECORD", encoding="utf-8", newline="") as file:
-        # A script's name leads out of the directory of modules: ../../../bin/name.
-        return {
-            paths.normpath(paths.join(top, name)): int(size) if size else None
-            for name, _, size in csv.reader(file)
-        }
+        yield from (file.path for file in listed(environment, dist_info))
 
 
 def _wrong_files(environment: _Environment, files: Files) -> Iterator[str]:
