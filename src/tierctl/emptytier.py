@@ -35,7 +35,7 @@ def build(
     nothing = finishing.encoded(packages.to_document({}))
     fs.write(work.packages_record(CONTENT.directory), nothing, mode=0o644)
     with tree.held(top) as held:
-        whole = listing.with_contents(f"{held.place}/.", sealing.seal(held, left_open=META), {})
+        whole = listing.with_sha256s(f"{held.place}/.", sealing.seal(held, left_open=META), {})
         listed = manifest.to_text(manifest.with_itself(whole))
         fs.write(work.manifest(CONTENT.directory), listed, mode=0o644)
         finishing.finish(fs, held, _facts(author))

@@ -6,10 +6,9 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from os import path as paths
 from typing import NamedTuple
 
-from tierctl.manifest import Directory, Entry, Tree
+from tierctl.manifest import Directory, Entry, Tree, Whole
 from tierctl.places import TO_HOLD, Naming
 
 _TO_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -59,7 +58,7 @@ def _read_directory(top: int, path: str, found: Listing) -> list[str]:
                 told = entry.stat(follow_symlinks=False)
                 if stat.S_ISLNK(told.st_mode):
                     link = os.readlink(name, dir_fd=directory)
-                    names[name] = Entry(told.st_mode, content=link)
+                    names[name] = Entry(told.st_mode, link=link)
                 else:
                     names[name] = Entry(told.st_mode, told.st_size)
         found.tree[path] = Directory(os.fstat(directory).st_mode, names)
@@ -95,29 +94,22 @@ def _sha256(top: int, name: str) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def with_contents(top: str, tree: Tree, known: Mapping[str, str]) -> Tree:
-    """Return a tree whose files all have their sha256: a known one, or that of what is read.
+def with_sha256s(top: str, tree: Tree, known: Mapping[str, str]) -> Whole:
+    """Return a tree with the sha256 of each file: a known one, or that of what is read.
 
     ``known`` has them by path below the top. Raises ``OSError`` where a file cannot be read.
     """
-    unknown = [path for path, entry in _files(tree) if not (entry.content or path in known)]
-    read = dict(known)
-    for path, sha256 in sha256s(top, unknown):
+    found = dict(known)
+    for path, sha256 in sha256s(top, [path for path in _files(tree) if path not in known]):
         if isinstance(sha256, OSError):
             raise sha256
-        read[path] = sha256
-    return {
-        path: directory._replace(
-            names={
-                name: entry._replace(content=entry.content or read[paths.join(path, name)])
-                for name, entry in directory.names.items()
-            }
-        )
-        for path, directory in tree.items()
-    }
+        found[path] = sha256
+    return Whole(tree, found)
 
 
-def _files(tree: Tree) -> Iterator[tuple[str, Entry]]:
+def _files(tree: Tree) -> Iterator[str]:
     for path, directory in tree.items():
+        above = f"{path}/" if path else ""
         for name, entry in directory.names.items():
-            yield paths.join(path, name), entry
+            if entry.is_file:
+                yield above + name

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import stat
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from tierctl import trust
@@ -19,7 +20,7 @@ from tierctl.layout import MANIFEST, META, RECORD, Layout
 
 _HEAD = "#mtree"
 _OUTLINE = "#outline sha256="
-# These two are not in it, with their size and content: they are written when it is.
+# Their sizes and contents are not in it: they are written when it is, and after it.
 _WRITTEN_LAST = (MANIFEST, RECORD)
 # What is so unless a line says otherwise.
 _DEFAULTS = "/set type=file mode=0444"
@@ -35,13 +36,13 @@ _LINK_MODE = 0o777
 class Entry(NamedTuple):
     """A name in a tree that is no directory.
 
-    ``mode`` is as ``st_mode`` has it, with the kind; ``size`` is in bytes. ``content`` is a
-    file's sha256 or what a link says, and is empty where that is not known.
+    ``mode`` is as ``st_mode`` has it, with the kind; ``size`` is in bytes; ``link`` is
+    what a symlink says.
     """
 
     mode: int
     size: int = 0
-    content: str = ""
+    link: str = ""
 
     @property
     def is_file(self) -> bool:
@@ -60,25 +61,37 @@ class Directory(NamedTuple):
 Tree = dict[str, Directory]
 
 
-def to_text(tree: Tree) -> bytes:
-    """Return a manifest: the same bytes for the same tree."""
-    lines = [_HEAD, f"{_OUTLINE}{outline(_without_contents(tree))}", _DEFAULTS]
+class Whole(NamedTuple):
+    """A tree, and by path the sha256 of each of its files that is told."""
+
+    tree: Tree
+    sha256s: Mapping[str, str]
+
+
+def to_text(whole: Whole) -> bytes:
+    """Return a manifest: the same bytes for the same tree and the same contents."""
+    tree, sha256s = whole
+    lines = [_HEAD, f"{_OUTLINE}{outline(tree)}", _DEFAULTS]
     depth = 0
     for parts, path in sorted((tuple(filter(None, path.split("/"))), path) for path in tree):
         lines += [_UP] * (depth - len(parts))
         depth = len(parts) + 1
         mode, names = tree[path]
         lines.append(f"{_encoded(parts[-1]) if parts else '.'} type=dir mode={_octal(mode)}")
-        lines += [f"{_encoded(name)}{_told(names[name])}" for name in sorted(names)]
+        above = f"{path}/" if path else ""
+        lines += [
+            f"{_encoded(name)}{_told(names[name], sha256s.get(above + name, ''))}"
+            for name in sorted(names)
+        ]
     return "".join(f"{line}\n" for line in lines).encode("ascii")
 
 
-def _told(entry: Entry) -> str:
+def _told(entry: Entry, sha256: str) -> str:
     if stat.S_ISLNK(entry.mode):
-        return f" type=link mode={_octal(_LINK_MODE)} link={_encoded(entry.content)}"
+        return f" type=link mode={_octal(_LINK_MODE)} link={_encoded(entry.link)}"
     rights = stat.S_IMODE(entry.mode)
     told = "" if rights == _READ else f" mode={_octal(rights)}"
-    return f"{told} size={entry.size} sha256={entry.content}" if entry.content else told
+    return f"{told} size={entry.size} sha256={sha256}" if sha256 else told
 
 
 def _octal(mode: int) -> str:
@@ -100,42 +113,40 @@ def _decoded(text: str) -> str:
     return os.fsdecode(name)
 
 
-def from_text(data: bytes) -> Tree:
+def from_text(data: bytes) -> Whole:
     """Return what a manifest lists; raises ``ValueError`` where it is none."""
     head, _, defaults, *lines = (*data.decode("ascii").split("\n"), "", "")
     if (head, defaults) != (_HEAD, _DEFAULTS):
         raise ValueError("it begins with something else")
-    while lines and not lines[-1]:
-        lines.pop()
-    tree: Tree = {}
+    whole = Whole({}, sha256s := {})
     place: list[str] = []
     here: Directory | None = None
-    for line in lines:
+    for line in filter(None, lines):
         name, _, told = line.partition(" ")
         if name == _UP:
             place.pop()
             continue
-        mode, size, content = _read_words(told)
+        words = dict(word.split("=", 1) for word in told.split(" ")) if told else {}
+        mode, name = _mode(words), _decoded(name)
         if stat.S_ISDIR(mode):
-            place.append(_decoded(name))
-            tree["/".join(place[1:])] = here = Directory(mode, {})
-        elif here is None:
+            place.append(name)
+            whole.tree["/".join(place[1:])] = here = Directory(mode, {})
+            continue
+        if here is None:
             raise ValueError("it begins with no directory")
-        else:
-            here.names[_decoded(name)] = Entry(mode, size, content)
-    return tree
+        here.names[name] = Entry(mode, int(words.get("size", 0)), _decoded(words.get("link", "")))
+        if "sha256" in words:
+            sha256s["/".join((*place[1:], name))] = words["sha256"]
+    return whole
 
 
-def _read_words(told: str) -> tuple[int, int, str]:
-    """Return the mode, the size and the content that the words behind a name tell."""
-    words = dict(word.split("=", 1) for word in told.split(" ")) if told else {}
-    mode = _KINDS[words["type"]] if "type" in words else stat.S_IFREG
-    mode |= int(words["mode"], 8) if "mode" in words else _READ
-    return mode, int(words.get("size", 0)), words.get("sha256") or _decoded(words.get("link", ""))
+def _mode(words: Mapping[str, str]) -> int:
+    kind = _KINDS[words["type"]] if "type" in words else stat.S_IFREG
+    return kind | (int(words["mode"], 8) if "mode" in words else _READ)
 
 
 def outline(tree: Tree) -> str:
-    """Return a sha256 of all in a tree but what files hold, which ``tree`` must not tell.
+    """Return a sha256 of all in a tree but what files hold.
 
     It is in the manifest: to compare it takes a fraction of the time that all names take.
     """
@@ -144,7 +155,7 @@ def outline(tree: Tree) -> str:
         mode, names = tree[path]
         unsized = _WRITTEN_LAST if path == META else ()
         entries = sorted(
-            f"{name}\0{entry.mode}\0{0 if name in unsized else entry.size}\0{entry.content}\0"
+            f"{name}\0{entry.mode}\0{0 if name in unsized else entry.size}\0{entry.link}\0"
             for name, entry in names.items()
         )
         text = f"{path}\0{mode}\0{''.join(entries)}\0"
@@ -159,18 +170,6 @@ def outline_in(data: bytes) -> str:
     return told.removeprefix(_OUTLINE) if told.startswith(_OUTLINE) else ""
 
 
-def _without_contents(tree: Tree) -> Tree:
-    return {
-        path: directory._replace(
-            names={
-                name: entry._replace(content="") if entry.is_file else entry
-                for name, entry in directory.names.items()
-            }
-        )
-        for path, directory in tree.items()
-    }
-
-
 def digest(data: bytes) -> str:
     """Return the sha256 of a manifest, as a deploy's event has it."""
     return hashlib.sha256(data).hexdigest()
@@ -181,7 +180,7 @@ def read(fs: FileSystem, layout: Layout, directory: str) -> bytes:
     return trust.read(fs, layout, layout.manifest(directory))
 
 
-def tree_in(data: bytes, path: str) -> Tree:
+def whole_in(data: bytes, path: str) -> Whole:
     """Return what a manifest lists that was read from a path; raises ``BadFile``."""
     try:
         return from_text(data)
@@ -189,8 +188,9 @@ def tree_in(data: bytes, path: str) -> Tree:
         raise BadFile(path, f"is no manifest: {error}") from error
 
 
-def with_itself(tree: Tree) -> Tree:
+def with_itself(whole: Whole) -> Whole:
     """Return a tree with the manifest and the deployment's record, which are written after it."""
-    meta = tree[META]
+    meta = whole.tree[META]
     written = {name: Entry(stat.S_IFREG | _READ) for name in _WRITTEN_LAST}
-    return {**tree, META: meta._replace(names={**meta.names, **written})}
+    tree = {**whole.tree, META: meta._replace(names={**meta.names, **written})}
+    return whole._replace(tree=tree)

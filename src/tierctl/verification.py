@@ -13,7 +13,7 @@ from tierctl.errors import BadFile, NewerVersion, TierctlError, Untrusted, cause
 from tierctl.filesystem import FileSystem
 from tierctl.layout import MANIFEST, META, PRODUCTION, STAGING, Layout
 from tierctl.listing import Listing
-from tierctl.manifest import Entry, Tree
+from tierctl.manifest import Entry, Tree, Whole
 from tierctl.origins import Origins
 from tierctl.rotation import Content
 
@@ -116,7 +116,7 @@ def verify(
         found = listing.read(layout.within(content.directory))
         if quick and not found.errors and manifest.outline(found.tree) == manifest.outline_in(data):
             return Verification(content, _count(found.tree), (), is_witnessed=bool(witness))
-        wanted = manifest.tree_in(data, layout.manifest(content.directory))
+        wanted = manifest.whole_in(data, layout.manifest(content.directory))
     except FileNotFoundError:
         return _without_manifest(fs, layout, content)
     except (OSError, Untrusted, BadFile) as error:
@@ -128,7 +128,7 @@ def verify(
         differences += _contents(top, wanted, found.tree)
     origins = Origins(top)
     named = (each._replace(package=origins.of(each.path)) for each in sorted(differences))
-    return Verification(content, _count(wanted), tuple(named), is_witnessed=bool(witness))
+    return Verification(content, _count(wanted.tree), tuple(named), is_witnessed=bool(witness))
 
 
 def _count(tree: Tree) -> int:
@@ -156,15 +156,17 @@ def _witness(fs: FileSystem, layout: Layout, content: Content) -> str:
         return ""
 
 
-def _compared(wanted: Tree, found: Listing) -> Iterator[Difference]:
+def _compared(wanted: Whole, found: Listing) -> Iterator[Difference]:
     """Yield what differs in names, kinds, modes, sizes and links."""
-    expected, there = _flat(wanted), _flat(found.tree)
+    expected, there = _flat(wanted.tree), _flat(found.tree)
     closed = set(found.errors)
     for path, error in found.errors.items():
         yield Difference(path or ".", What.UNREADABLE, found=error.strerror or str(error))
     for path in expected.keys() | there.keys():
         if not _is_within(path, closed):
             yield from _compared_name(path, expected.get(path), there.get(path))
+            if path in wanted.sha256s and path in there:
+                yield from _compared_size(path, expected[path], there[path])
 
 
 def _flat(tree: Tree) -> dict[str, Entry]:
@@ -193,13 +195,15 @@ def _compared_name(path: str, wanted: Entry | None, found: Entry | None) -> Iter
     elif stat.S_IFMT(wanted.mode) != stat.S_IFMT(found.mode):
         yield Difference(path, What.KIND, _kind(wanted), _kind(found))
     elif stat.S_ISLNK(wanted.mode):
-        if wanted.content != found.content:
-            yield Difference(path, What.CONTENT, f"-> {wanted.content}", f"-> {found.content}")
-    else:
-        if wanted.mode != found.mode:
-            yield Difference(path, What.MODE, _rights(wanted), _rights(found))
-        if wanted.is_file and wanted.content and wanted.size != found.size:
-            yield Difference(path, What.SIZE, f"{wanted.size} bytes", f"{found.size} bytes")
+        if wanted.link != found.link:
+            yield Difference(path, What.CONTENT, f"-> {wanted.link}", f"-> {found.link}")
+    elif wanted.mode != found.mode:
+        yield Difference(path, What.MODE, _rights(wanted), _rights(found))
+
+
+def _compared_size(path: str, wanted: Entry, found: Entry) -> Iterator[Difference]:
+    if wanted.is_file and found.is_file and wanted.size != found.size:
+        yield Difference(path, What.SIZE, f"{wanted.size} bytes", f"{found.size} bytes")
 
 
 def _kind(entry: Entry) -> str:
@@ -210,18 +214,16 @@ def _rights(entry: Entry) -> str:
     return f"mode {stat.S_IMODE(entry.mode):04o}"
 
 
-def _contents(top: str, wanted: Tree, found: Tree) -> Iterator[Difference]:
+def _contents(top: str, wanted: Whole, found: Tree) -> Iterator[Difference]:
     """Yield the files that are there with the right size, and hold something else."""
-    expected, there = _flat(wanted), _flat(found)
-    readable = [
-        path for path, entry in expected.items() if entry.is_file and _alike(entry, there.get(path))
-    ]
+    expected, there = _flat(wanted.tree), _flat(found)
+    readable = [path for path in wanted.sha256s if _alike(expected[path], there.get(path))]
     for path, sha256 in listing.sha256s(top, readable):
         if isinstance(sha256, OSError):
             yield Difference(path, What.UNREADABLE, found=sha256.strerror or str(sha256))
-        elif sha256 != expected[path].content:
+        elif sha256 != wanted.sha256s[path]:
             yield Difference(
-                path, What.CONTENT, f"sha256 {expected[path].content}", f"sha256 {sha256}"
+                path, What.CONTENT, f"sha256 {wanted.sha256s[path]}", f"sha256 {sha256}"
             )
 
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierctl import listing, manifest
-from tierctl.errors import BadFile
+from tierctl import listing, manifest, verification
 from tierctl.layout import Layout
-from tierctl.manifest import Directory, Entry, Tree
+from tierctl.manifest import Directory, Entry, Whole
 from tierctl.osfilesystem import OsFileSystem
+from tierctl.rotation import Content
 from tools import require_tool
 
 # What a name can be: any bytes but a slash and NUL, which Python tells as lone surrogates.
@@ -26,7 +26,7 @@ FILES = st.builds(
     Entry,
     st.sampled_from([stat.S_IFREG | 0o444, stat.S_IFREG | 0o555, stat.S_IFREG | 0o4755]),
     st.integers(0, 1 << 50),
-    st.text("0123456789abcdef", min_size=64, max_size=64),
+    st.just(""),
 )
 LINKS = st.builds(Entry, st.just(stat.S_IFLNK | 0o777), st.just(0), NAMES)
 DIRECTORIES = st.builds(
@@ -37,20 +37,47 @@ DIRECTORIES = st.builds(
 
 
 @st.composite
-def trees(draw: st.DrawFn) -> Tree:
-    """Return a tree: each of its directories is in another one."""
-    paths = [""]
+def wholes(draw: st.DrawFn) -> Whole:
+    """Return a tree, each of whose directories is in another one, and what its files hold."""
+    places = [""]
     for _ in range(draw(st.integers(0, 5))):
-        above = draw(st.sampled_from(paths))
-        paths.append(f"{above}/{draw(NAMES)}".removeprefix("/"))
-    return {path: draw(DIRECTORIES) for path in dict.fromkeys(paths)}
+        above = draw(st.sampled_from(places))
+        places.append(f"{above}/{draw(NAMES)}".removeprefix("/"))
+    tree = {place: draw(DIRECTORIES) for place in dict.fromkeys(places)}
+    digests = st.text("0123456789abcdef", min_size=64, max_size=64)
+    return Whole(
+        tree,
+        {
+            f"{place}/{name}".removeprefix("/"): draw(digests)
+            for place, directory in tree.items()
+            for name, entry in directory.names.items()
+            if entry.is_file
+        },
+    )
 
 
-@given(trees())
-def test_any_tree_is_read_as_it_was_written(tree: Tree) -> None:
-    text = manifest.to_text(tree)
-    assert tree == manifest.from_text(text)
-    assert text == manifest.to_text(dict(sorted(tree.items(), reverse=True)))
+@given(wholes())
+def test_any_tree_is_read_as_it_was_written(whole: Whole) -> None:
+    text = manifest.to_text(whole)
+    assert whole == manifest.from_text(text)
+    again = whole._replace(tree=dict(sorted(whole.tree.items(), reverse=True)))
+    assert text == manifest.to_text(again)
+
+
+@given(wholes(), st.data())
+def test_an_outline_tells_all_but_what_files_hold(whole: Whole, data: st.DataObject) -> None:
+    text = manifest.to_text(whole)
+    assert manifest.outline(whole.tree) == manifest.outline_in(text)
+    path = data.draw(st.sampled_from(sorted(whole.tree)))
+    mode, names = whole.tree[path]
+    changes = [Directory(mode ^ 0o200, names), Directory(mode, {**names, "new": Entry(0o100444)})]
+    for name, entry in names.items():
+        changes.append(Directory(mode, {each: names[each] for each in names if each != name}))
+        changes.append(Directory(mode, {**names, name: entry._replace(mode=entry.mode ^ 0o200)}))
+        changes.append(Directory(mode, {**names, name: entry._replace(size=entry.size + 1)}))
+        changes.append(Directory(mode, {**names, name: entry._replace(link=entry.link + "x")}))
+    for changed in filter(whole.tree[path].__ne__, changes):
+        assert manifest.outline({**whole.tree, path: changed}) != manifest.outline_in(text)
 
 
 @given(st.sampled_from([b"", b"#mtree\n#\n/set type=file mode=0444\n"]), st.binary(max_size=60))
@@ -67,8 +94,9 @@ def test_a_file_that_is_none_is_a_bad_file(tmp_path: Path, text: bytes) -> None:
     path = Path(layout.manifest("deployments/4"))
     path.parent.mkdir(parents=True)
     path.write_bytes(text)
-    with pytest.raises(BadFile, match="meta/manifest: is no manifest"):
-        manifest.read(OsFileSystem(), layout, "deployments/4")
+    found = verification.verify(OsFileSystem(), layout, Content.of_deployment(4))
+    (difference,) = found.differences
+    assert "meta/manifest: is no manifest" in difference.found
 
 
 def test_mtree_reads_it_too(tmp_path: Path) -> None:
@@ -81,7 +109,7 @@ def test_mtree_reads_it_too(tmp_path: Path) -> None:
     (top / "link to").symlink_to("meta/a b")
     tree, errors = listing.read(str(top))
     assert not errors
-    text = manifest.to_text(listing.with_contents(str(top), tree, {}))
+    text = manifest.to_text(listing.with_sha256s(str(top), tree, {}))
     (tmp_path / "manifest").write_bytes(text)
     command = ["mtree", "-p", str(top), "-f", str(tmp_path / "manifest")]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -100,7 +128,7 @@ class TestListing:
         (tmp_path / "top" / "link").symlink_to("../elsewhere")
         tree, _ = listing.read(str(tmp_path / "top"))
         assert {""} == tree.keys()
-        assert "../elsewhere" == tree[""].names["link"].content
+        assert "../elsewhere" == tree[""].names["link"].link
 
     def test_a_directory_that_cannot_be_read_hides_no_other(self, tmp_path: Path) -> None:
         deep = tmp_path.joinpath(*20 * ["d" * 250])
@@ -121,10 +149,10 @@ class TestListing:
     def test_a_file_that_cannot_be_read_is_an_error(self, tmp_path: Path) -> None:
         tree = {"": Directory(stat.S_IFDIR | 0o555, {"gone": Entry(stat.S_IFREG | 0o444)})}
         with pytest.raises(FileNotFoundError) as caught:
-            listing.with_contents(str(tmp_path), tree, {})
+            listing.with_sha256s(str(tmp_path), tree, {})
         assert "gone" == caught.value.filename
 
     def test_what_is_known_is_not_read(self, tmp_path: Path) -> None:
         tree = {"a": Directory(stat.S_IFDIR | 0o555, {"gone": Entry(stat.S_IFREG | 0o444)})}
-        found = listing.with_contents(str(tmp_path), tree, {"a/gone": "known"})
-        assert "known" == found["a"].names["gone"].content
+        known = {"a/gone": "known"}
+        assert (tree, known) == listing.with_sha256s(str(tmp_path), tree, known)

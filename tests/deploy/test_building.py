@@ -31,7 +31,7 @@ from tierctl.errors import Locked
 from tierctl.events import Author, EventKind, new_event
 from tierctl.filesystem import exists, read
 from tierctl.layout import Layout
-from tierctl.manifest import Directory, Tree
+from tierctl.manifest import Directory, Tree, Whole
 from tierctl.osfilesystem import OsFileSystem
 from tierctl.packages import Package
 from tierctl.past import Past
@@ -375,7 +375,7 @@ def verify(running: Engine, prefix: str, packages: tuple[Package, ...] = HELD) -
         for directory, _, _ in os.walk(top):
             os.chmod(directory, 0o755)
         Path(top, "meta", "manifest").unlink(missing_ok=True)
-        rest = {"meta": Directory(stat.S_IFDIR | 0o555, {})}
+        rest = Whole({"meta": Directory(stat.S_IFDIR | 0o555, {})}, {})
         running.verify(held, {"tools": prefix}, {"tools": packages}, rest)
 
 

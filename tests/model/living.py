@@ -33,7 +33,7 @@ from tierctl.errors import TierctlError
 from tierctl.events import Author, EventKind, new_event
 from tierctl.filesystem import FileSystem, Kind, read
 from tierctl.layout import ENVIRONMENTS, Layout, is_private_name
-from tierctl.manifest import Directory, Tree
+from tierctl.manifest import Directory, Whole
 from tierctl.osfilesystem import OsFileSystem
 from tierctl.packages import Packages
 from tierctl.past import Past
@@ -93,12 +93,13 @@ class Nothing:
         held: Held,
         prefixes: object,
         packages: object,
-        rest: Tree,
+        rest: Whole,
         meanwhile: Callable[[], None],
     ) -> Verified:
         meanwhile()
         closed = Directory(stat.S_IFDIR | 0o555, {})
-        return Verified(sealing.write_manifest(held, {**rest, ENVIRONMENTS: closed}), [])
+        whole = rest._replace(tree={**rest.tree, ENVIRONMENTS: closed})
+        return Verified(sealing.write_manifest(held, whole), [])
 
     def dismiss(self) -> None:
         pass

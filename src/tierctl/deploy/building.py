@@ -14,7 +14,7 @@ from tierctl.deploy.tree import Held
 from tierctl.deploy.wanted import Build, digest, files_digest
 from tierctl.filesystem import FileSystem
 from tierctl.layout import DEPLOYMENTS, ENVIRONMENTS, META, TIER_DIRECTORIES, Layout
-from tierctl.manifest import Tree
+from tierctl.manifest import Whole
 from tierctl.packages import Package
 from tierctl.text import shown
 
@@ -59,7 +59,7 @@ def _build(
     prefixes = {name: f"{held.top}/{ENVIRONMENTS}/{name}" for name in wanted.packages}
     locks = {name: layout.lock_record(directory, name) for name in wanted.packages}
     known: dict[str, Any] = {}
-    rest: Tree = {}
+    rest = Whole({}, {})
     warnings: list[str] = []
 
     def while_linking() -> None:
@@ -68,7 +68,8 @@ def _build(
         _write_the_rest(layout, directory, held.place, wanted)
 
     def while_sealing() -> None:
-        rest.update(_seal_the_rest(held, wanted.definitions.overlay))
+        nonlocal rest
+        rest = _seal_the_rest(held, wanted.definitions.overlay)
 
     known["engine"], clashes = engine.install(prefixes, locks, while_linking)
     warnings += clashes
@@ -88,13 +89,12 @@ def _build(
     return verified._replace(warnings=said)
 
 
-def _seal_the_rest(held: Held, copied: Iterable[Item]) -> Tree:
+def _seal_the_rest(held: Held, copied: Iterable[Item]) -> Whole:
     """Seal a tree but for its environments, which the engine seals meanwhile."""
     rest = sealing.seal(held, left_open=META, left_out=ENVIRONMENTS)
     tree.flush(held.place)  # so that there is little left to flush at the end
-    return listing.with_contents(
-        f"{held.place}/.", rest, {each.path: each.sha256 for each in copied}
-    )
+    known = {each.path: each.sha256 for each in copied if each.is_file}
+    return listing.with_sha256s(f"{held.place}/.", rest, known)
 
 
 def _write_the_rest(layout: Layout, directory: str, place: str, wanted: Build) -> None:

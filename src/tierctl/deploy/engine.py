@@ -22,7 +22,7 @@ from tierctl.text import shown
 if TYPE_CHECKING:  # the worker is started before all that is imported which reads definitions
     from tierctl.deploy.environments import Environment
     from tierctl.deploy.tree import Held
-    from tierctl.manifest import Tree
+    from tierctl.manifest import Whole
 
 
 class Verified(NamedTuple):
@@ -224,7 +224,7 @@ class Engine:
         held: Held,
         prefixes: Mapping[str, str],
         packages: Packages,
-        rest: Tree,
+        rest: Whole,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> Verified:
         """Raise ``Incomplete`` unless each file of the packages is there with the right size.

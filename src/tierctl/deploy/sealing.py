@@ -19,7 +19,7 @@ from tierctl import manifest
 from tierctl.deploy import tree
 from tierctl.deploy.tree import DESCRIPTORS, Held
 from tierctl.layout import MANIFEST, META
-from tierctl.manifest import Directory, Entry, Tree
+from tierctl.manifest import Directory, Entry, Tree, Whole
 from tierctl.places import TO_HOLD, Naming
 
 _READ = 0o444
@@ -70,7 +70,7 @@ def seal(
     return sealing.tree
 
 
-def write_manifest(held: Held, whole: Tree) -> str:
+def write_manifest(held: Held, whole: Whole) -> str:
     """Write the manifest of a deployment that is held, and consists of that; return its sha256."""
     text = manifest.to_text(manifest.with_itself(whole))
     tree.write_new(f"{held.place}/{META}/{MANIFEST}", text)
@@ -150,7 +150,7 @@ def _seal_files(path: str, directory: int, group: int) -> tuple[dict[str, Entry]
             found = entry.stat(follow_symlinks=False)
             mode = found.st_mode
             if stat.S_ISLNK(mode):
-                names[entry.name] = Entry(mode, content=os.readlink(entry.name, dir_fd=directory))
+                names[entry.name] = Entry(mode, link=os.readlink(entry.name, dir_fd=directory))
                 continue
             if not stat.S_ISREG(mode):
                 raise OSError(errno.EINVAL, "Neither a file nor a link", f"{path}/{entry.name}")
