@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from archives import PYTHON, Package, python
+from archives import PYTHON, Package, python, write_index
+from lab import Served
 from targets import listing
 from tierctl.demo.channel import NOARCH, SUBDIR
 from tierctl.deploy import engine
@@ -18,6 +19,8 @@ from tierctl.deploy.engine import Engine
 from tierctl.deploy.environments import Environment
 from tierctl.deploy.failures import EngineFailed
 from tierctl.deploy.problems import Place
+from tierctl.deploy.worker import unpacked
+from tierctl.deploy.worker.wheels import Wheel
 
 pytest.importorskip("rattler")
 pytest.importorskip("uv")
@@ -81,9 +84,12 @@ class Bench:
     def cache(self) -> Path:
         return self.place / "cache"
 
-    def want(self, *specs: str, wheels: tuple[str, ...] = ()) -> None:
-        """Solve an environment of packages and wheels."""
-        pip = ("--no-index", f"--find-links {self.wheels.as_uri()}", *wheels) if wheels else ()
+    def want(
+        self, *specs: str, wheels: tuple[str, ...] = (), options: tuple[str, ...] = ()
+    ) -> None:
+        """Solve an environment of packages and wheels, by default from the directory of those."""
+        options = options or ("--no-index", f"--find-links {self.wheels.as_uri()}")
+        pip = (*options, *wheels) if wheels else ()
         specs = (*specs, "python") if wheels else specs
         urls = tuple(channel.as_uri() for channel in self.channels if channel.exists())
         self.engine.solve([Environment("tools", Place("tools.yaml", 1), urls, specs, pip)], SUBDIR)
@@ -338,3 +344,26 @@ class TestWheels:
         assert ([], []) == (bench.foresee(), bench.install())
         assert {"one.py", "two.py", "shared"} <= set(os.listdir(bench.prefix() / MODULES))
         assert not (bench.prefix() / ".lock").exists()
+
+    def test_a_wheel_of_an_index_is_known_when_it_is_in_the_cache(self, bench: Bench) -> None:
+        bench.package("extra", {f"{MODULES}/one.py": "conda"})
+        bench.wheel("one", {"one.py": "pip"})
+        write_index(bench.place / "index", bench.wheels)
+        with Served(bench.place / "index") as server:
+            bench.want("extra", wheels=("one",), options=(f"--index-url {server.url}",))
+            found = unpacked.read(Wheel("one", "1.0", f"{server.url}/x.whl", ""), "", MODULES)
+            assert found is None
+            bench.install()
+            wanted = [
+                f"environment tools: {MODULES}/one.py is in extra-1.0-0.tar.bz2 and in one 1.0: "
+                "that of one 1.0 is used"
+            ]
+            assert wanted == bench.foresee()
+
+    @pytest.mark.parametrize("name", ["/dev/zero", "../../../../../../../../dev/zero"])
+    def test_a_wheel_that_lists_what_is_not_in_it_is_refused(self, bench: Bench, name: str) -> None:
+        bench.wheel("one", {"one.py": "", name: ""}, hashed=False)
+        bench.want(wheels=("one",))
+        for ask in (bench.foresee, bench.install):
+            with pytest.raises(EngineFailed, match=r"one 1\.0"):
+                ask()

@@ -192,7 +192,7 @@ def _contents(place: str, lists: _Lists) -> Iterator[Contents]:
 
 def _sha256(place: str, file: Listed) -> str:
     noted = hexadecimal(file.digest)
-    if noted:
+    if noted or file.path.startswith(("..", "/")):  # which is refused
         return noted
     with open(paths.join(place, file.path), "rb", opener=_without_links) as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

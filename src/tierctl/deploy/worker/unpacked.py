@@ -15,6 +15,7 @@ from tierctl.deploy.worker.archives import local_path
 from tierctl.deploy.worker.members import COMMANDS, Contents, Kind
 from tierctl.deploy.worker.wheels import Wheel, hexadecimal, normal
 from tierctl.layout import WHEELS
+from tierctl.text import shown
 
 _DIST_INFO = ".dist-info"
 
@@ -27,19 +28,19 @@ def read(wheel: Wheel, cache: str, modules: str) -> Contents | None:
     ``modules`` is where the environment's Python has its modules. Raises ``OSError``, or
     ``ValueError`` where it is no wheel.
     """
-    place = _place(wheel, cache)
-    if place is None:
-        return None
     try:
+        place = _place(wheel, cache)
+        if place is None:
+            return None
         dist_info = next(each for each in place.iterdir() if each.name.endswith(_DIST_INFO))
         rows = list(csv.reader((dist_info / "RECORD").read_text("utf-8").splitlines()))
         schemes = _schemes(dist_info.name.removesuffix(_DIST_INFO), wheel, modules)
         brought = {
-            _target(name, schemes, modules): _digest(digest, place / name)
+            _target(name, schemes, modules): _digest(digest, place, name)
             for name, digest, *_ in rows
             if not name.startswith(f"{dist_info.name}/RECORD")
         }
-    except (StopIteration, KeyError, zipfile.BadZipFile, csv.Error) as error:
+    except (StopIteration, KeyError, ValueError, zipfile.BadZipFile, csv.Error) as error:
         raise ValueError(f"{wheel} is no wheel: {error}") from error
     listed = [{"path_type": Kind.FILE.value, "sha256": digest} for digest in brought.values()]
     targets = list(brought)
@@ -80,8 +81,10 @@ def _target(name: str, schemes: Mapping[str, str], modules: str) -> str:
     return f"{modules}/{name}"
 
 
-def _digest(noted: str, file: _Place) -> str:
-    return hexadecimal(noted) or hashlib.sha256(file.read_bytes()).hexdigest()
+def _digest(noted: str, place: _Place, name: str) -> str:
+    if paths.isabs(name) or ".." in name.split("/"):
+        raise ValueError(f"it lists what is not in it: {shown(name)}")
+    return hexadecimal(noted) or hashlib.sha256((place / name).read_bytes()).hexdigest()
 
 
 def _commands(dist_info: _Place) -> Iterator[tuple[str, str]]:
