@@ -361,9 +361,11 @@ class TestWheels:
             assert wanted == bench.foresee()
 
     @pytest.mark.parametrize("name", ["/dev/zero", "../../../../../../../../dev/zero"])
-    def test_a_wheel_that_lists_what_is_not_in_it_is_refused(self, bench: Bench, name: str) -> None:
+    def test_what_a_wheel_lists_outside_of_itself_is_not_read(
+        self, bench: Bench, name: str
+    ) -> None:
+        """It would have no end."""
         bench.wheel("one", {"one.py": "", name: ""}, hashed=False)
         bench.want(wheels=("one",))
-        for ask in (bench.foresee, bench.install):
-            with pytest.raises(EngineFailed, match=r"one 1\.0"):
-                ask()
+        assert ([], []) == (bench.foresee(), bench.install())
+        assert (bench.prefix() / MODULES / "one.py").exists()

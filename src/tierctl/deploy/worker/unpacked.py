@@ -15,7 +15,6 @@ from tierctl.deploy.worker.archives import local_path
 from tierctl.deploy.worker.members import COMMANDS, Contents, Kind
 from tierctl.deploy.worker.wheels import Wheel, hexadecimal, normal
 from tierctl.layout import WHEELS
-from tierctl.text import shown
 
 _DIST_INFO = ".dist-info"
 
@@ -36,9 +35,9 @@ def read(wheel: Wheel, cache: str, modules: str) -> Contents | None:
         rows = list(csv.reader((dist_info / "RECORD").read_text("utf-8").splitlines()))
         schemes = _schemes(dist_info.name.removesuffix(_DIST_INFO), wheel, modules)
         brought = {
-            _target(name, schemes, modules): _digest(digest, place, name)
+            _target(name, schemes, modules): _digest(digest, place / name)
             for name, digest, *_ in rows
-            if not name.startswith(f"{dist_info.name}/RECORD")
+            if _is_inside(name) and not name.startswith(f"{dist_info.name}/RECORD")
         }
     except (StopIteration, KeyError, ValueError, zipfile.BadZipFile, csv.Error) as error:
         raise ValueError(f"{wheel} is no wheel: {error}") from error
@@ -81,10 +80,13 @@ def _target(name: str, schemes: Mapping[str, str], modules: str) -> str:
     return f"{modules}/{name}"
 
 
-def _digest(noted: str, place: _Place, name: str) -> str:
-    if paths.isabs(name) or ".." in name.split("/"):
-        raise ValueError(f"it lists what is not in it: {shown(name)}")
-    return hexadecimal(noted) or hashlib.sha256((place / name).read_bytes()).hexdigest()
+def _is_inside(name: str) -> bool:
+    """Say whether a name is that of a file of the wheel: uv leaves out what is not."""
+    return not (paths.isabs(name) or ".." in name.split("/"))
+
+
+def _digest(noted: str, file: _Place) -> str:
+    return hexadecimal(noted) or hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _commands(dist_info: _Place) -> Iterator[tuple[str, str]]:
