@@ -31,6 +31,10 @@ _NO_TEXT = "/\udcff"
 _NOBODY = "no-package-has-this-name"
 
 
+# What is in the cache by environment, and by URL what is not, and why.
+_Looked = tuple[dict[str, list[Contents]], dict[str, tuple[RepoDataRecord, str]]]
+
+
 class Damaged(Exception):
     """What the cache has of a package is not what is wanted; says why."""
 
@@ -105,16 +109,28 @@ async def hold(
     """
     found, missing = await asyncio.to_thread(_look_at_all, solved, asked["cache"])
     if missing:
-        await _fetch_all([record for record, _ in missing.values()], asked, reporter)
-        found, missing = await asyncio.to_thread(_look_at_all, solved, asked["cache"])
+        async with notes.locked(asked["cache"]):
+            found, missing = await _fetched(solved, asked, reporter)
     if missing:
         raise Failed({record.file_name: reason for record, reason in missing.values()})
     return found
 
 
-def _look_at_all(
-    solved: Environments, cache: str
-) -> tuple[dict[str, list[Contents]], dict[str, tuple[RepoDataRecord, str]]]:
+async def _fetched(
+    solved: Environments, asked: dict[str, Any], reporter: InstallerReporter | None
+) -> _Looked:
+    """Fetch what is missing or damaged; return what is in the cache then. Under its lock.
+
+    Another deploy can have fetched it since it was looked for, and link it now.
+    """
+    found, missing = await asyncio.to_thread(_look_at_all, solved, asked["cache"])
+    if missing:
+        await _fetch_all([record for record, _ in missing.values()], asked, reporter)
+        found, missing = await asyncio.to_thread(_look_at_all, solved, asked["cache"])
+    return found, missing
+
+
+def _look_at_all(solved: Environments, cache: str) -> _Looked:
     """Return what is in the cache by environment, and by URL what is not, and why."""
     found, missing = {}, {}
     for name, environment in solved.items():
@@ -140,8 +156,7 @@ async def _fetch_all(
         async with at_once:
             await _fetch(record, asked["cache"], reporter)
 
-    async with notes.locked(asked["cache"]):
-        results = await asyncio.gather(*map(fetch, records), return_exceptions=True)
+    results = await asyncio.gather(*map(fetch, records), return_exceptions=True)
     all_or_failed((record.file_name for record in records), results)
 
 
