@@ -25,6 +25,7 @@ _WRITTEN_LAST = (MANIFEST, RECORD)
 # What is so unless a line says otherwise.
 _DEFAULTS = "/set type=file mode=0444"
 _READ = 0o444
+_PLAIN = stat.S_IFREG | _READ
 _UP = ".."
 # What mtree(5) has as octal numbers of bytes: blanks, control characters, patterns, its comments.
 _ODD = re.compile(r"[^!-~]|[\\#*?\[]")
@@ -79,19 +80,20 @@ def to_text(whole: Whole) -> bytes:
         mode, names = tree[path]
         lines.append(f"{_encoded(parts[-1]) if parts else '.'} type=dir mode={_octal(mode)}")
         above = f"{path}/" if path else ""
+        encoded = _encoded if _ODD.search("".join(names)) else str
         lines += [
-            f"{_encoded(name)}{_told(names[name], sha256s.get(above + name, ''))}"
+            f"{encoded(name)}{_told(names[name], sha256s.get(above + name, ''))}"
             for name in sorted(names)
         ]
     return "".join(f"{line}\n" for line in lines).encode("ascii")
 
 
 def _told(entry: Entry, sha256: str) -> str:
-    if stat.S_ISLNK(entry.mode):
-        return f" type=link mode={_octal(_LINK_MODE)} link={_encoded(entry.link)}"
-    rights = stat.S_IMODE(entry.mode)
-    told = "" if rights == _READ else f" mode={_octal(rights)}"
-    return f"{told} size={entry.size} sha256={sha256}" if sha256 else told
+    mode, size, link = entry
+    if stat.S_ISLNK(mode):
+        return f" type=link mode={_octal(_LINK_MODE)} link={_encoded(link)}"
+    told = "" if mode == _PLAIN else f" mode={_octal(mode)}"
+    return f"{told} size={size} sha256={sha256}" if sha256 else told
 
 
 def _octal(mode: int) -> str:

@@ -50,8 +50,8 @@ def _known(asked: dict[str, Any], records: Records, environments: Tree) -> dict[
             record = records.get(path)
             known[f"{above}conda-meta/{paths.basename(path)}"] = record.sha256
             known |= {above + file: sha256 for file, sha256 in record.sha256s.items()}
-            shared.update(above + file for file in record.files.keys() & brought)
-            brought |= record.files.keys()
+            shared.update(above + file for file in brought.intersection(record.files))
+            brought.update(record.files)
         wheels = verifying.files_of_wheels(prefix, environments, asked["wheels"][name])
         shared.update(above + file for file in wheels)
     return {path: sha256 for path, sha256 in known.items() if path not in shared}

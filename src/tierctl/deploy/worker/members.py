@@ -33,6 +33,7 @@ class Kind(Enum):
 
 
 _KINDS = {kind.value for kind in Kind}
+_LINK = Kind.LINK.value
 
 
 class Member(NamedTuple):
@@ -106,7 +107,7 @@ def read(
     try:
         sources = [entry["_path"] for entry in listed]
         kinds = {entry["path_type"] for entry in listed}
-        if not (kinds <= _KINDS and all(isinstance(path, str) for path in sources)):
+        if not (kinds <= _KINDS and {*map(type, sources)} <= {str}):
             raise ValueError(f"{PATHS} lists something that is no path of a package")
     except (LookupError, TypeError) as error:
         raise ValueError(f"{PATHS} lists no paths: {error}") from error
@@ -122,7 +123,7 @@ def read(
     links = {
         target: link(source)
         for entry, source, target in zip(listed, sources, targets, strict=True)
-        if entry["path_type"] == Kind.LINK.value
+        if entry["path_type"] == _LINK
     }
     told += [text.encode("utf-8", "surrogateescape") for text in links.values()]
     return Contents(package, "", sources, targets, listed, links, commands, told)
