@@ -25,7 +25,7 @@ from targets import make_deployment, make_target, with_profiles
 from tierctl import bootstrap, changes, control, doctor, history, status
 from tierctl.cli.main import main
 from tierctl.deploy import deploying, engine, loading, numbering, process, sealing
-from tierctl.deploy.engine import Verified
+from tierctl.deploy.engine import Engine, Foreseen, Installed, Verified
 from tierctl.deploy.switch import Deployment
 from tierctl.deploy.tree import Held
 from tierctl.doctor import repairs
@@ -60,10 +60,15 @@ class Target(Protocol):
         ...
 
 
-class Nothing:
+class Nothing(Engine):
     """An engine for definitions without environments: there is nothing to solve or install."""
 
-    timeout = process.TIMEOUT_S
+    def __init__(self) -> None:
+        self.watch = None
+
+    @property
+    def timeout(self) -> float:
+        return process.TIMEOUT_S
 
     def keep_to(self, directory: str) -> None:
         pass
@@ -72,19 +77,24 @@ class Nothing:
         return ""
 
     def solve(
-        self, environments: Sequence[object], subdir: str, meanwhile: Callable[[], None]
+        self,
+        environments: Sequence[object],
+        subdir: str,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> Packages:
         meanwhile()
         return {}
 
-    def commands(self, cache: str) -> dict[str, list[str]]:
-        return {}
+    def foresee(self, cache: str) -> Foreseen:
+        return Foreseen({}, [])
 
-    def install(self, prefixes: object, locks: object, meanwhile: Callable[[], None]) -> str:
+    def install(
+        self, prefixes: object, locks: object, meanwhile: Callable[[], None] = lambda: None
+    ) -> Installed:
         meanwhile()
-        return "nothing"
+        return Installed("nothing", [])
 
-    def seal(self, held: Held, meanwhile: Callable[[], None]) -> None:
+    def seal(self, held: Held, meanwhile: Callable[[], None] = lambda: None) -> None:
         meanwhile()
         sealing.seal(held, ENVIRONMENTS)
 
@@ -94,7 +104,7 @@ class Nothing:
         prefixes: object,
         packages: object,
         rest: Whole,
-        meanwhile: Callable[[], None],
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> Verified:
         meanwhile()
         closed = Directory(stat.S_IFDIR | 0o555, {})

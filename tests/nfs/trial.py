@@ -33,6 +33,7 @@ from harness.strace import CHANGING, Call
 from nfs.cluster import Cluster
 from nfs.machines import Job, Machine, wait_until
 from program import Ended
+from samples import event
 from targets import make_target, with_profiles
 from tierctl import history
 from tierctl.layout import Layout
@@ -54,7 +55,7 @@ def _with_definitions(place: Path) -> Layout:
 def _half_promoted(place: Path) -> Layout:
     layout = with_profiles(make_target(place / "lab"))
     Path(layout.control).mkdir()
-    note_interrupted(layout)
+    note_interrupted(layout, event(2))  # of plain directories
     relink(layout, "production", "blue")
     return layout
 

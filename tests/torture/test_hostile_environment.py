@@ -157,6 +157,7 @@ def test_only_what_security_names_is_started(lab: Lab, tmp_path: Path) -> None:
         done = call(lab, words, PATH=str(tmp_path / "bin"), SHELL="sh", PAGER="less")
         assert done.returncode in (0, 1), done
         assert read_started(started) <= STARTED.get(words[0], set()), words
+    (lab.definitions / ".git").mkdir()  # without a repository there is nothing to ask git
     call(lab, ["deploy", "dev3"], PATH=str(tmp_path / "bin"))
     assert STARTED["deploy"] == read_started(started)
 

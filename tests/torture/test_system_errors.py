@@ -82,13 +82,17 @@ def is_silent(done: Ended, error: str) -> bool:
     return done.code == 0 and os.strerror(getattr(errno, error)) not in done.err + done.out
 
 
+OTHER_WAYS = {("fcntl", "EACCES"), ("renameat2", "EACCES"), ("renameat2", "EPERM")}
+
+
 def may_be_silent(call: Call, error: str) -> bool:
     """Say whether a failure may leave no trace.
 
-    An interrupted call is made again, and so is one for a lock that somebody else holds. On a
+    An interrupted call is made again, and so is one for a lock that somebody else holds. What a
+    seccomp filter may forbid, the exchange of two names, is done in another way. On a
     full disk a rollback needs no note of what it is about to do.
     """
-    is_made_again = error == "EINTR" or (call.name, error) == ("fcntl", "EACCES")
+    is_made_again = error == "EINTR" or (call.name, error) in OTHER_WAYS
     is_dispensable = any(name in call.text for name in DISPENSABLE)
     is_note = error in ("ENOSPC", "EDQUOT") and any(name in call.text for name in NOTE)
     return is_made_again or is_note or is_dispensable or call.name not in strace.CHANGING
