@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from tierctl.deploy.worker import bytecode
 
 
@@ -17,3 +19,16 @@ def test_modules_that_a_link_shows_again_are_compiled_once(tmp_path: Path) -> No
     assert [f"{modules}/wave.py"] == bytecode._without_bytecode(str(tmp_path))
     bytecode.compile_modules(str(tmp_path), 60)
     assert [] == bytecode._without_bytecode(str(tmp_path))
+
+
+@pytest.mark.parametrize("link", ["lib", "lib/python3.11/site-packages"])
+def test_modules_behind_a_link_out_of_the_environment_are_left_alone(
+    tmp_path: Path, link: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere" / "python3.11" / "site-packages"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "wave.py").write_text("import sys\n")
+    place = tmp_path / "prefix" / link
+    place.parent.mkdir(parents=True)
+    place.symlink_to(elsewhere if link != "lib" else elsewhere.parent.parent)
+    assert [] == bytecode._without_bytecode(str(tmp_path / "prefix"))

@@ -33,9 +33,13 @@ def compile_modules(prefix: str, limit: float) -> None:
 
 
 def _without_bytecode(prefix: str) -> list[str]:
+    """Return the modules to compile: in the environment, wherever its links lead."""
+    own = paths.realpath(prefix)
     # Python's own packages bring a link, lib/python3.1, which shows the same modules again.
     pythons = filterfalse(paths.islink, iglob(f"{escape(prefix)}/lib/python*"))
-    return [module for top in pythons for module in _modules(f"{top}/site-packages")]
+    places = (f"{top}/site-packages" for top in pythons)
+    inside = (top for top in places if paths.realpath(top).startswith(f"{own}/"))
+    return [module for top in inside for module in _modules(top)]
 
 
 def _modules(top: str) -> Iterator[str]:
