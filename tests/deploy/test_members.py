@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tierctl.deploy.worker import members, outside
 from tierctl.deploy.worker.members import Contents, Kind, Member
@@ -230,3 +232,14 @@ class TestLinks:
         (found,) = outside.of_all([package("p", "L/x"), package("q", links={"L": "/etc"})], PREFIX)
         told = "it brings 'L/x': the symlink L -> /etc of q leads it out of the environment"
         assert ("p", told) == (found.package, str(found))
+
+
+# Letters of what is odd, and what makes it so.
+_ANY_PATH = st.text(st.sampled_from("aA./\n\t\x7f\udc80é-_cond met"), max_size=12)
+_OF_THE_ENGINE = st.sampled_from(["conda-meta", "Conda-META/x", "__clobbers__/a", "c" * 300])
+
+
+@given(st.lists(_ANY_PATH | _OF_THE_ENGINE, max_size=5))
+def test_no_odd_path_is_overlooked_among_many(listed: list[str]) -> None:
+    if any(outside._wrong_with(path, "/prefix") for path in listed):
+        assert outside._are_suspect(listed)

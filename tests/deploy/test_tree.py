@@ -104,7 +104,34 @@ def made(top: Path) -> Path:
     return top
 
 
+def make_deep(top: Path, levels: int) -> None:
+    """Make a tree of that many directories, one in the other, with a file in each; then seal it."""
+    here = os.open(top, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(os.open("file", os.O_CREAT, 0o444, dir_fd=below))
+        os.fchmod(here, 0o555)
+        os.close(here)
+        here = below
+    os.close(here)
+
+
 class TestTakingApart:
+    @pytest.mark.parametrize("uid", [0, 10041])
+    def test_a_tree_of_any_depth_is_removed(self, tmp_path: Path, uid: int) -> None:
+        require_root()
+        place = tmp_path / "deployments"
+        (place / "41").mkdir(parents=True)
+        make_deep(place / "41", 1500)
+        os.chown(place, uid, uid)
+        subprocess.run(["chown", "-R", str(uid), str(place)], check=True)
+        assert 1500 < tree.own_bytes([str(place / "41")]) // 512
+        script = f"from tierctl.deploy import tree; tree.remove({str(place / '41')!r})"
+        who = as_user(uid) if uid else []
+        subprocess.run([*who, sys.executable, "-c", script], check=True)
+        assert [] == os.listdir(place)
+
     def test_a_file_that_is_open_keeps_its_directories_only(
         self, tmp_path: Path, mocker: MockerFixture
     ) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from tierctl import manifest
 from tierctl.deploy import tree
-from tierctl.deploy.tree import DESCRIPTORS, Held
+from tierctl.deploy.tree import DEEPEST, DESCRIPTORS, Held
 from tierctl.layout import MANIFEST, META
 from tierctl.manifest import Directory, Entry, Tree, Whole
 from tierctl.places import TO_HOLD, Naming
@@ -29,8 +29,6 @@ _OTHERS = 0o077
 # A file that nobody may read can be opened so, where the system has that.
 _BY_PATH: int | None = getattr(os, "O_PATH", None)
 _TO_NAME = os.O_NOFOLLOW | os.O_CLOEXEC | (_BY_PATH or os.O_RDONLY | os.O_NONBLOCK)
-# Each level takes a descriptor and two calls of Python, of which there are some 1,000.
-_DEEPEST = 200
 
 
 @cache
@@ -106,8 +104,8 @@ class _Sealing(NamedTuple):
         if path == self.left_out:
             return
         own_path = paths.join(self.top, path).rstrip("/")
-        if depth > _DEEPEST:
-            raise OSError(errno.ENAMETOOLONG, f"More than {_DEEPEST} directories deep", own_path)
+        if depth > DEEPEST:
+            raise OSError(errno.ENAMETOOLONG, f"More than {DEEPEST} directories deep", own_path)
         with Naming(own_path):
             directory = os.open(name, TO_HOLD, dir_fd=parent)
             try:

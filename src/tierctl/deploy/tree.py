@@ -39,6 +39,9 @@ _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST)
 _GONE = (errno.ENOENT, errno.ESTALE)
 DESCRIPTORS = "/proc/self/fd"
 _LARGEST_COPIED_BYTES = 1 << 16
+# How many directories deep a tree is walked: each level takes a descriptor and two calls of
+# Python, of which there are some 1,000.
+DEEPEST = 200
 # The unit of st_blocks, whatever the filesystem's own.
 _BLOCK_BYTES = 512
 # A larger file tells nothing of others.
@@ -231,18 +234,23 @@ def retire(top: str, place: str = "") -> str:
         _directory_of(top) as (name, directory),
         _directory_of(place) as (_, destination),
     ):
-        for times in range(1, _MOST_GOING):
-            going = _going(place, times)
-            new = paths.basename(going)
-            try:
-                os.rename(name, new, src_dir_fd=directory, dst_dir_fd=destination)
-            except OSError as error:
-                if error.errno not in _OCCUPIED:  # by one that was in use when it was to go
-                    raise
-            else:
-                return going
-        raise OSError(errno.EEXIST, "Too much that had this name is still in use", top)
+        return _rename_out_of_the_way(name, directory, place, destination)
     return _going(place)
+
+
+def _rename_out_of_the_way(name: str, directory: int, place: str, destination: int) -> str:
+    """Give a name in a directory one that is made of ``place``, in another; return its path."""
+    for times in range(1, _MOST_GOING):
+        going = _going(place, times)
+        new = paths.basename(going)
+        try:
+            os.rename(name, new, src_dir_fd=directory, dst_dir_fd=destination)
+        except OSError as error:
+            if error.errno not in _OCCUPIED:  # by one that was in use when it was to go
+                raise
+        else:
+            return going
+    raise OSError(errno.EEXIST, "Too much that had this name is still in use", place)
 
 
 def is_own(path: str) -> bool:
@@ -281,31 +289,54 @@ def take_apart(path: str) -> None:
     one that ``is_busy`` only if there was no other.
     """
     with Naming(path), suppress(FileNotFoundError), _directory_of(path) as (_, directory):
-        errors = _remove_at(path, directory)
+        removal = _Removal(path, directory, [path])
+        errors: list[OSError] = []
+        while removal.left:
+            errors += removal.remove(removal.left.pop(), directory)
         if errors:
             raise min(errors, key=is_busy)
 
 
-def _remove_at(path: str, directory: int) -> list[OSError]:
-    """Remove what has a path, in the directory that is open; return what stood in the way."""
-    name = paths.basename(path)
-    errors: list[OSError] = []
-    try:
-        if stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
-            with Opened(os.open(name, TO_HOLD, dir_fd=directory), path) as inside:
-                with suppress(PermissionError):  # another's, who let the group change it
-                    os.fchmod(inside, _OWNER_CHANGES)
-                for each in os.listdir(inside):
-                    errors += _remove_at(paths.join(path, each), inside)
-            if not errors:
-                os.rmdir(name, dir_fd=directory)
-        else:
-            os.unlink(name, dir_fd=directory)
-    except OSError as error:
-        if error.errno not in _GONE:
-            error.filename = path
-            errors.append(error)
-    return errors
+class _Removal(NamedTuple):
+    """Removes the tree that has a path, in the directory that is open: see ``take_apart``.
+
+    What is too deep in it is moved beside it, to be removed from there: ``left`` are
+    the paths of what is to be removed.
+    """
+
+    path: str
+    directory: int
+    left: list[str]
+
+    def remove(self, path: str, directory: int, depth: int = 0) -> list[OSError]:
+        """Remove what has a path, in the directory that is open; return what stood in the way."""
+        name = paths.basename(path)
+        errors: list[OSError] = []
+        try:
+            if stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+                with Opened(os.open(name, TO_HOLD, dir_fd=directory), path) as inside:
+                    with suppress(PermissionError):  # another's, who let the group change it
+                        os.fchmod(inside, _OWNER_CHANGES)
+                    if depth == DEEPEST:
+                        self._lift(name, directory)
+                        return []
+                    for each in os.listdir(inside):
+                        errors += self.remove(paths.join(path, each), inside, depth + 1)
+                if not errors:
+                    os.rmdir(name, dir_fd=directory)
+            else:
+                os.unlink(name, dir_fd=directory)
+        except OSError as error:
+            if error.errno not in _GONE:
+                error.filename = path
+                errors.append(error)
+        return errors
+
+    def _lift(self, name: str, directory: int) -> None:
+        above, own = paths.split(self.path)
+        before = name_before(own) if is_going(own) else own
+        place = paths.join(above, before)
+        self.left.append(_rename_out_of_the_way(name, directory, place, self.directory))
 
 
 @contextmanager
@@ -337,12 +368,20 @@ def own_bytes(trees: Iterable[str]) -> int:
 
 def _found_in(path: str) -> Iterator[os.stat_result]:
     """Yield what is known of a tree and all in it; what is gone or hidden is passed over."""
-    with suppress(OSError):
-        yield os.lstat(path)
-    for place, directories, files in [] if paths.islink(path) else os.walk(path):
-        for name in (*directories, *files):
-            with suppress(OSError):
-                yield os.lstat(paths.join(place, name))
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return
+    yield found
+    left = [path] if stat.S_ISDIR(found.st_mode) else []
+    while left:
+        with suppress(OSError), os.scandir(left.pop()) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    found = entry.stat(follow_symlinks=False)
+                    yield found
+                    if stat.S_ISDIR(found.st_mode):
+                        left.append(entry.path)
 
 
 def _going(top: str, times: int = 1) -> str:

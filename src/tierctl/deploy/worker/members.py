@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import partial
-from os import path as paths
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -135,16 +134,17 @@ def kinds_in(place: str) -> dict[str, Kind]:
     ahead = [""]
     while ahead:
         above = ahead.pop()
-        with os.scandir(paths.join(place, above)) as entries:
+        before = f"{above}/" if above else ""
+        with os.scandir(f"{place}/{above}") as entries:
             for entry in entries:
-                path = paths.join(above, entry.name)
-                if entry.is_dir(follow_symlinks=False):
+                path = before + entry.name
+                if entry.is_file(follow_symlinks=False):
+                    found[path] = Kind.FILE
+                elif entry.is_dir(follow_symlinks=False):
                     found[path] = Kind.DIRECTORY
                     ahead.append(path)
                 elif entry.is_symlink():
                     found[path] = Kind.LINK
-                elif entry.is_file(follow_symlinks=False):
-                    found[path] = Kind.FILE
     return found
 
 
