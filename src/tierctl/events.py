@@ -50,7 +50,7 @@ class Event(NamedTuple):
     ``id`` begins with the time, to the second; ``time`` is UTC, ISO 8601.
     ``before`` is None for a bootstrap. ``past`` is how it stood after this event.
     ``packages`` says how many differ, by kind, where that is known. ``built`` is what was built
-    for it, if anything was: the manifest's owner cannot write another one unseen.
+    for it, if anything was: another manifest in its place is noticed.
     """
 
     id: str

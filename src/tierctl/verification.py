@@ -109,7 +109,7 @@ def verify(
     """
     try:
         data = manifest.read(fs, layout, content.directory)
-        witness, digest = _witness(fs, layout, content), manifest.digest(data)
+        witness, digest = _witness(fs, layout, content, quick=quick), manifest.digest(data)
         if witness not in ("", digest):
             changed = Difference(_MANIFEST, What.CONTENT, f"sha256 {witness}", f"sha256 {digest}")
             return Verification(content, 0, (changed,), is_witnessed=True)
@@ -136,7 +136,7 @@ def _count(tree: Tree) -> int:
 
 
 def _without_manifest(fs: FileSystem, layout: Layout, content: Content) -> Verification:
-    if _witness(fs, layout, content):
+    if _witness(fs, layout, content, quick=True):
         gone = Difference(_MANIFEST, What.MISSING, "file", "nothing")
         return Verification(content, 0, (gone,), is_witnessed=True)
     reason = "was made by hand"
@@ -145,13 +145,21 @@ def _without_manifest(fs: FileSystem, layout: Layout, content: Content) -> Verif
     return Verification(content, 0, (), f"it has no manifest: it {reason}")
 
 
-def _witness(fs: FileSystem, layout: Layout, content: Content) -> str:
-    """Return the sha256 of the manifest that history has, nothing where it has none."""
+def _witness(fs: FileSystem, layout: Layout, content: Content, *, quick: bool) -> str:
+    """Return the sha256 of the manifest that history has, nothing where it has none.
+
+    The oldest event counts, since one could be added to go with another manifest. A
+    ``quick`` look takes the newest, and does not read all of history for it.
+    """
     try:
         newer: list[NewerVersion] = []  # which change nothing of what was built before
         built = (event.built for event in history.newest_first(fs, layout, newer))
-        told = (each for each in built if each is not None)
-        return next((each.manifest for each in told if each.deployment == content.deployment), "")
+        told = (
+            each.manifest
+            for each in built
+            if each is not None and each.deployment == content.deployment
+        )
+        return next(told, "") if quick else ["", *told][-1]
     except (OSError, TierctlError):  # doctor tells of a damaged history
         return ""
 

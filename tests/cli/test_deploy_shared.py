@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -168,7 +169,8 @@ class TestGroup:
             done = shared.ask(BOB, *prune, *words)
             assert 0 == done.code, done.err
             assert f"deployment 2: kept: a deploy of {ADA} was interrupted" in done.out
-            assert "1 deployment, 1 cached package" in done.out
+            # Besides the package what the killed deploy's engine had begun to fetch, or not yet.
+            assert re.search(r"1 deployment, \d cached package", done.out), done.out
             assert f"interrupted downloads of {ADA} stay in the package cache" in done.err
             assert os.path.isdir(half)
         assert "hello-1.0-0" not in os.listdir(shared.layout.cache)

@@ -248,6 +248,18 @@ def test_a_manifest_that_was_rewritten_is_found_by_history(built: Lab, rewritten
     assert [("meta/manifest", "content", None)] == differences(built, "--quick")
 
 
+def test_an_event_that_was_added_for_it_changes_nothing(built: Lab, rewritten: Path) -> None:
+    history = Path(built.layout.history)
+    before = history.read_text()
+    event = json.loads(before.splitlines()[-1])
+    event["built"]["manifest"] = hashlib.sha256(rewritten.read_bytes()).hexdigest()
+    history.write_text(before + json.dumps(event) + "\n")
+    try:
+        assert [("meta/manifest", "content", None)] == differences(built)
+    finally:
+        history.write_text(before)
+
+
 def test_without_the_event_it_is_said_that_history_does_not_know_the_manifest(
     built: Lab, rewritten: Path
 ) -> None:

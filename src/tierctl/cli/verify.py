@@ -10,6 +10,7 @@ import click
 from tierctl.cli import options, values
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import EXIT_FAILED, Call, result, say
+from tierctl.layout import PRODUCTION, STAGING
 from tierctl.osfilesystem import OsFileSystem
 from tierctl.text import shown
 
@@ -48,9 +49,19 @@ def command(call: Call, tiers: tuple[str, ...], target: str | None, quick: bool)
         return 0 if whole else EXIT_FAILED
     for each in found:
         result("\n".join(_lines(each, names[each.content])))
-    if any(each.differences for each in found):
-        say(call.advice("To build it anew:", "deploy staging --rebuild"))
+    for each in found:
+        if each.differences:
+            say(_advice(call, each, names[each.content]))
     return 0 if whole else EXIT_FAILED
+
+
+def _advice(call: Call, found: Verification, names: list[str]) -> str:
+    """Return what to type to have the same packages whole again, in a tier that can be built."""
+    number = str(found.content.deployment)
+    tier = next((name for name in names if name not in (PRODUCTION, number)), STAGING)
+    promote = "" if PRODUCTION not in names else " Then promote it."
+    command = f"deploy {tier} --like {number} --rebuild"
+    return call.advice("To build the same packages anew:", command) + promote
 
 
 def _lines(found: Verification, names: list[str]) -> Iterator[str]:

@@ -46,7 +46,9 @@ def look(fs: FileSystem, layout: Layout) -> Deployments:
 def abandoned(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     """Yield a finding if interrupted deploys left something."""
     owners = {
-        number: numbering.owner(fs, layout, number) for number in numbering.abandoned(fs, layout)
+        number: numbering.owner(fs, layout, number)
+        for number in numbering.abandoned(fs, layout)
+        if not exists(fs, layout.deployment_record(f"{DEPLOYMENTS}/{number}"))
     }
     mine = [number for number, owner in owners.items() if owner is None]
     if mine:

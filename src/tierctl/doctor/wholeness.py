@@ -37,7 +37,8 @@ def _used(fs: FileSystem, layout: Layout) -> dict[Content, str]:
     """Return the deployments that tiers show and that rollback returns to, each with why."""
     used: dict[Content, str] = {}
     for content in {*_shown(fs, layout)}:
-        used[content] = f"{shown(', '.join(tiers.showing(fs, layout, content)))} shows"
+        names = tiers.showing(fs, layout, content)
+        used[content] = f"{shown(', '.join(names))} {'show' if names[1:] else 'shows'}"
     with suppress(TierctlError, OSError):  # history has its own findings
         newest = history.newest(fs, layout)
         way_back = None if newest is None else newest.past.way_back
