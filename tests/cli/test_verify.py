@@ -303,8 +303,7 @@ def test_what_users_and_other_commands_do_is_no_difference(built: Lab, top: Path
         parent.chmod(parent.stat().st_mode | 0o005)
     python = str(top / ENVIRONMENT / "bin" / "python")
     shell = f". '{top}/etc/profile.sh'; greet; wave; {python} -O -c 'import greet, wave'"
-    for user in (["env"], as_user(10041)):
-        run(*user, "bash", "-c", shell)
+    run("env", "-u", "PYTHONDONTWRITEBYTECODE", *as_user(10041), "bash", "-c", shell)
     assert 0 == built.deploy("dev1", "--rebuild").code
     for words in (["promote-staging"], ["rollback"], ["doctor"], ["prune", "--keep", "0"]):
         run_installed(*words, "-t", target)

@@ -183,6 +183,16 @@ def test_a_package_is_not_kept_under_a_name_that_leads_elsewhere(
     assert not (room.cache.parent / "innocent-1-0").exists()
 
 
+@pytest.mark.parametrize("build", ["0/../innocent-1-0", "0/../../victim", "../x", "a\nb"])
+def test_nothing_is_removed_for_a_package_whose_name_leads_elsewhere(
+    room: Room, started: Engine, build: str
+) -> None:
+    """What looks damaged in the cache is removed; that something is there is the first step."""
+    (room.cache / "p-1-0").mkdir()
+    told = refusal(room, started, Hostile("p", {"a": EVIL}, record={"build": build}))
+    assert "which is no name" in told
+
+
 def test_an_archive_writes_nothing_outside_when_it_is_extracted(
     room: Room, started: Engine
 ) -> None:

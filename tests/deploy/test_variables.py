@@ -104,6 +104,7 @@ def test_of_two_environments_the_first_on_path_counts(top: Path) -> None:
             "\ud800",
         ),
         *("PATH", "path", "IFS", "PS1", "BASH_ENV", "ENV", "LD_PRELOAD", "PROMPT_COMMAND", "HOME"),
+        *("RPROMPT", "RPROMPT2", "RPS1", "PROMPT3", "GLIBC_TUNABLES"),
         *("CONDARC", "CONDA_PREFIX", "IAC_TIER_DIR", "_iac_variables", "_iac_before_X"),
         "x" * 10_000,
     ],

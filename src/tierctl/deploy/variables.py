@@ -44,7 +44,8 @@ _WORDS_NEEDED = (
 )
 _NEEDED = frozenset(_WORDS_NEEDED.split())
 _NEEDED_KINDS = re.compile(
-    r"(BASH|FISH|ZSH|LD_|DYLD_|IAC_|_IAC_|_iac_|fish_|__fish|zsh_|dis_)\w*|(PS|PROMPT)\d"
+    r"(BASH|FISH|ZSH|LD_|DYLD_|IAC_|_IAC_|_iac_|fish_|__fish|zsh_|dis_)\w*"
+    r"|R?(PS|PROMPT)\d*|GLIBC_TUNABLES"
     r"|job(dirs|states|texts)|func\w*trace|\w*aliases"
 )
 # Of all variables together: the system starts no program with much more than that.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from tierctl.deploy.worker.failures import Failed
+from tierctl.text import shown
 
 if TYPE_CHECKING:
     from rattler import RepoDataRecord
@@ -57,8 +58,15 @@ def is_cached(record: RepoDataRecord, cache: str) -> bool:
 
 
 def cached(record: RepoDataRecord, cache: str) -> Path:
-    """Return where a package is in the cache, if it is there."""
-    return Path(cache, f"{record.name.normalized}-{record.version}-{record.build}")
+    """Return where a package is in the cache, if it is there.
+
+    Raises ``Failed`` for one whose channel gives it a name that is none of a directory there:
+    what has that path is removed if it is damaged.
+    """
+    name = f"{record.name.normalized}-{record.version}-{record.build}"
+    if "/" in name or name.startswith(".") or not name.isprintable():
+        raise Failed({record.file_name: f"its channel calls it {shown(name)!r}, which is no name"})
+    return Path(cache, name)
 
 
 def local_path(url: str) -> str:
