@@ -1,5 +1,6 @@
 """The engine gives up where nothing happens, and says what it has waited for."""
 
+import fcntl
 import os
 import re
 import socket
@@ -259,3 +260,16 @@ def test_a_program_that_stops_the_engine_s_threads_with_it_is_named_too(
         pytest.raises(EngineFailed, match="it waits for sleep, process"),
     ):
         run.solve([environment(channel, "hello")], SUBDIR)
+
+
+def test_who_waits_for_another_deploy_that_fetches_does_not_give_up(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    cache = Path(lab.layout.cache)
+    cache.mkdir()
+    with open(cache / ".cache.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting = subprocess.Popen(lab.command("dev1", "--timeout", "1"), stderr=subprocess.PIPE)
+        time.sleep(4)
+        assert waiting.poll() is None
+    _, said = waiting.communicate(timeout=60)
+    assert 0 == waiting.returncode, said

@@ -72,9 +72,24 @@ def _watch(
         waited = time.monotonic() - since
         if moved > _BYTES or now.computed - marked.computed > limit * _OF_A_PROCESSOR:
             since, marked, moved = time.monotonic(), now, 0
-        elif waited > limit:
+        elif waited > limit and not _waits_for_a_lock(pid):
             give_up(Stalled(limit, _waiting_for(pid)))
             return
+
+
+def _waits_for_a_lock(pid: int) -> bool:
+    """Say whether another process keeps this one from going on, as another deploy that fetches.
+
+    That one gives up itself where nothing happens.
+    """
+    family = {str(each) for each in _family(pid)}
+    try:
+        with open("/proc/locks") as listed:  # "7: -> FLOCK ADVISORY WRITE 4711 ...": it waits
+            return any(
+                words[1:2] == ["->"] and words[5] in family for words in map(str.split, listed)
+            )
+    except OSError:
+        return False
 
 
 def _signs(pid: int) -> _Signs:
