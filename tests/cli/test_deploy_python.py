@@ -169,6 +169,20 @@ class TestPip:
         assert "wave 1.0\n" == lab.runs("staging", "wave")
         assert "base 2.0\n" == lab.runs("staging", "base")
 
+    @pytest.mark.parametrize("text", [None, "", "{"])
+    def test_a_package_that_is_damaged_in_the_cache_keeps_no_pip_section_from_being_solved(
+        self, lab: Lab, wheels: Path, text: str | None
+    ) -> None:
+        self.want(lab, "--no-index", "--find-links .wheels", "wave", conda="python\n- greet=1.0")
+        lab.deploy("staging")
+        listed = Path(lab.layout.cache, "greet-1.0-0", "info", "paths.json")
+        listed.unlink()
+        if text is not None:
+            listed.write_text(text)
+        assert 0 == lab.deploy("staging", "-n", "--rebuild").code
+        done = lab.deploy("staging", "--rebuild")
+        assert (0, "greet 1.0\n") == (done.code, lab.runs("staging", "greet")), done.err
+
     def test_they_are_in_the_records_with_their_sha256(self, lab: Lab, wheels: Path) -> None:
         lab.deploy("staging")
         sha256 = hashlib.sha256((wheels / "wave-1.0-py3-none-any.whl").read_bytes()).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from rattler import Client, RepoDataRecord
 from rattler.package_streaming import PackageArchive
@@ -38,7 +39,8 @@ async def read(records: Sequence[RepoDataRecord], cache: str) -> list[Contents]:
 async def _read_one(client: Client, record: RepoDataRecord, cache: str, modules: str) -> Contents:
     name = record.file_name
     if archives.is_cached(record, cache):
-        return members.of_extracted(name, str(archives.cached(record, cache)), modules)
+        with suppress(OSError, ValueError):  # it is damaged there, and is fetched anew in the end
+            return members.of_extracted(name, str(archives.cached(record, cache)), modules)
     archive = await _opened(client, record.url)
     content = await archive.read_files((PATHS, FILES, LINK, INDEX))
     links: dict[str, str] = {}
