@@ -51,7 +51,8 @@ def kill(scenario: Scenario, place: Path, undisturbed: Reference, calls: Sequenc
     for call in calls:
         layout, command = scenario.prepare(place / "it")
         done = strace.killed(command, concerned(layout), call)
-        assert -9 == done.code, call
+        # How often a prune asks depends on what else runs: the last call may not come again.
+        assert done.code == -9 or (done.code == 0 and call is calls[-1]), call
         whole = is_between(links_of(layout), undisturbed.before, undisturbed.wanted)
         assert whole, f"{call}: neither before nor after"
         run(scenario.next_command(layout, done))
