@@ -100,7 +100,7 @@ def folded(text: str, stream: TextIO | None, margin: str = "") -> str:
 
     A program reads it whole; a path that is too long for a line stays whole, too.
     """
-    room = _columns(stream)
+    room = columns(stream)
     if room is None or len(text) <= room:
         return text
     from textwrap import fill
@@ -114,7 +114,7 @@ def folded(text: str, stream: TextIO | None, margin: str = "") -> str:
     )
 
 
-def _columns(stream: TextIO | None) -> int | None:
+def columns(stream: TextIO | None) -> int | None:
     """Return how wide a terminal is, None for what is none."""
     if stream is None or not stream.isatty():
         return None

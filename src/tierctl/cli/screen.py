@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TextIO
@@ -14,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tierctl.cli import wording
-from tierctl.cli.output import is_terminal, result
+from tierctl.cli.output import columns, is_terminal, result
 from tierctl.layout import Layout
 from tierctl.record import EMPTY_TIER
 from tierctl.status import LockStatus, Status, TierStatus
@@ -37,16 +38,17 @@ def show(drawing: RenderableType) -> None:
     result("\n".join(line.rstrip() for line in lines))
 
 
-def fitting(columns: Sequence[str]) -> str:
+def fitting(row: Sequence[str]) -> str:
     """Return columns as one line, and as many more as the terminal needs for all of them."""
-    console = _console()
+    # rich takes 80 for the width of a terminal that cannot be drawn on again.
+    width = columns(sys.stdout) or _COLUMNS_OF_A_PIPE
     lines = [""]
-    for column in columns:
+    for column in row:
         line = f"{lines[-1]}{' ' * _GAP if lines[-1] else ''}{column}"
-        if cell_len(line) <= console.width:
+        if cell_len(line) <= width:
             lines[-1] = line
         else:
-            wrapped = Text(column).wrap(console, max(1, console.width - _INDENT))
+            wrapped = Text(column).wrap(_console(), max(1, width - _INDENT))
             lines += [f"{' ' * _INDENT}{part.plain.rstrip()}" for part in wrapped]
     return "\n".join(filter(None, lines))
 
