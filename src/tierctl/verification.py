@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from enum import StrEnum
 from os import path as paths
 from typing import NamedTuple
@@ -12,12 +12,13 @@ from tierctl import comparing, history, listing, manifest, record, tiers
 from tierctl.errors import BadFile, NewerVersion, TierctlError, Untrusted, cause_of
 from tierctl.filesystem import FileSystem
 from tierctl.layout import MANIFEST, META, PRODUCTION, STAGING, Layout
-from tierctl.listing import Listing
-from tierctl.manifest import Entry, Tree, Whole
+from tierctl.manifest import Entry, Tree
 from tierctl.origins import Origins
 from tierctl.rotation import Content
 
 _MANIFEST = f"{META}/{MANIFEST}"
+# By path below the top, directories too.
+_Flat = dict[str, Entry]
 _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
 
 
@@ -123,9 +124,10 @@ def verify(
         cause = cause_of(error) if isinstance(error, OSError) else error.message
         return Verification(content, 0, (Difference(_MANIFEST, What.UNREADABLE, found=cause),))
     top = layout.within(content.directory)
-    differences = list(_compared(wanted, found))
+    expected, there = _flat(wanted.tree), _flat(found.tree)
+    differences = list(_compared(expected, there, wanted.sha256s, found.errors))
     if not quick:
-        differences += _contents(top, wanted, found.tree)
+        differences += _contents(top, expected, there, wanted.sha256s)
     origins = Origins(top)
     named = (each._replace(package=origins.of(each.path)) for each in sorted(differences))
     return Verification(content, _count(wanted.tree), tuple(named), is_witnessed=bool(witness))
@@ -164,22 +166,26 @@ def _witness(fs: FileSystem, layout: Layout, content: Content, *, quick: bool) -
         return ""
 
 
-def _compared(wanted: Whole, found: Listing) -> Iterator[Difference]:
-    """Yield what differs in names, kinds, modes, sizes and links."""
-    expected, there = _flat(wanted.tree), _flat(found.tree)
-    closed = set(found.errors)
-    for path, error in found.errors.items():
+def _compared(
+    expected: _Flat, there: _Flat, sha256s: Container[str], errors: Mapping[str, OSError]
+) -> Iterator[Difference]:
+    """Yield what differs in names, kinds, modes, sizes and links.
+
+    A size is told of what has one of the ``sha256s``; ``errors`` are of directories.
+    """
+    closed = set(errors)
+    for path, error in errors.items():
         yield Difference(path or ".", What.UNREADABLE, found=error.strerror or str(error))
     for path in expected.keys() | there.keys():
         if not _is_within(path, closed):
             yield from _compared_name(path, expected.get(path), there.get(path))
-            if path in wanted.sha256s and path in there:
+            if path in sha256s and path in there:
                 yield from _compared_size(path, expected[path], there[path])
 
 
-def _flat(tree: Tree) -> dict[str, Entry]:
+def _flat(tree: Tree) -> _Flat:
     """Return all names of a tree by their path, directories too."""
-    flat = {}
+    flat: _Flat = {}
     for path, directory in tree.items():
         flat[path] = Entry(directory.mode)
         flat |= {paths.join(path, name): entry for name, entry in directory.names.items()}
@@ -222,17 +228,16 @@ def _rights(entry: Entry) -> str:
     return f"mode {stat.S_IMODE(entry.mode):04o}"
 
 
-def _contents(top: str, wanted: Whole, found: Tree) -> Iterator[Difference]:
+def _contents(
+    top: str, expected: _Flat, there: _Flat, sha256s: Mapping[str, str]
+) -> Iterator[Difference]:
     """Yield the files that are there with the right size, and hold something else."""
-    expected, there = _flat(wanted.tree), _flat(found)
-    readable = [path for path in wanted.sha256s if _alike(expected[path], there.get(path))]
+    readable = [path for path in sha256s if _alike(expected[path], there.get(path))]
     for path, sha256 in listing.sha256s(top, readable):
         if isinstance(sha256, OSError):
             yield Difference(path, What.UNREADABLE, found=sha256.strerror or str(sha256))
-        elif sha256 != wanted.sha256s[path]:
-            yield Difference(
-                path, What.CONTENT, f"sha256 {wanted.sha256s[path]}", f"sha256 {sha256}"
-            )
+        elif sha256 != sha256s[path]:
+            yield Difference(path, What.CONTENT, f"sha256 {sha256s[path]}", f"sha256 {sha256}")
 
 
 def _alike(wanted: Entry, found: Entry | None) -> bool:
