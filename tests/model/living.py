@@ -22,7 +22,7 @@ from model.observed import BEGINNINGS
 from program import Ended
 from reporters import Heard
 from targets import make_deployment, make_target, with_profiles
-from tierctl import bootstrap, changes, control, doctor, history, status
+from tierctl import bootstrap, changes, control, doctor, history, procfs, status
 from tierctl.cli.main import main
 from tierctl.deploy import deploying, engine, loading, numbering, process, sealing
 from tierctl.deploy.engine import Engine, Foreseen, Installed, Verified
@@ -37,7 +37,6 @@ from tierctl.manifest import Directory, Whole
 from tierctl.osfilesystem import OsFileSystem
 from tierctl.packages import Packages
 from tierctl.past import Past
-from tierctl.prune import processes
 from tierctl.request import Promotion, Request, Rollback
 from tierctl.rotation import Color
 from tierctl.testing import MemoryFileSystem
@@ -132,7 +131,7 @@ def deploying_files_only() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "started", started)
         patch.setattr(loading, "profiles_load", lambda top, limit: [])
-        patch.setattr(processes, "_processes", lambda: [os.getpid()])
+        patch.setattr(procfs, "processes", lambda: [os.getpid()])
         yield
 
 

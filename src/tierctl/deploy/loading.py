@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
+from tierctl import procfs
 from tierctl.deploy import tree
 from tierctl.deploy.failures import LONGER
 from tierctl.errors import TierctlError
@@ -224,25 +225,11 @@ def _end_what_is_left(word: str) -> None:
     """End what has left its shell's group, as a daemon does; it has the word in its environment."""
     mark = f"{_TRIAL}={word}".encode()
     for _ in range(_MOST_ROUNDS):
-        left = [pid for pid in _processes() if mark in _environment(pid).split(b"\0")]
+        left = [
+            pid for pid in procfs.processes() if mark in procfs.told(pid, "environ").split(b"\0")
+        ]
         for pid in left:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         if not left:
             return
-
-
-def _processes() -> list[int]:
-    try:
-        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    except OSError:
-        return []
-
-
-def _environment(pid: int) -> bytes:
-    """Return the environment that a process was started with; nothing of what cannot be read."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return file.read()
-    except OSError:
-        return b""

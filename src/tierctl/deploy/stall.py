@@ -19,6 +19,8 @@ from contextlib import contextmanager, suppress
 from glob import glob
 from typing import NamedTuple
 
+from tierctl import procfs
+
 # A download that is slower than this has stalled, as has a process that takes less of a processor.
 _BYTES = 1 << 16
 _OF_A_PROCESSOR = 0.005
@@ -93,13 +95,15 @@ def _waits_for_a_lock(pid: int) -> bool:
 
 
 def _signs(pid: int) -> _Signs:
-    moved = {each: sum(map(int, _COUNTED.findall(_read(each, "io")))) for each in _family(pid)}
+    moved = {
+        each: sum(map(int, _COUNTED.findall(procfs.told(each, "io")))) for each in _family(pid)
+    }
     return _Signs(_computed(pid), {each: count for each, count in moved.items() if count})
 
 
 def _computed(pid: int) -> float:
     """Return for how many seconds a process has had a processor."""
-    words = _read(pid, "stat").rpartition(b") ")[2].split()  # from the third on: proc(5)
+    words = procfs.told(pid, "stat").rpartition(b") ")[2].split()  # from the third on: proc(5)
     return sum(map(int, words[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -113,19 +117,11 @@ def _family(pid: int) -> list[int]:
     return found
 
 
-def _read(pid: int, name: str) -> bytes:
-    try:
-        with open(f"/proc/{pid}/{name}", "rb") as file:
-            return file.read()
-    except OSError:  # it has ended
-        return b""
-
-
 def _waiting_for(pid: int) -> str:
     """Return the program or the addresses that are waited for, as far as that can be seen."""
     _, *started = family = _family(pid)
     told = []
-    if started and (command := _read(started[-1], "cmdline").split(b"\0")[0]):
+    if started and (command := procfs.told(started[-1], "cmdline").split(b"\0")[0]):
         told.append(f"it waits for {os.fsdecode(command)}, process {started[-1]}")
     if servers := sorted(_servers(family)):
         told.append(f"connected to {', '.join(servers)}")
@@ -133,21 +129,22 @@ def _waiting_for(pid: int) -> str:
 
 
 def _servers(family: list[int]) -> set[str]:
-    own = {os.readlink(fd) for pid in family for fd in glob(f"/proc/{pid}/fd/*") if _is_link(fd)}
+    own = {_leads_to(fd) for pid in family for fd in glob(f"/proc/{pid}/fd/*")}
     found = set()
     for name in ("tcp", "tcp6"):
-        for line in _read(family[0], f"net/{name}").decode().splitlines()[1:]:
+        for line in procfs.told(family[0], f"net/{name}").decode().splitlines()[1:]:
             words = line.split()
             if words[3] != _LISTENS and f"socket:[{words[9]}]" in own:
                 found.add(_address(words[2]))
     return found
 
 
-def _is_link(path: str) -> bool:
+def _leads_to(path: str) -> str:
+    """Return what a link says, nothing if it has vanished: what is open is closed meanwhile."""
     try:
-        return bool(os.readlink(path))
-    except OSError:  # closed meanwhile
-        return False
+        return os.readlink(path)
+    except OSError:
+        return ""
 
 
 def _address(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from os import path as paths
 from typing import NamedTuple, TypeVar
 
+from tierctl import procfs
 from tierctl.author import user_name
 from tierctl.layout import is_deployment_number
 from tierctl.prune.views import View
@@ -70,7 +71,7 @@ def _look(
     _note(found, what, here.mounted, "the mount")
     views = {_namespace("self"): here}
     not_inspected = 0
-    pids = _processes()
+    pids = procfs.processes()
     for pid in pids:
         try:
             view = views.get(namespace := _namespace(str(pid)))
@@ -149,14 +150,6 @@ def _owner(user: str) -> str:
         return f" of {user_name(os.stat(f'/proc/{pid[1]}').st_uid)}"
     except FileNotFoundError:
         return " of somebody"
-
-
-def _processes() -> list[int]:
-    try:
-        names = os.listdir("/proc")
-    except OSError:
-        return []
-    return sorted(int(name) for name in names if name.isdigit())
 
 
 def _paths(pid: int) -> Iterator[str]:
