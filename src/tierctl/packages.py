@@ -7,6 +7,7 @@ shows deployments: with the standard library alone.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NamedTuple
 
 from tierctl import record, trust
@@ -39,6 +40,11 @@ class Package(NamedTuple):
 
 
 Packages = dict[str, tuple[Package, ...]]
+
+
+def normal_name(name: str) -> str:
+    """Return a name of pip's as PEP 503 compares it."""
+    return re.sub("[-_.]+", "-", name).lower()
 
 
 def to_document(environments: Packages) -> dict[str, Any]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import suppress
 from os import path as paths
 
-from tierctl.deploy import tree
+from tierctl.deploy import tree, uvcache
 from tierctl.deploy.wanted import Build
 from tierctl.errors import TierctlError
-from tierctl.layout import WHEELS, Layout
-from tierctl.packages import Package
+from tierctl.layout import Layout
+from tierctl.packages import Package, normal_name
 from tierctl.text import shown, size
 
 # An archive's content, which is about four times as large, and the archive itself.
@@ -100,8 +99,8 @@ class _Cache:
         if package.channel:
             return paths.join(self._path, package.name_in_cache)
         if self._wheels is None:
-            self._wheels = dict(_unpacked(paths.join(self._path, WHEELS)))
-        return self._wheels.get((_normalized(package.name), package.version), "")
+            self._wheels = dict(uvcache.unpacked(self._path))
+        return self._wheels.get((normal_name(package.name), package.version), "")
 
 
 def _not_linked(place: str, package: Package) -> Iterator[int]:
@@ -112,23 +111,3 @@ def _not_linked(place: str, package: Package) -> Iterator[int]:
         is_compiled = package.subdir == _NOARCH and entry["_path"].endswith(".py")
         if "prefix_placeholder" in entry or is_compiled:
             yield int(entry.get("size_in_bytes") or 0)
-
-
-def _unpacked(place: str) -> Iterator[tuple[tuple[str, str], str]]:
-    """Yield name and version of each wheel that uv has unpacked, and where."""
-    for archive in _inside(place, "archive-"):
-        for content in _inside(archive):
-            for name in map(paths.basename, _inside(content)):
-                if name.endswith(".dist-info"):
-                    distribution, _, version = name.removesuffix(".dist-info").rpartition("-")
-                    yield (_normalized(distribution), version), content
-
-
-def _inside(place: str, begin: str = "") -> list[str]:
-    with suppress(OSError):
-        return [paths.join(place, name) for name in os.listdir(place) if name.startswith(begin)]
-    return []
-
-
-def _normalized(name: str) -> str:
-    return re.sub("[-_.]+", "-", name).lower()

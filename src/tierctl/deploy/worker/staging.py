@@ -22,7 +22,8 @@ from tierctl.deploy.worker import clashes, members, outside, uv
 from tierctl.deploy.worker.clashes import Owners
 from tierctl.deploy.worker.failures import Failed
 from tierctl.deploy.worker.members import Contents, Kind
-from tierctl.deploy.worker.wheels import Listed, Wheel, WheelsFailed, hexadecimal, listed, normal
+from tierctl.deploy.worker.wheels import Listed, Wheel, WheelsFailed, hexadecimal, listed
+from tierctl.packages import normal_name
 from tierctl.text import shown
 
 _LOCK = ".lock"  # of uv, in each directory that it installs to
@@ -120,7 +121,7 @@ class _Stage(NamedTuple):
         tree.take_apart(paths.join(place, _LOCK))
         there = members.kinds_in(place)
         try:
-            lists = _read_lists(place, there, {normal(wheel.name): wheel for wheel in wheels})
+            lists = _read_lists(place, there, {normal_name(wheel.name): wheel for wheel in wheels})
         except (OSError, ValueError, csv.Error) as error:
             raise _Damaged(names, f"the list of a wheel's files cannot be read: {error}") from error
         _require_whole(place, there, lists, wheels)
@@ -144,7 +145,7 @@ def _read_lists(place: str, there: Iterable[str], wheels: Mapping[str, Wheel]) -
     for path in there:
         found = _DIST_INFO.fullmatch(path)
         if found is not None:
-            name = str(wheels.get(normal(found[2]), found[2]))
+            name = str(wheels.get(normal_name(found[2]), found[2]))
             lists[name] = {file.path: file for file in listed(place, found[1])}
     return lists
 

@@ -6,15 +6,15 @@ import csv
 import hashlib
 import zipfile
 from collections.abc import Iterator, Mapping
-from glob import escape, iglob
 from importlib.metadata import PathDistribution
 from os import path as paths
 from pathlib import Path
 
+from tierctl.deploy import uvcache
 from tierctl.deploy.worker.archives import local_path
 from tierctl.deploy.worker.members import COMMANDS, Contents, Kind
-from tierctl.deploy.worker.wheels import Wheel, hexadecimal, normal
-from tierctl.layout import WHEELS
+from tierctl.deploy.worker.wheels import Wheel, hexadecimal
+from tierctl.packages import normal_name
 
 _DIST_INFO = ".dist-info"
 
@@ -51,11 +51,8 @@ def _place(wheel: Wheel, cache: str) -> _Place | None:
     file = local_path(wheel.url)
     if file:
         return zipfile.Path(file)
-    for found in iglob(f"{escape(paths.join(cache, WHEELS))}/archive-*/*/*-*{_DIST_INFO}"):
-        name, _, version = paths.basename(found).removesuffix(_DIST_INFO).partition("-")
-        if (normal(name), version) == (normal(wheel.name), wheel.version):
-            return Path(found).parent
-    return None
+    wanted = normal_name(wheel.name), wheel.version
+    return next((Path(at) for each, at in uvcache.unpacked(cache) if each == wanted), None)
 
 
 def _schemes(stem: str, wheel: Wheel, modules: str) -> Mapping[str, str]:

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from tierctl.deploy import sealing, tree
 from tierctl.deploy.worker.records import Files, Records, list_records
-from tierctl.deploy.worker.wheels import listed, normal
+from tierctl.deploy.worker.wheels import listed
 from tierctl.manifest import Entry, Tree
+from tierctl.packages import normal_name
 from tierctl.text import shown
 
 _DIST_INFO = re.compile(r"lib/python[^/]*/site-packages/([^/]+)\.dist-info")
@@ -100,12 +101,12 @@ def _holds(path: str, text: bytes) -> bool:
 
 def _dist_infos(environment: Tree, wheels: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield the directory of what each wheel says of itself, as a path below the prefix."""
-    wanted = {(normal(name), version) for name, version in wheels}
+    wanted = {(normal_name(name), version) for name, version in wheels}
     for path, directory in environment.items():
         found = _DIST_INFO.fullmatch(path)
         if found is not None and "RECORD" in directory.names:
             name, _, version = found[1].partition("-")
-            if (normal(name), version) in wanted:
+            if (normal_name(name), version) in wanted:
                 yield path
 
 

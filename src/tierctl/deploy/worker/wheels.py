@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from os import path as paths
@@ -32,11 +31,6 @@ class Listed(NamedTuple):
     path: str
     digest: str
     size: int | None
-
-
-def normal(name: str) -> str:
-    """Return a name as PEP 503 compares it."""
-    return re.sub("[-_.]+", "-", name).lower()
 
 
 def hexadecimal(digest: str) -> str:
