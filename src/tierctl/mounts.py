@@ -151,13 +151,7 @@ def _shown(line: bytes) -> Shown:
 
 def find(path: str, table: str = "/proc/self/mountinfo") -> Mount | None:
     """Return the mount that holds ``path``, or None where the system does not tell."""
-    try:
-        with open(table, "rb") as file:
-            lines = file.read().rstrip(b"\n").split(b"\n")
-    except OSError:
-        return None
-    path = os.path.realpath(path)
-    lines = [line for line in lines if b" - " in line]
+    lines, path = _lines(table), os.path.realpath(path)
     number = _number_of_mount(path)
     known = [line for line in lines if line.partition(b" ")[0] == number]
     if known:

@@ -15,7 +15,7 @@ from tierctl.cli.changing import Teller
 from tierctl.cli.commands import COMMANDS
 from tierctl.cli.output import Call, folded, result, say
 from tierctl.osfilesystem import OsFileSystem
-from tierctl.text import shown, size
+from tierctl.text import counted, shown, size
 
 if TYPE_CHECKING:
     from tierctl.prune.pruning import Pruned
@@ -104,7 +104,7 @@ def _warnings(done: Pruned) -> Iterator[str]:
     if done.uses.blind:
         yield f"nobody can see here which processes use a deployment: {done.uses.blind}"
     if done.uses.not_inspected:
-        count = _count(done.uses.not_inspected, "process", "es")
+        count = counted(done.uses.not_inspected, "process", "es")
         yield f"{count} of this host could not be inspected" + (
             ": only root can look at those of other users" if os.geteuid() else ""
         )
@@ -168,11 +168,7 @@ def _lines(done: Pruned, removed: str) -> list[str]:
 
 
 def _counts(done: Pruned) -> Iterator[str]:
-    yield _count(sum(not verdict.reason for verdict in done.verdicts), "deployment")
-    yield _count(len(done.cached.packages + done.cached.wheels), "cached package")
+    yield counted(sum(not verdict.reason for verdict in done.verdicts), "deployment")
+    yield counted(len(done.cached.packages + done.cached.wheels), "cached package")
     if done.cached.interrupted:
-        yield _count(len(done.cached.interrupted), "interrupted download")
-
-
-def _count(number: int, of: str, ending: str = "s") -> str:
-    return f"{number} {of}" + ending * (number != 1)
+        yield counted(len(done.cached.interrupted), "interrupted download")

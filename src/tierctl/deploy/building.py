@@ -65,7 +65,7 @@ def _build(
     def while_linking() -> None:
         known["git"], warning = git.state(fs, layout, wanted.definitions.directory, engine.timeout)
         warnings.extend(filter(None, [warning]))
-        _write_the_rest(layout, directory, held.place, wanted)
+        _write_the_rest(held.place, wanted)
 
     def while_sealing() -> None:
         nonlocal rest
@@ -97,7 +97,7 @@ def _seal_the_rest(held: Held, copied: Iterable[Item]) -> Whole:
     return listing.with_sha256s(f"{held.place}/.", rest, known)
 
 
-def _write_the_rest(layout: Layout, directory: str, place: str, wanted: Build) -> None:
+def _write_the_rest(place: str, wanted: Build) -> None:
     """Write what is not the engine's: the overlay, logs, the packages."""
     tree.copy(wanted.definitions.overlay, place)
     _write_logs(place, wanted)
