@@ -322,7 +322,7 @@ def _is_there(there: Shown, wanted: Build, reporter: Reporter) -> bool:
     if there.damage:
         more = f", and {len(there.damage) - 1} more" if there.damage[1:] else ""
         reporter.warn(
-            f"what is there already is damaged, and is built anew: {there.damage[0]}{more}"
+            f"{there.content} is not what was built, and is built anew: {there.damage[0]}{more}"
         )
     return not there.damage
 

@@ -20,7 +20,7 @@ class Shown:
     def __init__(self, fs: FileSystem, layout: Layout, content: Content | None) -> None:
         self._fs = fs
         self._layout = layout
-        self._content = content
+        self.content = content
         self._is_of_definitions = False
         self.damage: tuple[Difference, ...] = ()
 
@@ -30,19 +30,19 @@ class Shown:
         The contents of files are not read. Meanwhile the packages may be solved.
         Raises ``OSError``.
         """
-        if self._content is None:
+        if self.content is None:
             return
-        said = record.read(self._fs, self._layout, self._content.directory)
+        said = record.read(self._fs, self._layout, self.content.directory)
         self._is_of_definitions = said.get("digest") == digest(definitions)
         if self._is_of_definitions:
-            found = verification.verify(self._fs, self._layout, self._content, quick=True)
+            found = verification.verify(self._fs, self._layout, self.content, quick=True)
             self.damage = found.differences
 
     def was_built_from(self, wanted: Build) -> bool:
         """Say whether the definitions and the packages are the same; one without records is not."""
-        if self._content is None or not self._is_of_definitions:
+        if self.content is None or not self._is_of_definitions:
             return False
-        there = packages_of(self._fs, self._layout, self._content)
+        there = packages_of(self._fs, self._layout, self.content)
         return there == packages.from_document(packages.to_document(wanted.packages))
 
 

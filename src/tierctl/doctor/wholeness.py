@@ -30,7 +30,7 @@ def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
         yield _damaged(each, why)
     compared = [f"{each.content}" for each, _ in found if each.is_whole]
     if compared and not damaged:
-        yield fine(SUBJECT, f"as they were built, without a look into files: {', '.join(compared)}")
+        yield fine(SUBJECT, f"names, modes and sizes are as built: {', '.join(compared)}")
 
 
 def _used(fs: FileSystem, layout: Layout) -> dict[Content, str]:
