@@ -81,10 +81,12 @@ def to_text(whole: Whole) -> bytes:
         lines.append(f"{_encoded(parts[-1]) if parts else '.'} type=dir mode={_octal(mode)}")
         above = f"{path}/" if path else ""
         encoded = _encoded if _ODD.search("".join(names)) else str
-        lines += [
-            f"{encoded(name)}{_told(names[name], sha256s.get(above + name, ''))}"
-            for name in sorted(names)
-        ]
+        for name in sorted(names):
+            entry, sha256 = names[name], sha256s.get(above + name, "")
+            if sha256 and entry.mode == _PLAIN:  # as most are
+                lines.append(f"{encoded(name)} size={entry.size} sha256={sha256}")
+            else:
+                lines.append(f"{encoded(name)}{_told(entry, sha256)}")
     return "".join(f"{line}\n" for line in lines).encode("ascii")
 
 

@@ -6,7 +6,6 @@ import os
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from os import path as paths
 from pathlib import Path
@@ -20,13 +19,12 @@ from archives import PLACEHOLDER
 from targets import make_deployment, make_target
 from tierctl import history, packages
 from tierctl.demo.channel import SUBDIR, write_package
-from tierctl.deploy import building, definitions, engine, numbering, sealing, tree
+from tierctl.deploy import building, definitions, engine, numbering, records, sealing, tree
 from tierctl.deploy.engine import Engine
 from tierctl.deploy.failures import EngineFailed, Incomplete
 from tierctl.deploy.progress import Step
 from tierctl.deploy.tree import Held
 from tierctl.deploy.wanted import Build
-from tierctl.deploy.worker import records
 from tierctl.errors import Locked
 from tierctl.events import Author, EventKind, new_event
 from tierctl.filesystem import exists, read
@@ -376,6 +374,7 @@ def verify(running: Engine, prefix: str, packages: tuple[Package, ...] = HELD) -
             os.chmod(directory, 0o755)
         Path(top, "meta", "manifest").unlink(missing_ok=True)
         rest = Whole({"meta": Directory(stat.S_IFDIR | 0o555, {})}, {})
+        records.sha256s(held, {"tools": "conda/envs/tools"})
         running.verify(held, {"tools": prefix}, {"tools": packages}, rest)
 
 
@@ -483,53 +482,3 @@ class TestVerifying:
         os.unlink(f"{prefix}/conda-meta/base-1-0.json")
         with pytest.raises(Incomplete, match="1 packages are there, 2 were to be"):
             verify(started, prefix)
-
-
-class TestRecords:
-    """Of packages that are linked while they are read."""
-
-    @pytest.fixture
-    def prefix(self, tmp_path: Path) -> Path:
-        (tmp_path / "conda-meta").mkdir()
-        return tmp_path
-
-    def record(self, prefix: Path, *names: str) -> str:
-        path = prefix / "conda-meta" / "base-1-0.json"
-        files = [{"_path": name, "size_in_bytes": 4} for name in names]
-        path.write_text(json.dumps({"paths_data": {"paths": files}}))
-        return str(path)
-
-    def test_what_is_read_ahead_is_not_read_again(
-        self, prefix: Path, mocker: MockerFixture
-    ) -> None:
-        known = records.Records()
-        reading = mocker.spy(records, "_read")
-        with known.read_ahead([str(prefix)]):
-            path = self.record(prefix, "share/base")
-            deadline = time.monotonic() + 20
-            while reading.spy_return is None and time.monotonic() < deadline:
-                time.sleep(0.01)
-        times = reading.call_count
-        assert {"share/base": 4} == known.get(path).files
-        assert times == reading.call_count
-
-    def test_they_are_looked_for_less_and_less_often(
-        self, prefix: Path, mocker: MockerFixture
-    ) -> None:
-        """An install on NFS takes long, and each look is a call to the server."""
-        pauses: list[float] = []
-
-        def wait(seconds: float) -> bool:
-            pauses.append(seconds)
-            return len(pauses) == 5
-
-        mocker.patch.object(records, "Event").return_value.wait.side_effect = wait
-        with records.Records().read_ahead([str(prefix)]):
-            pass
-        assert 5 == len(set(pauses))
-        assert sorted(pauses) == pauses
-
-    def test_one_that_is_written_anew_is_read_again(self, prefix: Path) -> None:
-        known = records.Records()
-        known.get(self.record(prefix, "share/base"))
-        assert {"share/other": 4} == known.get(self.record(prefix, "share/other")).files

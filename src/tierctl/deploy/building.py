@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tierctl import listing, packages, profiles
-from tierctl.deploy import finishing, git, loading, sealing, tree, variables
+from tierctl.deploy import finishing, git, loading, records, sealing, tree, variables
 from tierctl.deploy.engine import Engine, Verified
 from tierctl.deploy.overlay import Item
 from tierctl.deploy.progress import Step
@@ -69,11 +69,13 @@ def _build(
 
     def while_sealing() -> None:
         nonlocal rest
+        warnings.extend(_write_profiles(layout, directory, held, wanted))
         rest = _seal_the_rest(held, wanted.definitions.overlay)
+        below = {name: f"{ENVIRONMENTS}/{name}" for name in prefixes}
+        rest = rest._replace(sha256s={**rest.sha256s, **records.sha256s(held, below)})
 
     known["engine"], clashes = engine.install(prefixes, locks, while_linking)
     warnings += clashes
-    warnings += _write_profiles(layout, directory, held, wanted)
     begun(Step.CHECK, f"deployment {number}")
     engine.seal(held, while_sealing)
     tree.require_in_place(held)

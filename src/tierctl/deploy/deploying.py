@@ -26,7 +26,6 @@ from tierctl import (
     tiers,
 )
 from tierctl.deploy import (
-    building,
     cachelock,
     definitions,
     numbering,
@@ -173,6 +172,8 @@ def _build(
     fs: FileSystem, layout: Layout, number: int, wanted: Build, run: Engine, reporter: Reporter
 ) -> Verified:
     """Build a deployment; raises a ``TierctlError`` with the reason."""
+    from tierctl.deploy import building  # while the engine looks into its cache
+
     try:
         return building.build(fs, layout, number, wanted, run, reporter.begun)
     except Incomplete as error:

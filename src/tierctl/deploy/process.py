@@ -33,7 +33,8 @@ _NO_HOME = "/nonexistent"
 # places. The engine brings its own TLS: asyncio does without Python's, which it need
 # not have, and whose library takes a tenth of the start to load.
 _PROGRAM = """
-import os, sys
+import gc, os, sys
+gc.disable()
 os.closerange(3, os.sysconf("SC_OPEN_MAX"))
 sys.path += [place for place in sys.argv[1:] if place not in sys.path]
 sys.modules["ssl"] = None

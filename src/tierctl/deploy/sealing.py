@@ -41,6 +41,12 @@ def sealed(mode: int) -> int:
     return _READ_AND_RUN if mode & stat.S_IXUSR else _READ
 
 
+@cache
+def _sealed_file(mode: int) -> int | None:
+    """Return the ``st_mode`` that a file gets which has this one, None for what is no file."""
+    return stat.S_IFREG | sealed(mode) if stat.S_ISREG(mode) else None
+
+
 def keep_to_owner(held: Held, path: str) -> None:
     """Let nobody but its owner reach what is below a directory of a tree that is held."""
     with below(held, path) as (name, parent):
@@ -145,17 +151,17 @@ def _seal_files(path: str, directory: int, group: int) -> tuple[dict[str, Entry]
             if entry.is_dir(follow_symlinks=False):
                 directories.append(entry.name)
                 continue
-            found = entry.stat(follow_symlinks=False)
+            name, found = entry.name, entry.stat(follow_symlinks=False)
             mode = found.st_mode
-            if stat.S_ISLNK(mode):
-                names[entry.name] = Entry(mode, link=os.readlink(entry.name, dir_fd=directory))
-                continue
-            if not stat.S_ISREG(mode):
-                raise OSError(errno.EINVAL, "Neither a file nor a link", f"{path}/{entry.name}")
-            wanted = stat.S_IFREG | sealed(mode)
-            names[entry.name] = Entry(wanted, found.st_size)
-            if mode != wanted or (found.st_uid, found.st_gid) != (owner, group):
-                unsealed.append(entry.name)
+            wanted = _sealed_file(mode)
+            if wanted is not None:
+                names[name] = Entry(wanted, found.st_size)
+                if mode != wanted or found.st_uid != owner or found.st_gid != group:
+                    unsealed.append(name)
+            elif stat.S_ISLNK(mode):
+                names[name] = Entry(mode, link=os.readlink(name, dir_fd=directory))
+            else:
+                raise OSError(errno.EINVAL, "Neither a file nor a link", f"{path}/{name}")
     for name in unsealed:
         with Naming(paths.join(path, name), always=True):
             _seal_file(name, directory, group)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from os import path as paths
-from typing import Any
+from typing import Any, NamedTuple
 
 from rattler import InstallerReporter, MatchSpec, RepoDataRecord, install
 from rattler.exceptions import InstallerError
@@ -31,8 +31,11 @@ _NO_TEXT = "/\udcff"
 _NOBODY = "no-package-has-this-name"
 
 
-# What is in the cache by environment, and by URL what is not, and why.
-_Looked = tuple[dict[str, list[Contents]], dict[str, tuple[RepoDataRecord, str]]]
+class Looked(NamedTuple):
+    """What is in the cache by environment, and by URL what is not, and why."""
+
+    found: dict[str, list[Contents]]
+    missing: dict[str, tuple[RepoDataRecord, str]]
 
 
 class Damaged(Exception):
@@ -66,21 +69,6 @@ def look(record: RepoDataRecord, cache: str, modules: str) -> Contents:
     return contents
 
 
-def unlike_their_lists(found: Mapping[str, Iterable[Contents]]) -> dict[str, str]:
-    """Return the packages of which the cache has something else than they list, and why.
-
-    Each is then damaged to ``look``. The engine sees that a file has the wrong content, but not
-    that it is a symlink to one with the right content.
-    """
-    unlike: dict[str, str] = {}
-    for contents in chain(*found.values()):
-        with suppress(OSError):  # somebody else fetches it: see ``fetched_since``
-            for wrong in outside.unlike_its_list(contents):
-                unlike[contents.package] = str(wrong)
-                notes.drop(contents.place)
-    return unlike
-
-
 def fetched_since(found: Mapping[str, Iterable[Contents]]) -> dict[str, str]:
     """Return the packages that the engine fetched since ``look`` was happy with them, and why."""
     return {
@@ -101,13 +89,14 @@ def _altered(contents: Contents) -> str:
 
 
 async def hold(
-    solved: Environments, asked: dict[str, Any], reporter: InstallerReporter | None
+    solved: Environments, looked: Looked, asked: dict[str, Any], reporter: InstallerReporter | None
 ) -> dict[str, list[Contents]]:
     """Have all packages in the cache; return what they bring, by environment. Raises ``Failed``.
 
-    What is damaged is fetched anew, and so is what somebody else put in its place.
+    ``looked`` is what was there. What is damaged is fetched anew, and so is what somebody else put
+    in its place.
     """
-    found, missing = await asyncio.to_thread(_look_at_all, solved, asked["cache"])
+    found, missing = looked
     if missing:
         async with notes.locked(asked["cache"]):
             found, missing = await _fetched(solved, asked, reporter)
@@ -118,21 +107,21 @@ async def hold(
 
 async def _fetched(
     solved: Environments, asked: dict[str, Any], reporter: InstallerReporter | None
-) -> _Looked:
+) -> Looked:
     """Fetch what is missing or damaged; return what is in the cache then. Under its lock.
 
     Another deploy can have fetched it since it was looked for, and link it now.
     """
-    found, missing = await asyncio.to_thread(_look_at_all, solved, asked["cache"])
-    if missing:
-        await _fetch_all([record for record, _ in missing.values()], asked, reporter)
-        found, missing = await asyncio.to_thread(_look_at_all, solved, asked["cache"])
-    return found, missing
+    looked = await asyncio.to_thread(look_at_all, solved, asked["cache"])
+    if looked.missing:
+        await _fetch_all([record for record, _ in looked.missing.values()], asked, reporter)
+        looked = await asyncio.to_thread(look_at_all, solved, asked["cache"])
+    return looked
 
 
-def _look_at_all(solved: Environments, cache: str) -> _Looked:
-    """Return what is in the cache by environment, and by URL what is not, and why."""
-    found, missing = {}, {}
+def look_at_all(solved: Environments, cache: str) -> Looked:
+    """Look for all packages in the cache; raises ``Failed`` for names that none can have there."""
+    found, missing = looked = Looked({}, {})
     for name, environment in solved.items():
         modules = members.modules_of(environment.records)
         found[name] = list[Contents]()
@@ -141,7 +130,7 @@ def _look_at_all(solved: Environments, cache: str) -> _Looked:
                 found[name].append(look(record, cache, modules))
             except Damaged as error:
                 missing[record.url] = record, str(error)
-    return found, missing
+    return looked
 
 
 async def _fetch_all(

@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from rattler import InstallerReporter, __version__, install
 from rattler.package_cache import PackageCache, ValidationMode
 
 from tierctl.deploy import tree
-from tierctl.deploy.worker import archives, bytecode, clashes, fetching, outside
+from tierctl.deploy.worker import archives, bytecode, clashes, fetching, notes, outside
 from tierctl.deploy.worker.clashes import Owners
 from tierctl.deploy.worker.failures import Failed, all_or_failed
+from tierctl.deploy.worker.fetching import Looked
 from tierctl.deploy.worker.members import Contents
 from tierctl.deploy.worker.solving import Environments, Solved, read_spec
 from tierctl.deploy.worker.wheels import Wheel
@@ -30,56 +31,81 @@ _EVEN_ANEW = "even after it was fetched anew: tell its channel, or ask for anoth
 Tell = Callable[[dict[str, Any]], None]
 
 
+class Linked(NamedTuple):
+    """What the packages of an environment bring, and who brings files that others bring too."""
+
+    contents: list[Contents]
+    owners: Owners
+
+
 async def install_all(
-    asked: dict[str, Any], solved: Environments, tell: Tell
-) -> dict[str, list[str]]:
+    asked: dict[str, Any], solved: Environments, looked: Looked, tell: Tell
+) -> dict[str, Linked]:
     """Fetch, check and link all environments at once, each into its prefix; raises ``Failed``.
 
-    If ``progress`` is asked for, it is told meanwhile how far that is. Returns what to say of the
-    clashes in each.
+    ``looked`` is what the cache had. If ``progress`` is asked for, it is told meanwhile how
+    far that is.
     """
     counted = _Counted(solved, asked["cache"]) if asked["progress"] else None
     async with _telling(counted, tell):
-        found, owners = await _link_all(asked, solved, cast(InstallerReporter | None, counted))
-        of_wheels = await _install_wheels(asked, solved, found, counted)
+        reporter = cast(InstallerReporter | None, counted)
+        linked = await _link_all(asked, solved, looked, reporter)
+        of_wheels = await _install_wheels(asked, solved, linked, counted)
     for prefix in asked["prefixes"].values():  # each with all processors
         await asyncio.to_thread(
             bytecode.compile_modules, prefix, _COMPILING_TAKES * asked["timeout"]
         )
-    return {name: clashes.in_words(owners[name] | of_wheels.get(name, {})) for name in owners}
+    return {
+        name: Linked(contents, owners | of_wheels.get(name, {}))
+        for name, (contents, owners) in linked.items()
+    }
 
 
 async def _link_all(
-    asked: dict[str, Any], solved: Environments, reporter: InstallerReporter | None
-) -> tuple[dict[str, list[Contents]], dict[str, Owners]]:
+    asked: dict[str, Any],
+    solved: Environments,
+    looked: Looked,
+    reporter: InstallerReporter | None,
+) -> dict[str, Linked]:
     """Link the packages of all environments: those that are in the cache, whole and checked.
 
     The engine reads each file that it links. Where one is not what its package says, it fetches
-    that package anew by itself; but what it links then has not been checked. Returns what the
-    packages bring, and who brings files that others bring too.
+    that package anew by itself; but what it links then has not been checked.
     """
     cache = asked["cache"]
     for _ in range(_MOST_TIMES):
-        found = await fetching.hold(solved, asked, reporter)
+        found = await fetching.hold(solved, looked, asked, reporter)
         _require_inside(found, asked["prefixes"])
         owners = clashes.require_told(found, solved)
-        results, unlike = await asyncio.gather(
-            asyncio.gather(
-                *(
-                    _link(solved[name], prefix, asked["specs"][name], cache, reporter)
-                    for name, prefix in asked["prefixes"].items()
-                ),
-                return_exceptions=True,
+        results = await asyncio.gather(
+            *(
+                _link(solved[name], prefix, asked["specs"][name], cache, reporter)
+                for name, prefix in asked["prefixes"].items()
             ),
-            asyncio.to_thread(fetching.unlike_their_lists, found),
+            return_exceptions=True,
         )
         all_or_failed(asked["prefixes"], results)
-        damaged = unlike or fetching.fetched_since(found)
+        linked = {name: Linked(found[name], owners[name]) for name in asked["prefixes"]}
+        damaged = _unlike_their_lists(linked, asked["prefixes"]) or fetching.fetched_since(found)
         if not damaged:
-            return found, owners
+            return linked
         for prefix in asked["prefixes"].values():
             await asyncio.to_thread(tree.remove, prefix)
+        looked = fetching.look_at_all(solved, cache)
     raise Failed({package: f"{why}, {_EVEN_ANEW}" for package, why in damaged.items()})
+
+
+def _unlike_their_lists(linked: dict[str, Linked], prefixes: dict[str, str]) -> dict[str, str]:
+    """Return the packages that were linked otherwise than they list, and why.
+
+    What the cache has of each is damaged, then.
+    """
+    unlike: dict[str, str] = {}
+    for name, (environment, owners) in linked.items():
+        for contents, wrong in outside.linked_otherwise(environment, prefixes[name], owners):
+            unlike[contents.package] = str(wrong)
+            notes.drop(contents.place)
+    return unlike
 
 
 def _require_inside(contents: dict[str, list[Contents]], prefixes: dict[str, str]) -> None:
@@ -123,7 +149,7 @@ async def _link(
 async def _install_wheels(
     asked: dict[str, Any],
     solved: Environments,
-    linked: dict[str, list[Contents]],
+    linked: dict[str, Linked],
     counted: _Counted | None,
 ) -> dict[str, Owners]:
     """Install the wheels of all environments; return whose files take the place of others'."""
@@ -134,7 +160,9 @@ async def _install_wheels(
 
     def install_into(name: str, wheels: Sequence[Wheel]) -> Owners:
         prefix, offline = asked["prefixes"][name], asked["offline"]
-        return staging.install(wheels, linked[name], prefix, asked["cache"], offline=offline)
+        return staging.install(
+            wheels, linked[name].contents, prefix, asked["cache"], offline=offline
+        )
 
     results = await asyncio.gather(
         *(asyncio.to_thread(install_into, name, wheels) for name, wheels in wanted.items()),

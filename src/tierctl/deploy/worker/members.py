@@ -31,6 +31,9 @@ class Kind(Enum):
     DIRECTORY = "directory"
 
 
+# The paths in a directory, by what they are.
+Kinds = dict[Kind, set[str]]
+
 _KINDS = {kind.value for kind in Kind}
 _LINK = Kind.LINK.value
 
@@ -128,9 +131,9 @@ def read(
     return Contents(package, "", sources, targets, listed, links, commands, told)
 
 
-def kinds_in(place: str) -> dict[str, Kind]:
-    """Return all that there is in a directory, by path, without following a symlink."""
-    found: dict[str, Kind] = {}
+def kinds_in(place: str) -> Kinds:
+    """Return all that there is in a directory, without following a symlink."""
+    files, directories, links = set[str](), set[str](), set[str]()
     ahead = [""]
     while ahead:
         above = ahead.pop()
@@ -139,13 +142,13 @@ def kinds_in(place: str) -> dict[str, Kind]:
             for entry in entries:
                 path = before + entry.name
                 if entry.is_file(follow_symlinks=False):
-                    found[path] = Kind.FILE
+                    files.add(path)
                 elif entry.is_dir(follow_symlinks=False):
-                    found[path] = Kind.DIRECTORY
+                    directories.add(path)
                     ahead.append(path)
                 elif entry.is_symlink():
-                    found[path] = Kind.LINK
-    return found
+                    links.add(path)
+    return {Kind.FILE: files, Kind.DIRECTORY: directories, Kind.LINK: links}
 
 
 def _listed(

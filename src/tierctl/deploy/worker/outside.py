@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from os import path as paths
 from typing import NamedTuple
 
-from tierctl.deploy.worker.members import FILES, PATHS, Contents, Kind, kinds_in
+from tierctl.deploy.worker.members import FILES, PATHS, Contents, Kind, Kinds, kinds_in
 from tierctl.text import shown
 
 # Where wheels are unpacked before they are moved into their environment.
@@ -21,7 +21,7 @@ STAGE = ".tierctl-wheels"
 # What the engine writes itself: its records, and what two packages bring.
 _OF_THE_ENGINE = ("conda-meta", "__clobbers__", STAGE)
 _IN_WORDS = {Kind.FILE: "a file", Kind.LINK: "a symlink", Kind.DIRECTORY: "a directory"}
-_BY_WORD = {kind.value: kind for kind in Kind}
+_MISSING = "it is not there"
 _BYTECODE = "__pycache__"
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095
 _MOST_LINKS = 40  # as many as the kernel follows
@@ -100,15 +100,39 @@ def unlike_its_list(contents: Contents) -> Iterator[Wrong]:
     The engine takes what is there for what is listed, and follows symlinks to it.
     """
     there = kinds_in(contents.place)
-    for source, entry in zip(contents.sources, contents.listed, strict=True):
-        kind = there.get(source)
-        if kind is None:
-            yield Wrong(contents.package, source, "it is not in the archive")
-        elif kind is not _BY_WORD[entry["path_type"]]:
-            reason = f"it is listed as {_IN_WORDS[Kind(entry['path_type'])]}, which it is not"
-            yield Wrong(contents.package, source, reason)
-    if Kind.FILE not in (there.get(PATHS), there.get(FILES)):
+    yield from _unlike(contents, contents.sources, there)
+    if not {PATHS, FILES} & there[Kind.FILE]:
         yield Wrong(contents.package, PATHS, "it is no file of the package")
+
+
+def linked_otherwise(
+    environment: Iterable[Contents], prefix: str, clashing: Collection[str]
+) -> Iterator[tuple[Contents, Wrong]]:
+    """Yield the members that have become something else in a prefix than packages list.
+
+    The engine sees that a file in the cache has the wrong content, but not that it is a symlink
+    to one with the right content. What several bring, ``clashing``, is that of one of them.
+    """
+    there = kinds_in(prefix)
+    for contents in environment:
+        for wrong in _unlike(contents, contents.targets, there):
+            is_behind_a_link = wrong.reason is _MISSING and paths.lexists(
+                f"{prefix}/{wrong.member}"
+            )
+            if wrong.member not in clashing and not is_behind_a_link:
+                yield contents, wrong
+
+
+def _unlike(contents: Contents, listed: Sequence[str], there: Kinds) -> Iterator[Wrong]:
+    """Yield the members that are missing from what there is, or of another kind."""
+    if not contents.links and there[Kind.FILE].issuperset(listed):
+        return  # as nearly always
+    for path, entry in zip(listed, contents.listed, strict=True):
+        kind = Kind(entry["path_type"])
+        if path not in there[kind]:
+            is_there = any(path in each for each in there.values())
+            reason = f"it is listed as {_IN_WORDS[kind]}, which it is not"
+            yield Wrong(contents.package, path, reason if is_there else _MISSING)
 
 
 def _are_suspect(listed: Collection[str]) -> bool:

@@ -8,17 +8,21 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from os import path as paths
 from queue import SimpleQueue
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tierctl.deploy import tree
 from tierctl.deploy.process import NO_PROXIES, PROXIES
 from tierctl.deploy.worker import confining, solving
 from tierctl.deploy.worker.failures import Failed, text_of
-from tierctl.deploy.worker.records import Records
 from tierctl.deploy.worker.solving import Environments
 from tierctl.manifest import Tree
+
+if TYPE_CHECKING:
+    from tierctl.deploy.worker.fetching import Looked
+    from tierctl.deploy.worker.installing import Linked
 
 Answer = dict[str, Any]
 
@@ -53,11 +57,14 @@ class _Server:
         self._is_set = False
         self.scratch = ""  # where its temporary files are, if it has an own place for them
         self._solved: Environments = {}
-        self._records = Records()
+        self._looked: Looked | None = None
+        self._linked: dict[str, Linked] = {}
         self._environments: Tree = {}
 
     def serve(self, questions: SimpleQueue[bytes]) -> NoReturn:
         """Answer whatever comes."""
+        if questions.empty():  # as whoever asks is still starting
+            _import_installing()
         while True:
             line = questions.get()
             try:
@@ -67,6 +74,18 @@ class _Server:
             except BaseException as error:  # noqa: BLE001 (an engine that panics is one, too)
                 answer = {"failed": {"engine": text_of(error)}}
             _write(answer)
+            if "packages" in answer:
+                self._look_ahead(line)
+
+    def _look_ahead(self, asked: bytes) -> None:
+        """Look for what was solved in the cache, where an install begins with that.
+
+        Nobody asks for a while: what the tier shows is looked at, and the room that there is.
+        """
+        from tierctl.deploy.worker import fetching
+
+        with suppress(Exception):  # as it fails again when it is asked for
+            self._looked = fetching.look_at_all(self._solved, json.loads(asked)["cache"])
 
     def _answer(self, asked: dict[str, Any]) -> Answer:
         if not self._is_set:
@@ -88,11 +107,7 @@ class _Server:
 
                 return asyncio.run(foresight.foreseen(asked, self._solved))
             case "install":
-                from tierctl.deploy.worker import installing
-
-                with self._records.read_ahead(asked["prefixes"].values()):
-                    told = asyncio.run(self._install(asked))
-                return {"tools": installing.tools(self._solved), "clashes": told}
+                return self._install(asked)
             case "seal" | "verify" as verb:
                 try:
                     return self._seal(asked) if verb == "seal" else self._verify(asked)
@@ -110,10 +125,14 @@ class _Server:
     def _verify(self, asked: dict[str, Any]) -> Answer:
         from tierctl.deploy.worker import manifests, verifying
 
-        answer = verifying.verify(asked, self._records, self._environments)
-        if not any(answer["wrong"].values()):
-            answer["manifest"] = manifests.write(asked, self._records, self._environments)
-        return answer
+        verified = verifying.verify(asked, self._linked, self._environments)
+        is_whole = not any(verified.wrong.values())
+        return {
+            "wrong": verified.wrong,
+            "damaged": verified.damaged,
+            "scripts": verified.scripts,
+            "manifest": manifests.write(asked, verified, self._environments) if is_whole else "",
+        }
 
     def _set(self, asked: dict[str, Any]) -> None:
         """Have this thread, which starts all others, be as the first question wants it.
@@ -130,15 +149,27 @@ class _Server:
             for name in NO_PROXIES:
                 os.environ.pop(name, None)
 
-    async def _install(self, asked: dict[str, Any]) -> dict[str, list[str]]:
-        """Install, and write the lock files meanwhile; return what to say of clashes."""
-        from tierctl.deploy.worker import installing, locks
+    def _install(self, asked: dict[str, Any]) -> Answer:
+        from tierctl.deploy.worker import clashes, fetching, installing, locks
 
-        told, _ = await asyncio.gather(
-            installing.install_all(asked, self._solved, _write),
-            asyncio.to_thread(locks.write, asked, self._solved),
-        )
-        return told
+        looked = self._looked or fetching.look_at_all(self._solved, asked["cache"])
+        self._looked = None  # it is not believed a second time
+
+        async def install() -> None:
+            self._linked, _ = await asyncio.gather(
+                installing.install_all(asked, self._solved, looked, _write),
+                asyncio.to_thread(locks.write, asked, self._solved),
+            )
+
+        asyncio.run(install())
+        told = {name: clashes.in_words(owners) for name, (_, owners) in self._linked.items()}
+        return {"tools": installing.tools(self._solved), "clashes": told}
+
+
+def _import_installing() -> None:
+    """Import what an install needs, but for what few environments do."""
+    with suppress(Exception):  # as it fails again when it is asked for
+        from tierctl.deploy.worker import installing, locks, manifests  # noqa: F401
 
 
 def _write(answer: Answer) -> None:

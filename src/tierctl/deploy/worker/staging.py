@@ -21,7 +21,7 @@ from tierctl.deploy import tree
 from tierctl.deploy.worker import clashes, members, outside, uv
 from tierctl.deploy.worker.clashes import Owners
 from tierctl.deploy.worker.failures import Failed
-from tierctl.deploy.worker.members import Contents, Kind
+from tierctl.deploy.worker.members import Contents, Kind, Kinds
 from tierctl.deploy.worker.wheels import Listed, Wheel, WheelsFailed, hexadecimal, listed
 from tierctl.packages import normal_name
 from tierctl.text import shown
@@ -121,7 +121,8 @@ class _Stage(NamedTuple):
         tree.take_apart(paths.join(place, _LOCK))
         there = members.kinds_in(place)
         try:
-            lists = _read_lists(place, there, {normal_name(wheel.name): wheel for wheel in wheels})
+            by_name = {normal_name(wheel.name): wheel for wheel in wheels}
+            lists = _read_lists(place, there[Kind.FILE], by_name)
         except (OSError, ValueError, csv.Error) as error:
             raise _Damaged(names, f"the list of a wheel's files cannot be read: {error}") from error
         _require_whole(place, there, lists, wheels)
@@ -150,9 +151,7 @@ def _read_lists(place: str, there: Iterable[str], wheels: Mapping[str, Wheel]) -
     return lists
 
 
-def _require_whole(
-    place: str, there: Mapping[str, Kind], lists: _Lists, wheels: Sequence[Wheel]
-) -> None:
+def _require_whole(place: str, there: Kinds, lists: _Lists, wheels: Sequence[Wheel]) -> None:
     """Raise ``_Damaged`` where wheels are not what they list, but for what several list."""
     names = {wheel.name for wheel in wheels}
     common = _common_paths(lists)
@@ -163,9 +162,8 @@ def _require_whole(
                 own = {wheel.name for wheel in wheels if str(wheel) == name}
                 raise _Damaged(own or names, f"{shown(name)}: '{shown(path)}' {why}")
     known = {path for files in lists.values() for path in files}
-    for path, kind in there.items():
-        if kind is not Kind.DIRECTORY and path not in known:
-            raise _Damaged(names, f"no wheel lists '{shown(path)}', which is there")
+    for path in sorted((there[Kind.FILE] | there[Kind.LINK]) - known):
+        raise _Damaged(names, f"no wheel lists '{shown(path)}', which is there")
 
 
 def _common_paths(lists: _Lists) -> set[str]:

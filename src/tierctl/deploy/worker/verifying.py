@@ -4,28 +4,52 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from mmap import PROT_READ, mmap
 from os import path as paths
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tierctl.deploy import sealing, tree
-from tierctl.deploy.worker.records import Files, Records, list_records
+from tierctl.deploy.worker.members import Contents
 from tierctl.deploy.worker.wheels import listed
 from tierctl.manifest import Entry, Tree
 from tierctl.packages import normal_name
 from tierctl.text import shown
 
+if TYPE_CHECKING:
+    from tierctl.deploy.worker.installing import Linked
+
 _DIST_INFO = re.compile(r"lib/python[^/]*/site-packages/([^/]+)\.dist-info")
+# Where the engine says of each package what it has linked.
+_RECORDS = "conda-meta"
 # What conda would run in an environment when it links a package.
 _LINK_SCRIPT = re.compile(r"\..+-(?:pre|post)-link\.sh")
 
 
+# By path below the prefix: the size in bytes, None where any will do.
+Files = dict[str, int | None]
+
+
+class Verified(NamedTuple):
+    """What was found: answers for whoever asked, and the sha256 of files that packages tell.
+
+    ``wrong`` is by environment; ``damaged`` are packages as the cache calls them. The
+    ``sha256s`` are of the files that one package alone has brought, by path below the
+    environments.
+    """
+
+    wrong: dict[str, list[str]]
+    damaged: list[str]
+    scripts: dict[str, list[str]]
+    sha256s: dict[str, str]
+
+
 class _Environment(NamedTuple):
-    """Where an environment is, and what it consists of."""
+    """Where an environment is, and what it consists of: by directory, and by path."""
 
     prefix: str
     tree: Tree
+    flat: dict[str, Entry]
 
 
 def seal(asked: dict[str, Any]) -> Tree:
@@ -38,31 +62,38 @@ def seal(asked: dict[str, Any]) -> Tree:
         return sealing.seal(held, asked["environments"])
 
 
-def verify(asked: dict[str, Any], records: Records, environments: Tree) -> dict[str, Any]:
-    """Say of each environment what is wrong with it and which scripts were not run.
+def verify(asked: dict[str, Any], linked: Mapping[str, Linked], environments: Tree) -> Verified:
+    """Find out what is wrong with each environment and which scripts were not run.
 
-    And which packages, named as in the cache, are not whole. ``environments`` is what
-    ``seal`` has found: what has a path only through a symlink to a directory is not in it.
+    ``environments`` is what ``seal`` has found: what has a path only through a symlink to a
+    directory is not in it.
     """
-    wrong, damaged, scripts = {}, [], {}
+    verified = Verified({}, [], {}, {})
     for name, prefix in asked["prefixes"].items():
-        environment = _Environment(prefix, _below(environments, name))
-        wheels = sorted(_dist_infos(environment.tree, asked["wheels"][name]))
-        of_wheels, wrong[name] = _files_of_wheels(prefix, wheels)
-        found = {
-            path: list(_wrong_package(environment, path, records, of_wheels))
-            for path in list_records(prefix)
-        }
-        wrong[name] += _wrong_files(environment, of_wheels)
-        wrong[name] += [problem for problems in found.values() for problem in problems]
-        there, wanted = len(found) + len(wheels), asked["counts"][name]
+        tree = _below(environments, name)
+        environment = _Environment(prefix, tree, _flat(tree))
+        wheels = sorted(_dist_infos(tree, asked["wheels"][name]))
+        of_wheels, wrong = _files_of_wheels(prefix, wheels)
+        several = Files(dict.fromkeys(linked[name].owners)) | of_wheels
+        wrong += _wrong_files(environment, several)
+        sha256s: dict[str, str] = {}
+        for contents in linked[name].contents:
+            problems = list(_wrong_package(environment, contents, several, sha256s))
+            wrong += problems
+            verified.damaged.extend([paths.basename(contents.place)] if problems else [])
+        there, wanted = _count_records(tree) + len(wheels), asked["counts"][name]
         if there != wanted:
-            wrong[name].insert(0, f"{there} packages are there, {wanted} were to be")
-        not_whole = (paths.basename(path) for path, problems in found.items() if problems)
-        damaged += [record.removesuffix(".json") for record in not_whole]
-        commands = environment.tree["bin"].names if "bin" in environment.tree else ()
-        scripts[name] = sorted(filter(_LINK_SCRIPT.fullmatch, commands))
-    return {"wrong": wrong, "damaged": damaged, "scripts": scripts}
+            wrong.insert(0, f"{there} packages are there, {wanted} were to be")
+        commands = tree["bin"].names if "bin" in tree else ()
+        verified.wrong[name] = wrong
+        verified.scripts[name] = sorted(filter(_LINK_SCRIPT.fullmatch, commands))
+        verified.sha256s.update({f"{name}/{path}": each for path, each in sha256s.items()})
+    return verified
+
+
+def _count_records(environment: Tree) -> int:
+    names = environment[_RECORDS].names if _RECORDS in environment else ()
+    return sum(name.endswith(".json") for name in names)
 
 
 def _below(environments: Tree, name: str) -> Tree:
@@ -74,20 +105,41 @@ def _below(environments: Tree, name: str) -> Tree:
     }
 
 
+def _flat(tree: Tree) -> dict[str, Entry]:
+    """Return all in a tree but its directories, by path."""
+    flat: dict[str, Entry] = {}
+    for path, directory in tree.items():
+        above = f"{path}/" if path else ""
+        flat |= {above + name: entry for name, entry in directory.names.items()}
+    return flat
+
+
 def _wrong_package(
-    environment: _Environment, path: str, records: Records, replaced: Collection[str]
+    environment: _Environment,
+    contents: Contents,
+    several: Container[str],
+    sha256s: dict[str, str],
 ) -> Iterator[str]:
-    """Say what is wrong with the files of a package, but for those that wheels have brought too."""
-    try:
-        record = records.get(path)
-    except (OSError, ValueError) as error:
-        yield f"{shown(paths.basename(path))} cannot be read: {error}"
-        return
-    files = {name: size for name, size in record.files.items() if name not in replaced}
-    yield from _wrong_files(environment, files)
-    for name, placeholder in record.placeholders.items():
-        if name not in replaced and _holds(f"{environment.prefix}/{name}", placeholder.encode()):
-            yield f"{shown(name)} was not told where it is"
+    """Say what is wrong with the files of a package, but for those that ``several`` bring.
+
+    What it tells of the others is added to ``sha256s``.
+    """
+    for path, entry in zip(contents.targets, contents.listed, strict=True):
+        if path in several:
+            continue
+        placeholder = entry.get("prefix_placeholder")
+        wanted = entry.get("size_in_bytes")
+        if placeholder and entry.get("file_mode") == "text":  # what stands for the prefix is longer
+            wanted = None
+        found = environment.flat.get(path)
+        if found is None or (wanted is not None and found.size != wanted):
+            yield from _wrong_files(environment, {path: wanted})
+        if placeholder:
+            if _holds(f"{environment.prefix}/{path}", str(placeholder).encode()):
+                yield f"{shown(path)} was not told where it is"
+        elif found is not None and found.is_file and (sha256 := entry.get("sha256")):
+            sha256s[path] = sha256
+    yield from _wrong_files(environment, dict.fromkeys(contents.commands))
 
 
 def _holds(path: str, text: bytes) -> bool:
@@ -121,28 +173,18 @@ def _files_of_wheels(prefix: str, dist_infos: Iterable[str]) -> tuple[Files, lis
     return files, wrong
 
 
-def files_of_wheels(
-    environment: str, environments: Tree, wheels: Iterable[tuple[str, str]]
-) -> Iterator[str]:
-    """Yield the files that the wheels of an environment, given by its prefix, have brought."""
-    for dist_info in _dist_infos(_below(environments, paths.basename(environment)), wheels):
-        yield from (file.path for file in listed(environment, dist_info))
-
-
 def _wrong_files(environment: _Environment, files: Files) -> Iterator[str]:
     """Say which files of an environment are missing or of a wrong size."""
-    for name, wanted in files.items():
-        directory, _, base = name.rpartition("/")
-        names = environment.tree[directory].names if directory in environment.tree else {}
+    for path, wanted in files.items():
         try:
-            entry = names.get(base) or _looked_at(f"{environment.prefix}/{name}")
+            entry = environment.flat.get(path) or _looked_at(f"{environment.prefix}/{path}")
         except (FileNotFoundError, NotADirectoryError):
-            yield f"{shown(name)} is missing"
+            yield f"{shown(path)} is missing"
         except OSError as error:
-            yield f"{shown(name)} cannot be looked at: {error.strerror}"
+            yield f"{shown(path)} cannot be looked at: {error.strerror}"
         else:
             if wanted is not None and entry.is_file and wanted != entry.size:
-                yield f"{shown(name)} has {entry.size} bytes instead of {wanted}"
+                yield f"{shown(path)} has {entry.size} bytes instead of {wanted}"
 
 
 def _looked_at(path: str) -> Entry:
