@@ -5,7 +5,7 @@ from pathlib import Path
 import nox
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["lint", "types", "tests", "minimums"]
+nox.options.sessions = ["lint", "types", "tests"]
 nox.options.reuse_venv = "yes"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
@@ -20,22 +20,20 @@ DEPLOY = PYPROJECT["project"]["optional-dependencies"]["deploy"]
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests on each Python; on the newest against the wheel, as users install it."""
-    newest = session.python == PYTHONS[-1]
-    if newest:
+    """Run the tests on each Python: on the oldest with the oldest dependencies that are declared.
+
+    And on the newest against the wheel, as users install it.
+    """
+    if session.python == PYTHONS[0]:
+        declared = [*PYPROJECT["project"]["dependencies"], *TEST, *DEPLOY]
+        session.install("-e", ".", *(wanted.replace(">=", "==") for wanted in declared))
+    elif session.python == PYTHONS[-1]:
         install_wheel(session)
+        session.install(*TEST, *DEPLOY)
     else:
-        session.install("-e", ".")
-    session.install(*TEST, *DEPLOY)
-    session.run(*PYTEST, *([] if newest else WITHOUT_SYSTEM_TESTS), *session.posargs)
-
-
-@nox.session(python=PYTHONS[0])
-def minimums(session: nox.Session) -> None:
-    """Run the tests with the oldest dependencies that are declared."""
-    declared = [*PYPROJECT["project"]["dependencies"], *TEST, *DEPLOY]
-    session.install("-e", ".", *(wanted.replace(">=", "==") for wanted in declared))
-    session.run(*PYTEST, *WITHOUT_SYSTEM_TESTS, *session.posargs)
+        session.install("-e", ".", *TEST, *DEPLOY)
+    without = [] if session.python == PYTHONS[-1] else WITHOUT_SYSTEM_TESTS
+    session.run(*PYTEST, *without, *session.posargs)
 
 
 @nox.session

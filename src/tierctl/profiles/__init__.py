@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
 from os import path as paths
 from typing import NamedTuple
 
@@ -35,7 +34,7 @@ def files(
     }
     profiles = {
         name: _filled(
-            resources.files(__name__).joinpath(name).read_text("utf-8"),
+            _template(name),
             {variable: shell.quoted(value) for variable, value in values.items()}
             | {"IAC_ENVIRONMENTS": " ".join(environments)}
             | shell.lines(variables or {}),
@@ -43,6 +42,12 @@ def files(
         for name, shell in _SHELLS.items()
     }
     return profiles | {"condarc": _condarc(layout, directory)}
+
+
+def _template(name: str) -> str:
+    # importlib.resources takes a tenth of the time in which a deploy finds nothing to do.
+    with open(paths.join(paths.dirname(__file__), name), encoding="utf-8") as file:
+        return file.read()
 
 
 def _filled(template: str, texts: Mapping[str, str]) -> str:
