@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import stat
 from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from os import path as paths
 from typing import NamedTuple
@@ -19,6 +22,7 @@ from tierctl.rotation import Content
 _MANIFEST = f"{META}/{MANIFEST}"
 # By path below the top, directories too.
 _Flat = dict[str, Entry]
+_BYTECODE = re.compile(r"(?:^|/)__pycache__(?:/[^/]+\.pyc)?$")
 _KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
 
 
@@ -128,8 +132,12 @@ def verify(
     differences = list(_compared(expected, there, wanted.sha256s, found.errors))
     if not quick:
         differences += _contents(top, expected, there, wanted.sha256s)
+    differences = [each for each in differences if not _is_bytecode_of_root(top, each)]
     origins = Origins(top)
-    named = (each._replace(package=origins.of(each.path)) for each in sorted(differences))
+    named = (
+        each if each.what is What.EXTRA else each._replace(package=origins.of(each.path))
+        for each in sorted(differences)
+    )
     return Verification(content, _count(wanted.tree), tuple(named), is_witnessed=bool(witness))
 
 
@@ -197,6 +205,19 @@ def _is_within(path: str, directories: set[str]) -> bool:
     return bool(directories) and any(
         not each or path == each or path.startswith(f"{each}/") for each in directories
     )
+
+
+def _is_bytecode_of_root(top: str, difference: Difference) -> bool:
+    """Say whether a name was added by root's Python, which keeps what it compiles where it may.
+
+    Nobody else could have added it as root's: who owns the deployment could as theirs.
+    """
+    if difference.what is not What.EXTRA or not _BYTECODE.search(difference.path):
+        return False
+    with suppress(OSError):  # it is gone again
+        found = os.lstat(paths.join(top, difference.path))
+        return found.st_uid == 0 and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return False
 
 
 def _compared_name(path: str, wanted: Entry | None, found: Entry | None) -> Iterator[Difference]:

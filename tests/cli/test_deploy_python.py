@@ -183,6 +183,12 @@ class TestPip:
         done = lab.deploy("staging", "--rebuild")
         assert (0, "greet 1.0\n") == (done.code, lab.runs("staging", "greet")), done.err
 
+    def test_a_wheel_may_spell_its_version_otherwise(self, lab: Lab, wheels: Path) -> None:
+        write_wheel(wheels, "zones", "2024.01")
+        self.want(lab, "--no-index", "--find-links .wheels", "zones")
+        done = lab.deploy("staging")
+        assert (0, "zones 2024.01\n") == (done.code, lab.runs("staging", "zones")), done.err
+
     def test_they_are_in_the_records_with_their_sha256(self, lab: Lab, wheels: Path) -> None:
         lab.deploy("staging")
         sha256 = hashlib.sha256((wheels / "wave-1.0-py3-none-any.whl").read_bytes()).hexdigest()

@@ -182,6 +182,28 @@ def test_a_name_that_was_not_built_is_found(
             (top / path).rmdir() if (top / path).is_dir() else (top / path).unlink()
 
 
+@pytest.mark.parametrize(
+    ("uid", "mode", "is_told"), [(0, 0o644, False), (0, 0o664, True), (10061, 0o644, True)]
+)
+def test_bytecode_that_root_s_python_has_added_is_no_difference(
+    built: Lab, top: Path, uid: int, mode: int, is_told: bool
+) -> None:
+    require_root()
+    path = f"{SITE}/__pycache__/more.cpython-311.opt-1.pyc"
+    with Opened(top / path):
+        (top / path).parent.mkdir(exist_ok=True)
+    with Opened(top / path):
+        (top / path).write_bytes(b"")
+        (top / path).chmod(mode)
+        os.chown(top / path, uid, -1)
+    try:
+        found = [found[:2] for found in differences(built, "--quick")]
+        assert is_told is ((path, "extra") in found)
+    finally:
+        with Opened(top / path):
+            (top / path).unlink()
+
+
 def test_a_link_that_leads_elsewhere_is_found(built: Lab, top: Path) -> None:
     for path, target in (("bin/again", "own"), (f"{ENVIRONMENT}/share/link", "tool")):
         with Opened(top / path):

@@ -143,6 +143,20 @@ def test_a_package_of_the_same_name_from_another_channel_takes_its_place(room: R
     assert {"share/data": b"DATA"} == whole(room.install("second"))
 
 
+def test_two_environments_cannot_have_different_packages_of_one_name(room: Room) -> None:
+    other = room.place / "other"
+    Package("tool", "1", {"share/data": b"DATA"}).write(other)
+    wanted = [
+        Environment(name, Place("tools.yaml", 1), (channel.as_uri(),), ("tool",))
+        for name, channel in (("one", room.channel), ("two", other))
+    ]
+    prefixes = {name: str(room.place / name) for name in ("one", "two")}
+    with engine.started(str(room.cache)) as started:
+        started.solve(wanted, SUBDIR)
+        with pytest.raises(EngineFailed, match="have different packages of this name"):
+            started.install(prefixes, {})
+
+
 def test_an_archive_that_is_not_what_it_lists_is_told_once_it_was_fetched_anew(room: Room) -> None:
     room.channel = room.place / "other"
     _Lying("tool", {"share/data": EVIL}).write(room.channel)

@@ -32,7 +32,6 @@ from tierctl.deploy import (
     ownership,
     plans,
     room,
-    tree,
     unchanged,
 )
 from tierctl.deploy.definitions import Definitions
@@ -184,11 +183,16 @@ def _build(
 
 
 def _remove_cached(layout: Layout, wanted: Build, damaged: Collection[str]) -> None:
-    """Have the next deploy fetch anew, of what was wanted, the packages that are not whole."""
+    """Have the next deploy fetch anew, of what was wanted, the packages that are not whole.
+
+    Another deploy may link one of them now: it is only noted no longer that it is whole.
+    """
+    from tierctl.deploy.worker import notes  # which nearly no deploy needs here
+
     for package in {each for packages in wanted.packages.values() for each in packages}:
         if package.channel and package.name_in_cache in damaged:
             with suppress(OSError):  # another member's; why the deploy fails is told in any case
-                tree.remove(f"{layout.cache}/{package.name_in_cache}")
+                notes.drop(f"{layout.cache}/{package.name_in_cache}")
 
 
 def _what_becomes_of(fs: FileSystem, layout: Layout, number: int) -> str:

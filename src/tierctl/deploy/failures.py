@@ -76,14 +76,14 @@ class Incomplete(TierctlError):
     def __init__(self, environment: str, problems: list[str], damaged: Iterable[str] = ()) -> None:
         more = len(problems) - _MOST_NAMED
         lines = problems[:_MOST_NAMED] + ([f"and {more} more"] if more > 0 else [])
-        super().__init__(
-            "\n  ".join((f"{shown(environment)} is not what its packages say:", *lines)),
-            "No tier was changed. What the package cache has of these packages was removed, so the "
-            "next deploy fetches them anew. If it says the same, the packages are at fault, or "
-            "two of them bring the same file: ask for other versions.",
-        )
         self.problems = problems
         self.damaged = frozenset(damaged)
+        again = "Deploy again, which fetches these packages anew." if self.damaged else "Try again."
+        super().__init__(
+            "\n  ".join((f"{shown(environment)} is not what its packages say:", *lines)),
+            f"No tier was changed. {again} If it says the same, the packages are at fault: ask for "
+            "other versions.",
+        )
 
 
 def _indented(text: str) -> str:

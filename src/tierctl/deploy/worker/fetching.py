@@ -101,8 +101,22 @@ async def hold(
         async with notes.locked(asked["cache"]):
             found, missing = await _fetched(solved, asked, reporter)
     if missing:
+        _require_one_of_each_name(solved, asked["cache"])
         raise Failed({record.file_name: reason for record, reason in missing.values()})
     return found
+
+
+def _require_one_of_each_name(solved: Environments, cache: str) -> None:
+    """Raise ``Failed`` where environments want different packages that have one name."""
+    wanted: dict[str, RepoDataRecord] = {}
+    for record in chain(*(environment.records for environment in solved.values())):
+        other = wanted.setdefault(str(archives.cached(record, cache)), record)
+        if other.sha256 != record.sha256:
+            reason = (
+                f"{other.channel} and {record.channel} have different packages of this name, and "
+                "the cache holds one: have both environments take it from one channel"
+            )
+            raise Failed({record.file_name: reason})
 
 
 async def _fetched(

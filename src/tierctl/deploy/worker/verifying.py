@@ -153,13 +153,23 @@ def _holds(path: str, text: bytes) -> bool:
 
 def _dist_infos(environment: Tree, wheels: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield the directory of what each wheel says of itself, as a path below the prefix."""
-    wanted = {(normal_name(name), version) for name, version in wheels}
+    wanted = {(normal_name(name), _normal_version(version)) for name, version in wheels}
     for path, directory in environment.items():
         found = _DIST_INFO.fullmatch(path)
         if found is not None and "RECORD" in directory.names:
             name, _, version = found[1].partition("-")
-            if (normal_name(name), version) in wanted:
+            if (normal_name(name), _normal_version(version)) in wanted:
                 yield path
+
+
+def _normal_version(version: str) -> str:
+    """Return a version as uv tells it, of a wheel that spells it otherwise: 2024.01 is 2024.1."""
+    from packaging.version import InvalidVersion, Version  # which most environments do not need
+
+    try:
+        return str(Version(version))
+    except InvalidVersion:
+        return version
 
 
 def _files_of_wheels(prefix: str, dist_infos: Iterable[str]) -> tuple[Files, list[str]]:
