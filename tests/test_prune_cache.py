@@ -19,6 +19,7 @@ from targets import make_deployment, make_target
 from tierctl.demo.channel import NOARCH, write_package
 from tierctl.deploy import cachelock, numbering, tree
 from tierctl.doctor import Severity, leftovers
+from tierctl.errors import Locked
 from tierctl.layout import Layout
 from tierctl.osfilesystem import OsFileSystem
 from tierctl.testing import MemoryFileSystem
@@ -219,20 +220,40 @@ class TestLocks:
         assert ["2", "3"] == sorted(os.listdir(layout.deployments))
 
     def test_a_deploy_that_finds_no_end_of_a_prune_is_refused(self, layout: Layout) -> None:
-        with cachelock.alone(FS, layout) as is_alone:
-            assert is_alone
+        with cachelock.alone(FS, layout) as why_not:
+            assert "" == why_not
             with (
                 pytest.raises(Exception, match="locked by somebody who removes packages"),
                 cachelock.shared(FS, layout, 0),
             ):
                 pytest.fail("it was let in")
 
+    def test_nor_does_one_that_finds_the_numbers_taken_for_long_say_what_is_not_so(
+        self, layout: Layout
+    ) -> None:
+        with (
+            numbering.held(FS, layout, 0),
+            pytest.raises(Locked, match="by somebody who takes a number or removes deployments;"),
+            numbering.held(FS, layout, 0),
+        ):
+            pytest.fail("it was let in")
+
     def test_several_deploys_share_it(self, layout: Layout) -> None:
         with cachelock.shared(FS, layout, 0), cachelock.shared(FS, layout, 0):
-            assert cachelock.is_used(FS, layout)
-            with cachelock.alone(FS, layout) as is_alone:
-                assert not is_alone
-        assert not cachelock.is_used(FS, layout)
+            assert "a deploy is using it" == cachelock.why_kept(FS, layout)
+            with cachelock.alone(FS, layout) as why_not:
+                assert "a deploy is using it" == why_not
+        assert "" == cachelock.why_kept(FS, layout)
+
+    @pytest.mark.parametrize("dry", [[], ["-n"]])
+    def test_a_lock_that_cannot_be_taken_is_not_said_to_be_a_deploy_s(
+        self, layout: Layout, tierctl: Program, dry: list[str]
+    ) -> None:
+        os.mkdir(layout.using_cache)
+        done = tierctl("prune", "-t", layout.target, *ALL, *dry)
+        reason = f"whether a deploy is using it cannot be told: {layout.using_cache}: "
+        assert f"the package cache stays as it is: {reason}" in " ".join(done.err.split())
+        assert "a-1-0" in os.listdir(layout.cache)
 
 
 @pytest.mark.parametrize("fs", [FS, MemoryFileSystem()], ids=["real", "memory"])

@@ -118,8 +118,8 @@ def _warnings(done: Pruned) -> Iterator[str]:
             f"interrupted downloads of {owner} stay in the package cache: {owner} or root removes "
             "them with tierctl prune"
         )
-    if done.cache_is_used:
-        yield "the package cache stays as it is: a deploy is using it"
+    if done.cache_kept:
+        yield f"the package cache stays as it is: {done.cache_kept}"
 
 
 def _members(done: Pruned) -> dict[str, object]:

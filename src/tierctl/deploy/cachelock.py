@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from tierctl.errors import Locked, LocksUnsupported
+from tierctl.errors import Locked, LocksUnsupported, cause_of
 from tierctl.filesystem import FileSystem, LockTimeout, LockUnavailable
 from tierctl.layout import Layout
+
+_USED = "a deploy is using it"
 
 
 @contextmanager
@@ -29,22 +31,29 @@ def shared(fs: FileSystem, layout: Layout, timeout: float) -> Iterator[None]:
 
 
 @contextmanager
-def alone(fs: FileSystem, layout: Layout) -> Iterator[bool]:
-    """Have no deploy use the cache, if none does; the context's value says whether that is so."""
+def alone(fs: FileSystem, layout: Layout) -> Iterator[str]:
+    """Have no deploy use the cache; where that cannot be had, the context's value says why."""
     with ExitStack() as held:
         try:
             held.enter_context(fs.lock(layout.using_cache, timeout=0))
-        except OSError:  # in use; or the lock cannot be made, as on a full disk
-            yield False
+        except LockTimeout:
+            reason = _USED
+        except OSError as error:  # the lock cannot be made, as on a full disk
+            reason = _unknown(error)
         else:
-            yield True
+            reason = ""
+        yield reason
 
 
-def is_used(fs: FileSystem, layout: Layout) -> bool:
-    """Say whether a deploy uses the cache, or nobody can tell."""
+def why_kept(fs: FileSystem, layout: Layout) -> str:
+    """Say why nothing may be removed from the cache now, or nothing; takes no lock."""
     try:
-        return fs.is_locked(layout.using_cache)
+        return _USED if fs.is_locked(layout.using_cache) else ""
     except FileNotFoundError:
-        return False
-    except OSError:
-        return True
+        return ""
+    except OSError as error:
+        return _unknown(error)
+
+
+def _unknown(error: OSError) -> str:
+    return f"whether a deploy is using it cannot be told: {cause_of(error)}"

@@ -16,7 +16,7 @@ from tierctl import changes, ending, freshness, history, intent, tiers
 from tierctl.author import user_name
 from tierctl.deploy import cachelock, numbering, tree
 from tierctl.errors import TierctlError, cause_of
-from tierctl.events import Author, EventKind
+from tierctl.events import Author
 from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import DEPLOYMENTS, Layout
 from tierctl.locking import locked
@@ -36,14 +36,15 @@ class Pruned(NamedTuple):
     """What a prune removed, or would remove.
 
     ``unfinished`` is what interrupted deploys left, by number: who alone can remove it, or None
-    if it goes. ``freed`` is in bytes. ``left`` is what has lost its name but is still in use.
-    ``errors`` are those that kept something from being removed.
+    if it goes. ``cache_kept`` says why the package cache stays as it is, if it does. ``freed`` is
+    in bytes. ``left`` is what has lost its name but is still in use. ``errors`` are those that
+    kept something from being removed.
     """
 
     verdicts: tuple[Verdict, ...]
     uses: Uses
     cached: Unneeded = Unneeded()
-    cache_is_used: bool = False
+    cache_kept: str = ""
     unfinished: Mapping[int, str | None] = MappingProxyType({})
     freed: int = 0
     left: tuple[Left, ...] = ()
@@ -87,18 +88,16 @@ def prune(
 
     What can be removed is, and is reported, before ``NotRemoved`` says that the rest could not.
     """
-    changes.finish_interrupted(
-        fs, layout, EventKind.DEPLOY, author, reporter, lock_timeout=lock_timeout
-    )
+    changes.finish_interrupted(fs, layout, "prune", author, reporter, lock_timeout=lock_timeout)
     remover = Remover()
-    with numbering.held(fs, layout, lock_timeout), cachelock.alone(fs, layout) as is_alone:
+    with numbering.held(fs, layout, lock_timeout), cachelock.alone(fs, layout) as cache_kept:
         with locked(fs, layout, author, "prune", lock_timeout) as lock:
             judged = _judge(fs, layout, policy)
             gone = caching.held(fs, layout, _going(judged))
             lock.require()
             judged = _retired(fs, layout, judged, remover)
         # From here on nothing has a name that anybody could load.
-        judged = _with_the_rest(fs, layout, judged, gone, cache_is_used=not is_alone)
+        judged = _with_the_rest(fs, layout, judged, gone, cache_kept)
         remover.retire_unfinished(fs, layout)
         judged = judged._replace(cached=caching.retire(layout, judged.cached, remover))
     # And from here on deploys take numbers, and packages from the cache.
@@ -129,8 +128,7 @@ def preview(fs: FileSystem, layout: Layout, policy: Policy, reporter: Reporter) 
     freshness.refresh_by_reading(fs, layout)
     judged = _judge(fs, layout, policy)
     gone = caching.held(fs, layout, _going(judged))
-    used = cachelock.is_used(fs, layout)
-    judged = _with_the_rest(fs, layout, judged, gone, cache_is_used=used)
+    judged = _with_the_rest(fs, layout, judged, gone, cachelock.why_kept(fs, layout))
     mine = [number for number, owner in judged.unfinished.items() if owner is None]
     places = [_directory(layout, number) for number in (*_going(judged), *mine)]
     places += judged.cached.places(layout)
@@ -139,7 +137,7 @@ def preview(fs: FileSystem, layout: Layout, policy: Policy, reporter: Reporter) 
 
 
 def _with_the_rest(
-    fs: FileSystem, layout: Layout, judged: Pruned, gone: set[Package], *, cache_is_used: bool
+    fs: FileSystem, layout: Layout, judged: Pruned, gone: set[Package], cache_kept: str
 ) -> Pruned:
     """Return a judgement with what goes besides: unfinished builds, and of the cache.
 
@@ -148,8 +146,8 @@ def _with_the_rest(
     finished = {verdict.number for verdict in judged.verdicts}
     abandoned = (n for n in numbering.abandoned(fs, layout) if n not in finished)
     unfinished = {number: numbering.owner(fs, layout, number) for number in abandoned}
-    judged = judged._replace(cache_is_used=cache_is_used, unfinished=unfinished)
-    if cache_is_used:
+    judged = judged._replace(cache_kept=cache_kept, unfinished=unfinished)
+    if cache_kept:
         return judged
     staying = [verdict.number for verdict in judged.verdicts if verdict.reason]
     cached = caching.unneeded(fs, layout, staying=staying, gone=gone)
