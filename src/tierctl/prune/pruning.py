@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
-from tierctl import changes, ending, freshness, history, intent, tiers
+from tierctl import changes, control, ending, freshness, history, intent, tiers
 from tierctl.author import user_name
 from tierctl.deploy import cachelock, numbering, tree
 from tierctl.errors import TierctlError, cause_of
@@ -21,7 +21,6 @@ from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import DEPLOYMENTS, Layout
 from tierctl.locking import locked
 from tierctl.observe import observe, observe_for
-from tierctl.packages import Package
 from tierctl.prune import caching, processes, removing, retention, times
 from tierctl.prune.caching import Unneeded
 from tierctl.prune.processes import Uses
@@ -89,18 +88,20 @@ def prune(
     What can be removed is, and is reported, before ``NotRemoved`` says that the rest could not.
     """
     changes.finish_interrupted(fs, layout, "prune", author, reporter, lock_timeout=lock_timeout)
+    control.ensure(fs, layout)  # the locks are in there
     remover = Remover()
-    with numbering.held(fs, layout, lock_timeout), cachelock.alone(fs, layout) as cache_kept:
-        with locked(fs, layout, author, "prune", lock_timeout) as lock:
-            judged = _judge(fs, layout, policy)
-            gone = caching.held(fs, layout, _going(judged))
-            lock.require()
-            judged = _retired(fs, layout, judged, remover)
-        # From here on nothing has a name that anybody could load.
-        judged = _with_the_rest(fs, layout, judged, gone, cache_kept)
-        remover.retire_unfinished(fs, layout)
+    with cachelock.alone(fs, layout) as cache_kept:
+        with numbering.held(fs, layout, lock_timeout):
+            with locked(fs, layout, author, "prune", lock_timeout) as lock:
+                judged = _judge(fs, layout, policy)
+                lock.require()
+                judged = _retired(fs, layout, judged, remover)
+            judged = _with_unfinished(fs, layout, judged)
+            remover.retire_unfinished(fs, layout)
+        # From here on nothing has a name that anybody could load, and deploys take numbers.
+        judged = _with_cached(fs, layout, judged, cache_kept)
         judged = judged._replace(cached=caching.retire(layout, judged.cached, remover))
-    # And from here on deploys take numbers, and packages from the cache.
+    # And from here on deploys take packages from the cache.
     remover.remove_retired(list(removing.retired(fs, layout)))
     errors = tuple(remover.errors)
     reporter.pruned(judged._replace(freed=remover.freed, left=remover.left(), errors=errors))
@@ -127,8 +128,8 @@ def preview(fs: FileSystem, layout: Layout, policy: Policy, reporter: Reporter) 
     numbering.require_writable(fs, layout)
     freshness.refresh_by_reading(fs, layout)
     judged = _judge(fs, layout, policy)
-    gone = caching.held(fs, layout, _going(judged))
-    judged = _with_the_rest(fs, layout, judged, gone, cachelock.why_kept(fs, layout))
+    judged = _with_unfinished(fs, layout, judged)
+    judged = _with_cached(fs, layout, judged, cachelock.why_kept(fs, layout))
     mine = [number for number, owner in judged.unfinished.items() if owner is None]
     places = [_directory(layout, number) for number in (*_going(judged), *mine)]
     places += judged.cached.places(layout)
@@ -136,22 +137,20 @@ def preview(fs: FileSystem, layout: Layout, policy: Policy, reporter: Reporter) 
     reporter.pruned(judged._replace(freed=tree.own_bytes(places)))
 
 
-def _with_the_rest(
-    fs: FileSystem, layout: Layout, judged: Pruned, gone: set[Package], cache_kept: str
-) -> Pruned:
-    """Return a judgement with what goes besides: unfinished builds, and of the cache.
-
-    ``gone`` are the packages of the deployments that go.
-    """
+def _with_unfinished(fs: FileSystem, layout: Layout, judged: Pruned) -> Pruned:
+    """Return a judgement with the unfinished builds that go besides."""
     finished = {verdict.number for verdict in judged.verdicts}
     abandoned = (n for n in numbering.abandoned(fs, layout) if n not in finished)
     unfinished = {number: numbering.owner(fs, layout, number) for number in abandoned}
-    judged = judged._replace(cache_kept=cache_kept, unfinished=unfinished)
+    return judged._replace(unfinished=unfinished)
+
+
+def _with_cached(fs: FileSystem, layout: Layout, judged: Pruned, cache_kept: str) -> Pruned:
+    """Return a judgement with what goes of the cache, unless that is kept."""
     if cache_kept:
-        return judged
+        return judged._replace(cache_kept=cache_kept)
     staying = [verdict.number for verdict in judged.verdicts if verdict.reason]
-    cached = caching.unneeded(fs, layout, staying=staying, gone=gone)
-    return judged._replace(cached=cached)
+    return judged._replace(cached=caching.unneeded(fs, layout, staying))
 
 
 def _going(judged: Pruned) -> list[int]:
