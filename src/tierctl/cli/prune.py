@@ -103,6 +103,8 @@ def _warnings(done: Pruned) -> Iterator[str]:
     """Yield what was not seen, or not looked at."""
     if done.uses.blind:
         yield f"nobody can see here which processes use a deployment: {done.uses.blind}"
+    if done.assumed:
+        yield done.assumed
     if done.uses.not_inspected:
         count = counted(done.uses.not_inspected, "process", "es")
         yield f"{count} of this host could not be inspected" + (

@@ -8,6 +8,7 @@ prune that is killed is finished by the next.
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
@@ -26,6 +27,7 @@ from tierctl.prune.caching import Unneeded
 from tierctl.prune.processes import Uses
 from tierctl.prune.removing import Left, NotRemoved, Remover
 from tierctl.prune.retention import Needs, Policy, Verdict
+from tierctl.prune.times import Now
 
 # A link that dangles, or is a loop, leads to no deployment.
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -34,6 +36,7 @@ _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 class Pruned(NamedTuple):
     """What a prune removed, or would remove.
 
+    ``assumed`` says what of the time was not certain, if anything.
     ``unfinished`` is what interrupted deploys left, by number: who alone can remove it, or None
     if it goes. ``cache_kept`` says why the package cache stays as it is, if it does. ``freed`` is
     in bytes. ``left`` is what has lost its name but is still in use. ``errors`` are those that
@@ -43,6 +46,7 @@ class Pruned(NamedTuple):
     verdicts: tuple[Verdict, ...]
     uses: Uses
     cached: Unneeded = Unneeded()
+    assumed: str = ""
     cache_kept: str = ""
     unfinished: Mapping[int, str | None] = MappingProxyType({})
     freed: int = 0
@@ -93,7 +97,7 @@ def prune(
     with cachelock.alone(fs, layout) as cache_kept:
         with numbering.held(fs, layout, lock_timeout):
             with locked(fs, layout, author, "prune", lock_timeout) as lock:
-                judged = _judge(fs, layout, policy)
+                judged = _judge(fs, layout, policy, times.now(lock.server_time()))
                 lock.require()
                 judged = _retired(fs, layout, judged, remover)
             judged = _with_unfinished(fs, layout, judged)
@@ -127,7 +131,7 @@ def preview(fs: FileSystem, layout: Layout, policy: Policy, reporter: Reporter) 
     """Report what ``prune`` would do; writes nothing, takes no lock."""
     numbering.require_writable(fs, layout)
     freshness.refresh_by_reading(fs, layout)
-    judged = _judge(fs, layout, policy)
+    judged = _judge(fs, layout, policy, Now(time.time()))
     judged = _with_unfinished(fs, layout, judged)
     judged = _with_cached(fs, layout, judged, cachelock.why_kept(fs, layout))
     mine = [number for number, owner in judged.unfinished.items() if owner is None]
@@ -157,7 +161,7 @@ def _going(judged: Pruned) -> list[int]:
     return [verdict.number for verdict in judged.verdicts if not verdict.reason]
 
 
-def _judge(fs: FileSystem, layout: Layout, policy: Policy) -> Pruned:
+def _judge(fs: FileSystem, layout: Layout, policy: Policy, now: Now) -> Pruned:
     """Return what becomes of each deployment; raises ``NotSeen`` if nobody can tell who uses it."""
     numbers = tiers.deployments(fs, layout, finished=True)
     seen = processes.uses(layout.deployments)
@@ -174,8 +178,8 @@ def _judge(fs: FileSystem, layout: Layout, policy: Policy) -> Pruned:
             if not tree.is_own(path := _directory(layout, number))
         },
     )
-    ages = times.ages(fs, layout, numbers, policy)
-    judged = Pruned(tuple(retention.judge(ages, needs, policy)), seen)
+    ages = times.ages(fs, layout, numbers, policy, now.seconds)
+    judged = Pruned(tuple(retention.judge(ages, needs, policy)), seen, assumed=now.assumed)
     if seen.blind and _going(judged) and not policy.unseen:
         raise NotSeen(seen.blind, _going(judged), policy)
     return judged
