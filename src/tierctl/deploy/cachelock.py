@@ -8,11 +8,11 @@ nobody holds the lock was left by an interrupted one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from tierctl.errors import Locked, LocksUnsupported, cause_of
 from tierctl.filesystem import FileSystem, LockTimeout, LockUnavailable
-from tierctl.layout import Layout
+from tierctl.layout import REPODATA, WHEELS, Layout
 
 _USED = "a deploy is using it"
 
@@ -27,12 +27,16 @@ def shared(fs: FileSystem, layout: Layout, timeout: float) -> Iterator[None]:
     except LockUnavailable as error:
         raise LocksUnsupported(layout.using_cache, error.strerror or str(error)) from error
     with lock:
+        _refresh(fs, layout)
         yield
 
 
 @contextmanager
 def alone(fs: FileSystem, layout: Layout) -> Iterator[str]:
-    """Have no deploy use the cache; where that cannot be had, the context's value says why."""
+    """Have no deploy use the cache; where that cannot be had, the context's value says why.
+
+    Raises ``OSError`` where the cache cannot be read from the server.
+    """
     with ExitStack() as held:
         try:
             held.enter_context(fs.lock(layout.using_cache, timeout=0))
@@ -42,6 +46,7 @@ def alone(fs: FileSystem, layout: Layout) -> Iterator[str]:
             reason = _unknown(error)
         else:
             reason = ""
+            _refresh(fs, layout)
         yield reason
 
 
@@ -53,6 +58,13 @@ def why_kept(fs: FileSystem, layout: Layout) -> str:
         return ""
     except OSError as error:
         return _unknown(error)
+
+
+def _refresh(fs: FileSystem, layout: Layout) -> None:
+    """Have what the lock protects read from the server: another host may have changed it."""
+    for path in (layout.cache, *(f"{layout.cache}/{name}" for name in (REPODATA, WHEELS))):
+        with suppress(FileNotFoundError):  # nothing was fetched yet
+            fs.refresh(path, write=True)
 
 
 def _unknown(error: OSError) -> str:

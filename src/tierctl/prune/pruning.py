@@ -92,11 +92,13 @@ def prune(
     What can be removed is, and is reported, before ``NotRemoved`` says that the rest could not.
     """
     changes.finish_interrupted(fs, layout, "prune", author, reporter, lock_timeout=lock_timeout)
+    numbering.require_writable(fs, layout)
     control.ensure(fs, layout)  # the locks are in there
     remover = Remover()
     with cachelock.alone(fs, layout) as cache_kept:
         with numbering.held(fs, layout, lock_timeout):
             with locked(fs, layout, author, "prune", lock_timeout) as lock:
+                freshness.refresh_private(fs, layout)
                 judged = _judge(fs, layout, policy, times.now(lock.server_time()))
                 lock.require()
                 judged = _retired(fs, layout, judged, remover)
