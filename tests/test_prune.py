@@ -1,5 +1,6 @@
 """What a prune keeps and removes, and that it leaves nothing half."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -64,6 +65,15 @@ class TestPruning:
         assert (0, ["2", "3"]) == (done.code, there(layout))
         assert "deployment 5: removed\n" in done.out
         assert "deployment 3: kept: staging shows it\n" in done.out
+
+    def test_what_fails_before_it_begins_is_told_as_a_prune(
+        self, layout: Layout, tierctl: Program, mocker: MockerFixture
+    ) -> None:
+        error = OSError(errno.EIO, "bad disk", layout.control)
+        mocker.patch("tierctl.control.require_writable", side_effect=error)
+        done = tierctl("prune", "-t", layout.target)
+        told = f"Error: prune failed, nothing was changed: {layout.control}: bad disk\n"
+        assert (1, True) == (done.code, told in done.err), done.err
 
     def test_without_deployments_there_is_nothing_to_do(
         self, tmp_path: Path, tierctl: Program

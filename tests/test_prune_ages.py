@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
 from program import Program
 from samples import event
@@ -161,6 +162,49 @@ def test_the_record_counts_where_the_tree_was_copied_with_old_times(
     record.write_text(json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}))
     os.utime(record, (1, 1))
     assert [4, 1] == removed(tierctl, layout)
+
+
+YEAR_S = 365 * DAY_S
+
+
+class TestThisHost:
+    """The clock of the host that prunes; what is written under the lock has the server's time."""
+
+    def prune(self, tierctl: Program, layout: Layout) -> tuple[list[int], str]:
+        done = tierctl("prune", "-t", layout.target, "--keep", "0", "--json")
+        return done.document["removed"], " ".join(done.err.split())
+
+    def test_one_that_is_years_ahead_lets_nothing_go_early(
+        self, layout: Layout, tierctl: Program, mocker: MockerFixture
+    ) -> None:
+        shows(layout, 3, 4, time.time() - 20 * DAY_S)
+        shows(layout, 3, 2, time.time() - 10 * DAY_S)
+        mocker.patch("time.time", return_value=time.time() + 5 * YEAR_S)
+        ahead = time.strftime("%Y-%m-%d", time.gmtime(time.time()))
+        removed, said = self.prune(tierctl, layout)
+        assert [5, 1] == removed
+        assert f"this host's clock says {ahead}" in said
+        assert "ages are counted up to the earlier one" in said
+
+    def test_one_that_is_years_behind_lets_nothing_go_and_that_is_said(
+        self, layout: Layout, tierctl: Program, mocker: MockerFixture
+    ) -> None:
+        mocker.patch("time.time", return_value=time.time() - 5 * YEAR_S)
+        removed, said = self.prune(tierctl, layout)
+        assert [] == removed
+        assert "ages are counted up to the earlier one" in said
+
+    def test_one_that_is_right_is_not_worth_a_word(self, layout: Layout, tierctl: Program) -> None:
+        removed, said = self.prune(tierctl, layout)
+        assert ([5, 4, 1], False) == (removed, "clock" in said)
+
+    def test_where_the_server_s_cannot_be_asked_that_is_said(
+        self, layout: Layout, tierctl: Program
+    ) -> None:
+        os.mkdir(layout.holder)
+        removed, said = self.prune(tierctl, layout)
+        assert [5, 4, 1] == removed
+        assert "the clock of the target's server is not known" in said
 
 
 @pytest.mark.parametrize("said", [7, None, "yesterday", "9" * 400, {"a": 1}])

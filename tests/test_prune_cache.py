@@ -19,6 +19,7 @@ from targets import make_deployment, make_target
 from tierctl.demo.channel import NOARCH, write_package
 from tierctl.deploy import cachelock, numbering, tree
 from tierctl.doctor import Severity, leftovers
+from tierctl.errors import Locked
 from tierctl.layout import Layout
 from tierctl.osfilesystem import OsFileSystem
 from tierctl.testing import MemoryFileSystem
@@ -190,13 +191,14 @@ class TestLocks:
         assert [9] == numbering.remove_unfinished(FS, layout, lock_timeout=0)
         assert not os.path.exists(f"{layout.deployments}/9")
 
-    def test_names_are_taken_away_under_both(
+    def test_names_are_taken_away_under_the_lock_of_where_they_are(
         self, layout: Layout, tierctl: Program, mocker: MockerFixture
     ) -> None:
         real = tree.retire
 
         def retiring(top: str, place: str = "") -> str:
-            assert FS.is_locked(layout.numbers)
+            """Deploys take numbers while the cache is searched, which can take long."""
+            assert FS.is_locked(layout.numbers) is top.startswith(layout.deployments)
             assert FS.is_locked(layout.using_cache)
             return real(top, place)
 
@@ -219,20 +221,40 @@ class TestLocks:
         assert ["2", "3"] == sorted(os.listdir(layout.deployments))
 
     def test_a_deploy_that_finds_no_end_of_a_prune_is_refused(self, layout: Layout) -> None:
-        with cachelock.alone(FS, layout) as is_alone:
-            assert is_alone
+        with cachelock.alone(FS, layout) as why_not:
+            assert "" == why_not
             with (
                 pytest.raises(Exception, match="locked by somebody who removes packages"),
                 cachelock.shared(FS, layout, 0),
             ):
                 pytest.fail("it was let in")
 
+    def test_nor_does_one_that_finds_the_numbers_taken_for_long_say_what_is_not_so(
+        self, layout: Layout
+    ) -> None:
+        with (
+            numbering.held(FS, layout, 0),
+            pytest.raises(Locked, match="by somebody who takes a number or removes deployments;"),
+            numbering.held(FS, layout, 0),
+        ):
+            pytest.fail("it was let in")
+
     def test_several_deploys_share_it(self, layout: Layout) -> None:
         with cachelock.shared(FS, layout, 0), cachelock.shared(FS, layout, 0):
-            assert cachelock.is_used(FS, layout)
-            with cachelock.alone(FS, layout) as is_alone:
-                assert not is_alone
-        assert not cachelock.is_used(FS, layout)
+            assert "a deploy is using it" == cachelock.why_kept(FS, layout)
+            with cachelock.alone(FS, layout) as why_not:
+                assert "a deploy is using it" == why_not
+        assert "" == cachelock.why_kept(FS, layout)
+
+    @pytest.mark.parametrize("dry", [[], ["-n"]])
+    def test_a_lock_that_cannot_be_taken_is_not_said_to_be_a_deploy_s(
+        self, layout: Layout, tierctl: Program, dry: list[str]
+    ) -> None:
+        os.mkdir(layout.using_cache)
+        done = tierctl("prune", "-t", layout.target, *ALL, *dry)
+        reason = f"whether a deploy is using it cannot be told: {layout.using_cache}: "
+        assert f"the package cache stays as it is: {reason}" in " ".join(done.err.split())
+        assert "a-1-0" in os.listdir(layout.cache)
 
 
 @pytest.mark.parametrize("fs", [FS, MemoryFileSystem()], ids=["real", "memory"])
@@ -272,22 +294,66 @@ class TestFreed:
         assert least < done["freed"] < most
         assert dry["cached"] == done["cached"]
 
-    def test_so_do_wheels(self, lab: Lab) -> None:
+    @pytest.fixture
+    def wheels(self, lab: Lab) -> Lab:
+        """dev1 shows a version of a wheel, dev2 another one, dev3 another wheel."""
         python().write(lab.channel)
-        for name in ("wheely", "other"):
-            write_wheel(lab.channel / "w", name, "1.0")
-        for tier, name in (("dev1", "wheely"), ("dev2", "other")):
-            pip = f"pip: ['--find-links={(lab.channel / 'w').as_uri()}/', '--no-index', '{name}']"
-            lab.write_environment(
-                f"channels: ['{lab.channel.as_uri()}']\ndependencies: [python, {pip}]\n"
-            )
+        for tier, name, version in (
+            ("dev1", "wheely", "1.0"),
+            ("dev2", "wheely", "2.0"),
+            ("dev3", "other", "1.0"),
+        ):
+            write_wheel(lab.channel / "w", name, version)
+            self.want_wheel(lab, f"{name}=={version}")
             assert 0 == lab.deploy(tier).code
-        os.unlink(lab.layout.within("dev1"))
-        self.require_agreement(lab, least=1 << 12)
+        return lab
+
+    def want_wheel(self, lab: Lab, spec: str) -> None:
+        pip = f"pip: ['--find-links={(lab.channel / 'w').as_uri()}/', '--no-index', '{spec}']"
+        lab.write_environment(
+            f"channels: ['{lab.channel.as_uri()}']\ndependencies: [python, {pip}]\n"
+        )
+
+    def wheels_in(self, lab: Lab) -> list[str]:
+        """Return the wheels that the cache holds, and those that uv finds there."""
         cache = Path(lab.layout.cache, "uv")
-        names = {path.name for path in cache.rglob("*")}
-        assert (False, True) == ("wheely.py" in names, "other.py" in names)
-        assert 0 == lab.deploy("dev3", "--offline").code
+        unpacked = [path.name for path in cache.glob("archive-v*/*/*.dist-info")]
+        noted = [
+            f"{path.parent.name}-{path.name.partition('-')[0]}"
+            for path in cache.glob("wheels-v*/*/*/*/*-*")
+        ]
+        return sorted([*unpacked, *set(noted)])
+
+    def test_so_do_wheels(self, wheels: Lab) -> None:
+        os.unlink(wheels.layout.within("dev1"))
+        self.require_agreement(wheels, least=1 << 12)
+        both = ["other-1.0", "other-1.0.dist-info", "wheely-2.0", "wheely-2.0.dist-info"]
+        assert both == self.wheels_in(wheels)
+        os.unlink(wheels.layout.within("dev2"))
+        self.require_agreement(wheels, least=1 << 12)
+        assert both[:2] == self.wheels_in(wheels)
+        assert 0 == wheels.deploy("dev3", "--rebuild", "--offline").code
+
+    def test_so_do_those_of_a_deployment_that_is_gone_already(self, wheels: Lab) -> None:
+        """As a build that failed leaves them, or a prune that was killed."""
+        os.unlink(wheels.layout.within("dev1"))
+        tree.remove(wheels.layout.within("deployments/1"))
+        (wheel,) = Path(wheels.layout.cache, "uv").glob("archive-v*/*/other.py")
+        tree.remove(str(wheel.parent))
+        assert ["other-1.0", "wheely-1.0"] == [
+            name for name in self.wheels_in(wheels) if not name.endswith(("info", "2.0"))
+        ]
+        self.require_agreement(wheels, least=1 << 12)
+        assert ["wheely-2.0", "wheely-2.0.dist-info"] == self.wheels_in(wheels)
+        # What is fetched again lies in the cache as before.
+        assert 0 == wheels.deploy("dev3", "--rebuild").code
+        assert "other-1.0.dist-info" in self.wheels_in(wheels)
+
+    def test_a_wheel_that_is_needed_stays_however_its_version_is_spelled(self, wheels: Lab) -> None:
+        (listed,) = Path(wheels.layout.cache, "uv").glob("archive-v*/*/other-1.0.dist-info")
+        listed.rename(listed.with_name("Other-01_0.dist-info"))
+        prune(wheels, *ALL)
+        assert "Other-01_0.dist-info" in self.wheels_in(wheels)
 
 
 class TestManyDownloads:

@@ -23,7 +23,7 @@ from tierctl.errors import (
     TierctlError,
     cause_of,
 )
-from tierctl.events import Author, Event, EventKind, new_event
+from tierctl.events import Author, Event, new_event
 from tierctl.filesystem import FileSystem, exists
 from tierctl.history import End
 from tierctl.layout import PRODUCTION, Layout
@@ -71,19 +71,19 @@ def carry_out(
 def finish_interrupted(
     fs: FileSystem,
     layout: Layout,
-    kind: EventKind,
+    command: str,
     author: Author,
     reporter: Reporter,
     *,
     lock_timeout: float,
 ) -> None:
-    """Finish an interrupted change, if there is one, before work of a kind begins."""
-    with _nothing_changed(kind):
+    """Finish an interrupted change, if there is one, before the work of a command begins."""
+    with _nothing_changed(command):
         control.require_writable(fs, layout)
         if not exists(fs, layout.intent):
             return
-    with locked(fs, layout, author, kind, lock_timeout) as lock:
-        with _nothing_changed(kind):
+    with locked(fs, layout, author, command, lock_timeout) as lock:
+        with _nothing_changed(command):
             interrupted = interrupted_change(fs, layout)
         if interrupted is not None:
             finish(fs, layout, interrupted, reporter, lock)
@@ -314,14 +314,14 @@ def _stopped(event: Event, cause: str) -> ChangeUnfinished:
 class _nothing_changed:  # noqa: N801 (as other contexts)
     """Raises ``ChangeFailed`` for an error of the system, before the change began."""
 
-    __slots__ = ("_kind",)
+    __slots__ = ("_what",)
 
-    def __init__(self, kind: EventKind) -> None:
-        self._kind = kind
+    def __init__(self, what: str) -> None:
+        self._what = what
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
-            raise ChangeFailed(self._kind, cause_of(error)) from error
+            raise ChangeFailed(self._what, cause_of(error)) from error

@@ -53,22 +53,25 @@ def ensure(fs: FileSystem, layout: Layout) -> None:
     staging = layout.within(STAGING)
     if exists(fs, staging) and (kind := fs.entry(staging).kind) is not Kind.LINK:
         raise InvalidLink(staging, f"is a {kind.value}, not a symlink")
-    if _make_like(fs, layout.infrastructure, layout.control):
+    if make_like(fs, layout.infrastructure, layout.control):
         fs.sync(layout.infrastructure)
 
 
 def make_shared_directory(fs: FileSystem, layout: Layout, path: str) -> None:
     """Make a directory that is shared as ``.tierctl`` is; one that is there stays as it is."""
-    _make_like(fs, layout.control, path)
+    make_like(fs, layout.control, path)
 
 
 def make_own_directory(fs: FileSystem, layout: Layout, path: str) -> None:
     """Make a directory that hands on the group of ``.tierctl``, but that its owner alone writes."""
-    _make_like(fs, layout.control, path, is_own=True)
+    make_like(fs, layout.control, path, is_own=True)
 
 
-def _make_like(fs: FileSystem, model: str, path: str, *, is_own: bool = False) -> bool:
-    """Make a directory that is shared as another one is; False if it is there already."""
+def make_like(fs: FileSystem, model: str, path: str, *, is_own: bool = False) -> bool:
+    """Make a directory that is shared as another one is; False if it is there already.
+
+    One that ``is_own`` only its owner writes.
+    """
     other = fs.entry(model, follow=True)
     shared = other.group_writes
     try:

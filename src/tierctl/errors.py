@@ -101,16 +101,16 @@ class BadFile(TierctlError):
 
 
 class NewerVersion(BadFile):
-    """A record that a newer tierctl has written."""
+    """A record that a newer tierctl has written; some keep this one from making changes."""
 
     code = "newer-version"
 
-    def __init__(self, path: str, how: str) -> None:
+    def __init__(self, path: str, how: str, *, stops_changes: bool) -> None:
+        until = " Until then no change is made by this one." if stops_changes else ""
         super().__init__(
             path,
             f"written by a newer tierctl than this one ({how})",
-            "Update tierctl here, or run the command where the newer one is installed. "
-            "Until then no change is made by this one.",
+            "Update tierctl here, or run the command where the newer one is installed." + until,
         )
 
 

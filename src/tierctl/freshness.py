@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from os import path as paths
 
 from tierctl.filesystem import FileSystem, exists
-from tierctl.layout import LINKS, Layout
+from tierctl.layout import LINKS, PRIVATE, Layout
 
 # A target made by hand has neither records nor deployments at first.
 _MAY_BE_MISSING = (FileNotFoundError, NotADirectoryError)
@@ -38,6 +38,15 @@ def refresh(fs: FileSystem, layout: Layout, private: Iterable[str] = ()) -> None
     if exists(fs, layout.intent):  # that change may have moved a directory to the deployments
         with suppress(*_MAY_BE_MISSING):
             fs.refresh(layout.deployments, write=True)
+
+
+def refresh_private(fs: FileSystem, layout: Layout) -> None:
+    """Have all private tiers read from the server by their names, for who holds the links' lock.
+
+    After ``refresh``, which has the names themselves read. Raises ``OSError``.
+    """
+    private = [name for name in fs.names(layout.infrastructure) if name.startswith(PRIVATE)]
+    fs.refresh(layout.infrastructure, write=True, names=private)
 
 
 def refresh_by_reading(fs: FileSystem, layout: Layout) -> None:

@@ -116,7 +116,7 @@ def _event(layout: Layout, line: _Line) -> Event | None:
     try:
         return line.event()
     except NewerEvent as error:
-        raise NewerVersion(layout.history, str(error)) from error
+        raise NewerVersion(layout.history, str(error), stops_changes=True) from error
 
 
 def find(fs: FileSystem, layout: Layout, beginning: str) -> Event:

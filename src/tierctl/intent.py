@@ -32,7 +32,7 @@ def read(fs: FileSystem, layout: Layout) -> Event | None:
         if event.before is None or event.after.production is None:
             raise MalformedEvent("no change between two states")
     except NewerEvent as error:
-        raise NewerVersion(layout.intent, str(error)) from error
+        raise NewerVersion(layout.intent, str(error), stops_changes=True) from error
     except (MalformedEvent, ValueError, RecursionError) as error:
         raise BadFile(
             layout.intent,

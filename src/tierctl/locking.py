@@ -49,6 +49,16 @@ class HeldLock:
         self._holder = holder
         self._since = _now()
 
+    def server_time(self) -> float | None:
+        """Return when the lock was taken, by the server's clock, in seconds since 1970.
+
+        None where nobody could write down who holds the lock: what was
+        written has the time of the filesystem's server. Raises ``OSError``.
+        """
+        if self._holder is None:
+            return None
+        return self._fs.entry(self._layout.holder).modified
+
     def require(self) -> None:
         """Raise ``LockLost`` if somebody else has got the lock; raises ``OSError``.
 

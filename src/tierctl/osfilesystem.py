@@ -28,11 +28,8 @@ if TYPE_CHECKING:
     from tierctl.mounts import Mount
 
 _Result = TypeVar("_Result")
-# rename(2) with a flag says one of these where the kernel or the filesystem does not know it, or a
-# container's seccomp filter keeps it out. A plain rename, tried next, says what is forbidden.
-_CANNOT_EXCHANGE = frozenset(
-    {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EPERM, errno.EACCES}
-)
+# rename(2) with a flag says one of these where the kernel or the filesystem does not know it.
+_CANNOT_EXCHANGE = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
 
 # Locking says one of these where the filesystem, or its server, has no locks.
 _CANNOT_LOCK = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
@@ -202,7 +199,7 @@ class OsFileSystem:
         def exchange(name: str, of: int | None, other: str, dir_fd: int | None) -> None:
             names = os.fsencode(name), os.fsencode(other)
             number = syscalls.exchange(*names, of=of, of_second=dir_fd)
-            if number in _CANNOT_EXCHANGE:
+            if number in _CANNOT_EXCHANGE or (number and not syscalls.can_exchange()):
                 raise ExchangeUnsupported(number, os.strerror(number), first, None, second)
             if number:
                 raise OSError(number, os.strerror(number), first, None, second)

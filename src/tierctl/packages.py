@@ -80,7 +80,7 @@ def read(fs: FileSystem, layout: Layout, directory: str) -> Packages:
     try:
         document = json.loads(trust.read(fs, layout, path))
         if record.is_newer(document, SCHEMA):
-            raise NewerVersion(path, f"schema {document['schema']}")
+            raise NewerVersion(path, f"schema {document['schema']}", stops_changes=False)
         return from_document(document)
     except (ValueError, RecursionError) as error:
         raise BadFile(path, str(error)) from error

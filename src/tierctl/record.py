@@ -33,7 +33,7 @@ def load(fs: FileSystem, layout: Layout, directory: str) -> object:
     path = layout.deployment_record(directory)
     document = json.loads(trust.read(fs, layout, path))
     if is_newer(document, SCHEMA):
-        raise NewerVersion(path, f"schema {document['schema']}")
+        raise NewerVersion(path, f"schema {document['schema']}", stops_changes=False)
     return document
 
 

@@ -49,6 +49,15 @@ def exchange(
     return 0 if call(directories[0], first, directories[1], second) == 0 else ctypes.get_errno()
 
 
+def can_exchange() -> bool:
+    """Say whether this process may ask for an exchange at all: a seccomp filter can forbid it.
+
+    The kernel finds nothing of an empty name, on no filesystem; a filter answers
+    before the kernel looks. Nothing is moved.
+    """
+    return exchange(b"", b"") == errno.ENOENT
+
+
 def ask_server(directory: int, name: str = "") -> None:
     """Have the kernel ask a network filesystem's server for what it knows of a name.
 

@@ -103,6 +103,7 @@ def test_every_change_is_refused_and_nothing_is_touched(
     assert (1, "newer-version") == (done.code, error["code"])
     assert "written by a newer tierctl" in error["message"]
     assert error["hint"].startswith("Update tierctl here")
+    assert error["hint"].endswith("Until then no change is made by this one.")
 
 
 @in_each_state
@@ -170,7 +171,9 @@ def test_what_a_newer_one_says_of_packages_is_not_compared(
 ) -> None:
     Path(layout.packages_record("deployments/41")).write_text('{"schema": 2}')
     done = tierctl("diff", "--json", "-t", layout.target)
-    assert (1, "newer-version") == (done.code, done.document["error"]["code"])
+    error = done.document["error"]
+    assert (1, "newer-version") == (done.code, error["code"])
+    assert error["hint"].endswith("run the command where the newer one is installed.")
     Path(layout.deployment_record("deployments/42")).write_text('{"schema": 2}')
     told = tierctl("doctor", "-t", layout.target).out
     assert 2 == told.count("written by a newer tierctl than this one (schema 2)")

@@ -12,7 +12,7 @@ from changed import Target
 from reporters import Heard
 from targets import make_deployment, make_target
 from tierctl import changes, freshness, history, status
-from tierctl.deploy import numbering
+from tierctl.deploy import cachelock, numbering
 from tierctl.deploy.switch import Deployment
 from tierctl.doctor import repairs
 from tierctl.errors import Interrupted, LockLost, Refused, TierctlError
@@ -397,6 +397,37 @@ def test_a_prune_keeps_what_another_host_has_promoted(hosts: Hosts, retired: lis
     policy = retention.Policy(keep=0, days=0)
     pruning.prune(hosts.b, LAYOUT, policy, BOB, Pruned(), lock_timeout=0)
     assert retired == [LAYOUT.within(f"deployments/{number}") for number in (44, 43, 41)]
+
+
+def test_a_prune_has_private_tiers_refreshed_by_their_names(
+    hosts: Hosts, retired: list[str]
+) -> None:
+    hosts.server.make_link(LAYOUT.within("dev1"), "deployments/44")
+    hosts.server.make_link(LAYOUT.within("test-x"), "deployments/45")
+    fs = Refreshing(hosts.b)
+    policy = retention.Policy(keep=0, days=0)
+    pruning.prune(fs, LAYOUT, policy, BOB, Pruned(), lock_timeout=0)
+    assert (LAYOUT.infrastructure, ("dev1", "test-x")) in fs.refreshed
+    assert [] == retired  # 41 is the way back
+
+
+@pytest.mark.parametrize("below", ["", "/repodata", "/uv"])
+@pytest.mark.parametrize("is_alone", [True, False], ids=["prune", "deploy"])
+def test_who_holds_the_caches_lock_sees_what_another_host_has_done_there(
+    hosts: Hosts, below: str, *, is_alone: bool
+) -> None:
+    for path in (LAYOUT.cache, *(f"{LAYOUT.cache}/{name}" for name in ("repodata", "uv"))):
+        hosts.server.make_directory(path, 0o755)
+    place = f"{LAYOUT.cache}{below}"
+    hosts.server.write(f"{place}/old", b"")
+    before = hosts.b.names(place)
+    hosts.b.entry(f"{place}/old")
+    hosts.server.rename(f"{place}/old", f"{place}/new")
+    assert before == hosts.b.names(place)
+    use = cachelock.alone(hosts.b, LAYOUT) if is_alone else cachelock.shared(hosts.b, LAYOUT, 0)
+    with use:
+        assert hosts.server.names(place) == hosts.b.names(place)
+        assert exists(hosts.b, f"{place}/new")
 
 
 class Pruned(Heard):

@@ -293,7 +293,7 @@ class TestPip:
         target = ("-t", lab.layout.target)
         dry = run_installed(*PRUNE_ALL, *target, "--json", "-n").document
         done = run_installed(*PRUNE_ALL, *target, "--json").document
-        assert (["wave"], ["wave"]) == (dry["cached"], done["cached"])
+        assert (["wave-1.0"], ["wave-1.0"]) == (dry["cached"], done["cached"])
         assert [] == list(Path(lab.layout.cache, "uv").rglob("wave.py"))
         assert [] != list(Path(lab.layout.cache, "uv").rglob("base.py"))
         assert "base 2.0\n" == lab.runs("dev1", "base")

@@ -125,6 +125,28 @@ class TestGroup:
         for path in fetched:
             assert 0o064 == path.stat().st_mode & 0o064, path
 
+    def test_a_cache_that_does_not_hand_its_group_on_is_shared_all_the_same(
+        self, shared: Shared
+    ) -> None:
+        os.mkdir(shared.layout.cache)
+        os.chown(shared.layout.cache, ADA, GROUP)
+        os.chmod(shared.layout.cache, 0o775)
+        for user, spec in ((ADA, "hello=1.0"), (BOB, "hello=2.0")):
+            shared.want(spec)
+            done = shared.deploy_as(user, "dev1")
+            assert 0 == done.code, done.err
+        cache = Path(shared.layout.cache)
+        locks = [".cache.lock", "hello-1.0-0.lock", "hello-2.0-0.lock"]
+        opened = [cache / name for name in (*locks, "repodata", "uv")]
+        assert sorted(cache.glob("*.lock")) == sorted(opened[:3])
+        assert {GROUP} == {path.stat().st_gid for path in opened}
+        assert {0o060} == {path.stat().st_mode & 0o060 for path in opened}
+        # What Ada fetched is not fetched again for Bob.
+        fetched = os.stat(cache / "hello-1.0-0").st_ino
+        shared.want("hello=1.0")
+        assert 0 == shared.deploy_as(BOB, "dev2").code
+        assert fetched == os.stat(cache / "hello-1.0-0").st_ino
+
     def test_a_removal_that_was_killed_is_in_no_other_s_way(self, shared: Shared) -> None:
         assert 0 == shared.deploy_as(ADA, "dev1").code
         os.rename(f"{shared.layout.deployments}/1", f"{shared.layout.deployments}/.1.going")

@@ -33,7 +33,12 @@ def without(call: str, error: str, *words: str) -> subprocess.CompletedProcess[s
 
 @pytest.mark.parametrize(
     ("call", "error"),
-    [*((call, "EPERM") for call in CALLS), ("syncfs", "ENOSYS"), ("faccessat2", "EACCES")],
+    [
+        *((call, "EPERM") for call in CALLS),
+        ("syncfs", "ENOSYS"),
+        ("faccessat2", "EACCES"),
+        ("renameat2", "EACCES"),
+    ],
 )
 def test_there_is_another_way_for_each(tmp_path: Path, call: str, error: str) -> None:
     lab = Lab(tmp_path)

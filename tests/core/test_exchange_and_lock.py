@@ -17,6 +17,7 @@ from pytest_mock import MockerFixture
 from tierctl import syscalls
 from tierctl.filesystem import ExchangeUnsupported, LockTimeout, LockUnavailable, read
 from tierctl.osfilesystem import OsFileSystem
+from tools import as_user, require_tool
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="this is how Linux does it")
 FS = OsFileSystem()
@@ -27,6 +28,16 @@ from tierctl.osfilesystem import OsFileSystem
 with OsFileSystem().lock(sys.argv[1], mode=0o600, timeout=0):
     print("held", flush=True)
     sys.stdin.read()
+"""
+
+ADA = 10001
+EXCHANGE = """
+import sys
+from tierctl.osfilesystem import OsFileSystem
+try:
+    OsFileSystem().exchange(*sys.argv[1:])
+except OSError as error:
+    print(type(error).__name__)
 """
 
 HOLD_AS_NFS_CLIENTS_DO = """
@@ -80,9 +91,7 @@ def another_process(code: str, path: str) -> Iterator[subprocess.Popen[str]]:
 
 
 class TestExchange:
-    @pytest.mark.parametrize(
-        "number", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES]
-    )
+    @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
     def test_a_filesystem_that_cannot_swap_says_so_and_nothing_is_changed(
         self, links: tuple[str, str], mocker: MockerFixture, number: int
     ) -> None:
@@ -96,11 +105,38 @@ class TestExchange:
         )
         assert ["blue", "green"] == [os.readlink(path) for path in links]
 
-    @pytest.mark.parametrize("number", [errno.EIO, errno.EINTR, errno.EROFS, errno.EXDEV])
+    @LINUX
+    @pytest.mark.parametrize("error", ["EPERM", "EACCES", "ENOSYS"])
+    def test_a_seccomp_filter_that_forbids_the_call_is_told_from_a_missing_permission(
+        self, links: tuple[str, str], error: str
+    ) -> None:
+        filtering = ["-f", "-qq", "-o", "/dev/null", "-e", f"inject=renameat2:error={error}"]
+        command = [require_tool("strace"), *filtering, sys.executable, "-c", EXCHANGE, *links]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "ExchangeUnsupported\n" == done.stdout
+        assert ["blue", "green"] == [os.readlink(path) for path in links]
+
+    @LINUX
+    def test_another_users_name_in_a_sticky_directory_is_a_missing_permission(
+        self, tmp_path: Path
+    ) -> None:
+        tmp_path.chmod(0o1777)
+        mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+        for path, uid in ((mine, ADA), (theirs, ADA + 1)):
+            path.symlink_to(path.name)
+            os.chown(path, uid, uid, follow_symlinks=False)
+        command = [*as_user(ADA), sys.executable, "-c", EXCHANGE, str(mine), str(theirs)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "PermissionError\n" == done.stdout
+
+    @pytest.mark.parametrize(
+        "number",
+        [errno.EIO, errno.EINTR, errno.EROFS, errno.EXDEV, errno.EPERM, errno.EACCES],
+    )
     def test_any_other_error_is_no_sign_of_a_filesystem_that_cannot(
         self, links: tuple[str, str], mocker: MockerFixture, number: int
     ) -> None:
-        mocker.patch("tierctl.syscalls.exchange", return_value=number)
+        mocker.patch("tierctl.syscalls.exchange", side_effect=[number, errno.ENOENT])
         with pytest.raises(OSError) as caught:  # noqa: PT011 (its number is looked at)
             FS.exchange(*links)
         assert number == caught.value.errno

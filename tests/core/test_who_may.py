@@ -68,6 +68,21 @@ def test_a_record_that_cannot_be_written_is_found_before_anything_moves(
     assert before == (links(layout), sorted(os.listdir(layout.control)))
 
 
+def test_where_another_member_s_link_cannot_be_moved_no_other_link_ever_is(place: Path) -> None:
+    """In a sticky directory: nothing is moved, and moved back, to find that out."""
+    layout = make_target(place / "lab", blue=42, green=41)
+    give(place / "lab", ADA, LAB, group_writes=True)
+    assert 0 == run_as(ADA, "promote-staging", "-t", layout.target, groups=(LAB,))[0]
+    os.chmod(layout.infrastructure, 0o3775)
+    os.chown(layout.infrastructure, 0, LAB)
+    os.lchown(layout.within("staging"), BOB, LAB)
+    before = {name: os.lstat(layout.within(name)) for name in links(layout)}
+    code, said = run_as(ADA, "rollback", "-t", layout.target, groups=(LAB,))
+    assert (1, True) == (code, "nothing was changed" in said), said
+    assert "Operation not permitted" in said
+    assert before == {name: os.lstat(layout.within(name)) for name in links(layout)}
+
+
 def test_what_root_makes_in_somebody_s_target_they_can_go_on_with(place: Path) -> None:
     layout = make_target(place / "lab", blue=42, green=41)
     give(place / "lab", ADA, ADA)

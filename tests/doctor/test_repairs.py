@@ -28,6 +28,7 @@ from damage import (
 from reporters import Heard
 from targets import links, listing, make_deployment, rotation
 from tierctl import history, intent
+from tierctl.deploy import tree
 from tierctl.doctor import Remedy
 from tierctl.doctor.repairs import Repair
 from tierctl.errors import ChangeFailed, Locked
@@ -259,5 +260,29 @@ def test_of_builds_that_are_gone_meanwhile_none_is_said_to_be_removed(
     layout: Layout, mocker: MockerFixture
 ) -> None:
     REMEDIES[Remedy.REMOVE_BUILDS](layout)
-    mocker.patch("tierctl.deploy.numbering.remove_unfinished", return_value=[])
+    mocker.patch("tierctl.deploy.numbering.retire_unfinished", return_value={})
     assert Repair("found nothing left of interrupted deploys any more", done=True) in fix(layout)
+
+
+def test_no_lock_is_held_while_what_interrupted_builds_left_is_taken_apart(
+    layout: Layout, mocker: MockerFixture
+) -> None:
+    REMEDIES[Remedy.REMOVE_BUILDS](layout)
+    fs, real, seen = OsFileSystem(), tree.take_apart, []
+
+    def removing(path: str) -> None:
+        with fs.lock(layout.lock, timeout=0), fs.lock(layout.numbers, timeout=0):
+            seen.append(os.path.basename(path))
+        real(path)
+
+    mocker.patch("tierctl.deploy.tree.take_apart", removing)
+    assert Repair("removed what was left of deployment 9", done=True) in fix(layout)
+    assert ([".9.going"], False) == (seen, exists(fs, f"{layout.deployments}/.9.going"))
+
+
+def test_a_build_that_cannot_be_taken_apart_is_told(layout: Layout, mocker: MockerFixture) -> None:
+    REMEDIES[Remedy.REMOVE_BUILDS](layout)
+    error = OSError(errno.EIO, "bad disk", "/x")
+    mocker.patch("tierctl.deploy.tree.take_apart", side_effect=error)
+    told = Repair("could not remove what interrupted deploys left: /x: bad disk", done=False)
+    assert told == fix(layout)[-1]

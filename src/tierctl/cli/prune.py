@@ -103,6 +103,8 @@ def _warnings(done: Pruned) -> Iterator[str]:
     """Yield what was not seen, or not looked at."""
     if done.uses.blind:
         yield f"nobody can see here which processes use a deployment: {done.uses.blind}"
+    if done.assumed:
+        yield done.assumed
     if done.uses.not_inspected:
         count = counted(done.uses.not_inspected, "process", "es")
         yield f"{count} of this host could not be inspected" + (
@@ -118,8 +120,8 @@ def _warnings(done: Pruned) -> Iterator[str]:
             f"interrupted downloads of {owner} stay in the package cache: {owner} or root removes "
             "them with tierctl prune"
         )
-    if done.cache_is_used:
-        yield "the package cache stays as it is: a deploy is using it"
+    if done.cache_kept:
+        yield f"the package cache stays as it is: {done.cache_kept}"
 
 
 def _members(done: Pruned) -> dict[str, object]:

@@ -8,11 +8,13 @@ nobody holds the lock was left by an interrupted one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
-from tierctl.errors import Locked, LocksUnsupported
+from tierctl.errors import Locked, LocksUnsupported, cause_of
 from tierctl.filesystem import FileSystem, LockTimeout, LockUnavailable
-from tierctl.layout import Layout
+from tierctl.layout import REPODATA, WHEELS, Layout
+
+_USED = "a deploy is using it"
 
 
 @contextmanager
@@ -25,26 +27,45 @@ def shared(fs: FileSystem, layout: Layout, timeout: float) -> Iterator[None]:
     except LockUnavailable as error:
         raise LocksUnsupported(layout.using_cache, error.strerror or str(error)) from error
     with lock:
+        _refresh(fs, layout)
         yield
 
 
 @contextmanager
-def alone(fs: FileSystem, layout: Layout) -> Iterator[bool]:
-    """Have no deploy use the cache, if none does; the context's value says whether that is so."""
+def alone(fs: FileSystem, layout: Layout) -> Iterator[str]:
+    """Have no deploy use the cache; where that cannot be had, the context's value says why.
+
+    Raises ``OSError`` where the cache cannot be read from the server.
+    """
     with ExitStack() as held:
         try:
             held.enter_context(fs.lock(layout.using_cache, timeout=0))
-        except OSError:  # in use; or the lock cannot be made, as on a full disk
-            yield False
+        except LockTimeout:
+            reason = _USED
+        except OSError as error:  # the lock cannot be made, as on a full disk
+            reason = _unknown(error)
         else:
-            yield True
+            reason = ""
+            _refresh(fs, layout)
+        yield reason
 
 
-def is_used(fs: FileSystem, layout: Layout) -> bool:
-    """Say whether a deploy uses the cache, or nobody can tell."""
+def why_kept(fs: FileSystem, layout: Layout) -> str:
+    """Say why nothing may be removed from the cache now, or nothing; takes no lock."""
     try:
-        return fs.is_locked(layout.using_cache)
+        return _USED if fs.is_locked(layout.using_cache) else ""
     except FileNotFoundError:
-        return False
-    except OSError:
-        return True
+        return ""
+    except OSError as error:
+        return _unknown(error)
+
+
+def _refresh(fs: FileSystem, layout: Layout) -> None:
+    """Have what the lock protects read from the server: another host may have changed it."""
+    for path in (layout.cache, *(f"{layout.cache}/{name}" for name in (REPODATA, WHEELS))):
+        with suppress(FileNotFoundError):  # nothing was fetched yet
+            fs.refresh(path, write=True)
+
+
+def _unknown(error: OSError) -> str:
+    return f"whether a deploy is using it cannot be told: {cause_of(error)}"

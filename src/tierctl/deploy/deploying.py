@@ -52,7 +52,15 @@ from tierctl.errors import (
 )
 from tierctl.events import Author, Event, EventKind
 from tierctl.filesystem import FileSystem, exists
-from tierctl.layout import DEPLOYMENTS, HIGHEST_NUMBER, LINKS, Layout, is_private_name
+from tierctl.layout import (
+    DEPLOYMENTS,
+    HIGHEST_NUMBER,
+    LINKS,
+    REPODATA,
+    WHEELS,
+    Layout,
+    is_private_name,
+)
 from tierctl.observe import observe
 from tierctl.rotation import Color, Content, State
 from tierctl.text import shown, typed
@@ -380,3 +388,5 @@ def _require_cache(fs: FileSystem, layout: Layout) -> None:
     control.make_shared_directory(fs, layout, layout.cache)
     if not fs.is_writable(layout.cache):  # the engine writes there even where it only reads
         raise NotWritable(layout.cache, control.why_not_writable(fs, layout.cache))
+    for name in (REPODATA, WHEELS):  # also where the cache does not hand its group on
+        control.make_like(fs, layout.cache, f"{layout.cache}/{name}")

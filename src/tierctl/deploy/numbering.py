@@ -224,7 +224,7 @@ def held(fs: FileSystem, layout: Layout, timeout: float) -> Iterator[None]:
     try:
         lock = fs.lock(layout.numbers, timeout=timeout)
     except LockTimeout as error:
-        raise Locked("somebody who removes deployments", timeout) from error
+        raise Locked("somebody who takes a number or removes deployments", timeout) from error
     except LockUnavailable as error:
         raise LocksUnsupported(layout.numbers, error.strerror or str(error)) from error
     with lock:

@@ -44,8 +44,6 @@ _LARGEST_COPIED_BYTES = 1 << 16
 DEEPEST = 200
 # The unit of st_blocks, whatever the filesystem's own.
 _BLOCK_BYTES = 512
-# A larger file tells nothing of others.
-_SMALL_BYTES = 1 << 16
 
 # A device and an inode.
 Identity = tuple[int, int]
@@ -440,43 +438,6 @@ def _mirror_file(entry: os.DirEntry[str], place: str) -> None:
         os.symlink(entry.path, place)
     else:
         shutil.copy2(entry.path, place, follow_symlinks=False)
-
-
-def copy_outline(top: str, destination: str, whole: str) -> None:
-    """Copy the directories of a tree and its small files; other files are empty in the copy.
-
-    Drafts are left out. Empty are also the directories in those whose names match
-    the pattern ``whole``.
-    """
-    for place, directories, files in os.walk(top):
-        copy = paths.normpath(paths.join(destination, paths.relpath(place, top)))
-        os.makedirs(copy, exist_ok=True)
-        directories[:] = [name for name in directories if not name.startswith(DRAFT)]
-        links = [name for name in directories if paths.islink(paths.join(place, name))]
-        for name in (*files, *links):
-            _copy_if_small(paths.join(place, name), paths.join(copy, name))
-        if fnmatch.fnmatch(paths.basename(place), whole):
-            for name in directories:
-                os.makedirs(paths.join(copy, name), exist_ok=True)
-            directories.clear()
-
-
-def _copy_if_small(path: str, copy: str) -> None:
-    if paths.islink(path):
-        os.symlink(os.readlink(path), copy)
-    elif os.stat(path).st_size > _SMALL_BYTES:
-        write_new(copy, b"")
-    else:
-        shutil.copyfile(path, copy)
-
-
-def names_in(top: str) -> set[str]:
-    """Return the paths in a tree of all that is there, as from its top."""
-    return {
-        paths.relpath(paths.join(place, name), top)
-        for place, directories, files in os.walk(top)
-        for name in (*directories, *files)
-    }
 
 
 def _temporary_directory() -> str:

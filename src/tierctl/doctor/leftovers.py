@@ -49,7 +49,7 @@ def _retired(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
 
 def _downloads(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     """Yield a finding if interrupted deploys left much in the cache, and none uses it now."""
-    if cachelock.is_used(fs, layout):
+    if cachelock.why_kept(fs, layout):
         return
     found = list(caching.interrupted(fs, layout))
     left = tree.own_bytes(f"{layout.cache}/{name}" for name in found)

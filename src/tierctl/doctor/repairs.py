@@ -6,10 +6,11 @@ import grp
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 from tierctl import config, control, ending, history, recovery
-from tierctl.deploy import numbering
+from tierctl.deploy import numbering, tree
 from tierctl.doctor import aside, deployments, leftovers, permissions, records, scratch
 from tierctl.doctor.finding import Finding, Remedy
 from tierctl.errors import TierctlError, cause_of
@@ -45,8 +46,16 @@ def repair(
     control.ensure(fs, layout)
     with locked(fs, layout, author, "doctor", lock_timeout) as lock:
         # What was found before the lock was ours may have been another change at work.
-        repairing = _Repairing(fs, layout, reporter, lock)
-        return [repair for examine in _REPAIRABLE for repair in repairing.repairs(examine)]
+        repairing = _Repairing(fs, layout, reporter, lock, [])
+        done = [repair for examine in _REPAIRABLE for repair in repairing.repairs(examine)]
+    # What has lost its name is in nobody's way; to remove many files takes minutes.
+    try:
+        tree.remove_retired(repairing.going)
+    except OSError as error:
+        done.append(
+            Repair(f"could not {Remedy.REMOVE_BUILDS.value}: {cause_of(error)}", done=False)
+        )
+    return done
 
 
 _SHARED_DIRECTORY = 0o2070
@@ -62,12 +71,16 @@ _REPAIRABLE = (
 
 
 class _Repairing(NamedTuple):
-    """Where is repaired, who hears of it, and the lock that is held meanwhile."""
+    """Where is repaired, who hears of it, and the lock that is held meanwhile.
+
+    ``going`` are the trees that have lost their names, to be removed after that.
+    """
 
     fs: FileSystem
     layout: Layout
     reporter: ending.Reporter
     lock: HeldLock
+    going: list[str]
 
     def repairs(
         self, examine: Callable[[FileSystem, Layout], Iterator[Finding]]
@@ -97,7 +110,7 @@ class _Repairing(NamedTuple):
 
     def _apply(self, finding: Finding, remedy: Remedy) -> str:
         """Do it and return what was done."""
-        fs, layout, reporter, lock = self
+        fs, layout, reporter, lock, going = self
         path = finding.path
         match remedy:
             case Remedy.FINISH_CHANGE:
@@ -114,10 +127,12 @@ class _Repairing(NamedTuple):
                 _remove(fs, layout, path)
                 return f"removed {shown(path)}"
             case Remedy.REMOVE_BUILDS:
-                numbers = numbering.remove_unfinished(fs, layout, lock_timeout=0)
-                if not numbers:
+                with numbering.held(fs, layout, 0):
+                    left = numbering.retire_unfinished(fs, layout)
+                going.extend(chain(*left.values()))
+                if not left:
                     return "found nothing left of interrupted deploys any more"
-                return f"removed what was left of deployment {', '.join(map(str, numbers))}"
+                return f"removed what was left of deployment {', '.join(map(str, left))}"
             case Remedy.CLOSE_LOCK:
                 fs.set_mode(path, control.lock_mode(fs, layout))
                 return f"closed {shown(path)} to others"

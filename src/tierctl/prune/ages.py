@@ -14,7 +14,7 @@ from math import inf
 from typing import NamedTuple
 
 # Clocks of hosts that are kept right differ by less, in seconds.
-_TOLERANCE_S = 3600
+TOLERANCE_S = 3600
 
 
 class Shown(NamedTuple):
@@ -66,7 +66,7 @@ def _said(event: Shown, built: Mapping[int, float], now: float) -> _Said:
 
 def _latest(times: Iterable[float | None], now: float) -> float | None:
     """Return the latest of several times that can be, None if there is none."""
-    known = [min(time, now) for time in times if time is not None and time <= now + _TOLERANCE_S]
+    known = [min(time, now) for time in times if time is not None and time <= now + TOLERANCE_S]
     return max(known, default=None)
 
 
@@ -84,7 +84,7 @@ def _without_wrong(said: Iterable[_Said]) -> Iterator[float | None]:
     """Yield times, with None for those that are earlier than what comes before."""
     before = -inf
     for time, not_before in said:
-        if time is None or time < max(before, not_before) - _TOLERANCE_S:
+        if time is None or time < max(before, not_before) - TOLERANCE_S:
             yield None
         else:
             before = max(before, time)

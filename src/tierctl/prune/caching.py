@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from tierctl import packages, record
 from tierctl.author import user_name
-from tierctl.deploy import tree
+from tierctl.deploy import tree, uvcache
 from tierctl.errors import TierctlError
 from tierctl.filesystem import FileSystem, exists
 from tierctl.layout import DEPLOYMENTS, REPODATA, WHEELS, Layout
-from tierctl.packages import Package
+from tierctl.packages import Package, normal_name
 from tierctl.prune.removing import Remover
 
 _ARCHIVES = (".conda", ".tar.bz2")
@@ -25,6 +25,8 @@ _LOCK = ".lock"
 _HALF_EXTRACTED = re.compile(r"\..+-.+-.+\w{6}")
 # What rattler and uv write to before it gets its name, and ``tree.write_whole``.
 _HALF_WRITTEN = re.compile(r"\.tmp\w{6,8}")
+# Of a name that is made of a whole path: room for what ``tree.retire`` adds.
+_LONGEST_NAME = 200
 # Of uv's directories those that hold trees, one a name: what is in a tree is a wheel's own.
 _OF_TREES = re.compile(r"(archive|builds|git|sdists)-v\d+")
 
@@ -32,7 +34,7 @@ _OF_TREES = re.compile(r"(archive|builds|git|sdists)-v\d+")
 class Unneeded(NamedTuple):
     """What nobody needs of the cache: names of packages and wheels, and interrupted downloads.
 
-    ``interrupted`` and ``paths`` are paths in the cache; ``paths`` is what uv keeps of the wheels.
+    ``interrupted`` and ``paths`` are paths in the cache; ``paths`` are those of the wheels.
     ``others`` are the users of whom half fetched trees stay: only they and root can remove them.
     """
 
@@ -56,19 +58,8 @@ class Unneeded(NamedTuple):
         ]
 
 
-def held(fs: FileSystem, layout: Layout, numbers: Iterable[int]) -> set[Package]:
-    """Return the packages of deployments, as far as these say what they hold."""
-    found: set[Package] = set()
-    for number in numbers:
-        with suppress(OSError, TierctlError):
-            found.update(_held(fs, layout, number))
-    return found
-
-
-def unneeded(
-    fs: FileSystem, layout: Layout, *, staying: Iterable[int], gone: set[Package]
-) -> Unneeded:
-    """Return what no deployment holds that stays; of wheels only what is among the ``gone``.
+def unneeded(fs: FileSystem, layout: Layout, staying: Iterable[int]) -> Unneeded:
+    """Return what no deployment holds that stays.
 
     And what interrupted deploys have half fetched: no deploy uses the cache now.
     If one that stays does not say what it holds, all packages and wheels may be needed.
@@ -82,12 +73,13 @@ def unneeded(
         needed = {package for number in staying for package in _held(fs, layout, number)}
     except (OSError, TierctlError):
         return half
-    wheels = tuple(sorted(_names_of_wheels(gone) - _names_of_wheels(needed)))
-    kept = _paths_of_wheels(layout, wheels)
+    wheels = _unneeded_wheels(layout.cache, needed)
+    # First what leads to them: a prune that is killed leaves nothing that leads nowhere.
+    going = [*sorted(uvcache.referring(layout.cache, wheels)), *sorted(wheels)]
     return half._replace(
         packages=tuple(_unneeded_packages(fs, layout, needed)),
-        wheels=() if kept is None else wheels,
-        paths=tuple(kept or ()),
+        wheels=tuple(sorted(set(wheels.values()))),
+        paths=tuple(paths.relpath(path, layout.cache) for path in going),
     )
 
 
@@ -136,7 +128,7 @@ def _half_written(cache: str, top: str) -> Iterator[str]:
 
 def _retire(layout: Layout, name: str, remover: Remover) -> bool:
     """Take the name from a path in the cache: where it lies, prune finds what has none."""
-    place = f"{layout.cache}/{name.replace('/', '%')}"
+    place = f"{layout.cache}/{name.replace('/', '%')[-_LONGEST_NAME:]}"
     return remover.retire(f"{layout.cache}/{name}", place) is None
 
 
@@ -150,22 +142,22 @@ def _unneeded_packages(fs: FileSystem, layout: Layout, needed: Iterable[Package]
             yield name
 
 
-def _names_of_wheels(held: Iterable[Package]) -> set[str]:
-    return {package.name for package in held if not package.channel}
+def _unneeded_wheels(cache: str, needed: Iterable[Package]) -> dict[str, str]:
+    """Return the directories of unpacked wheels that nobody needs, with the names of these."""
+    kept = {_key(package.name, package.version) for package in needed if not package.channel}
+    found: dict[str, str] = {}
+    staying: set[str] = set()
+    for (name, version), place in uvcache.unpacked(cache):
+        found[place] = f"{name}-{version}"
+        if _key(name, version) in kept:
+            staying.add(place)
+    return {place: wheel for place, wheel in found.items() if place not in staying}
 
 
-def _paths_of_wheels(layout: Layout, names: Iterable[str]) -> list[str] | None:
-    """Return what uv keeps of wheels; None if nobody can tell: then it stays, and takes up room."""
-    if not names:
-        return []
-    try:
-        from tierctl.deploy.worker import uv
-        from tierctl.deploy.worker.wheels import WheelsFailed
-    except ImportError:  # whoever deploys next has it
-        return None
-    with suppress(WheelsFailed, OSError):
-        return uv.kept_of(names, layout.cache)
-    return None
+def _key(name: str, version: str) -> tuple[str, str]:
+    """Return what is the same of a wheel however its name and version are spelled (PEP 440)."""
+    parts = re.split(r"[-_.+]", version.lower())
+    return normal_name(name), ".".join(str(int(p)) if p.isdecimal() else p for p in parts)
 
 
 def _held(fs: FileSystem, layout: Layout, number: int) -> set[Package]:

@@ -8,25 +8,26 @@ prune that is killed is finished by the next.
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
-from tierctl import changes, ending, freshness, history, intent, tiers
+from tierctl import changes, control, ending, freshness, history, intent, tiers
 from tierctl.author import user_name
 from tierctl.deploy import cachelock, numbering, tree
 from tierctl.errors import TierctlError, cause_of
-from tierctl.events import Author, EventKind
+from tierctl.events import Author
 from tierctl.filesystem import FileSystem, Kind, exists
 from tierctl.layout import DEPLOYMENTS, Layout
 from tierctl.locking import locked
 from tierctl.observe import observe, observe_for
-from tierctl.packages import Package
 from tierctl.prune import caching, processes, removing, retention, times
 from tierctl.prune.caching import Unneeded
 from tierctl.prune.processes import Uses
 from tierctl.prune.removing import Left, NotRemoved, Remover
 from tierctl.prune.retention import Needs, Policy, Verdict
+from tierctl.prune.times import Now
 
 # A link that dangles, or is a loop, leads to no deployment.
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -35,15 +36,18 @@ _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 class Pruned(NamedTuple):
     """What a prune removed, or would remove.
 
+    ``assumed`` says what of the time was not certain, if anything.
     ``unfinished`` is what interrupted deploys left, by number: who alone can remove it, or None
-    if it goes. ``freed`` is in bytes. ``left`` is what has lost its name but is still in use.
-    ``errors`` are those that kept something from being removed.
+    if it goes. ``cache_kept`` says why the package cache stays as it is, if it does. ``freed`` is
+    in bytes. ``left`` is what has lost its name but is still in use. ``errors`` are those that
+    kept something from being removed.
     """
 
     verdicts: tuple[Verdict, ...]
     uses: Uses
     cached: Unneeded = Unneeded()
-    cache_is_used: bool = False
+    assumed: str = ""
+    cache_kept: str = ""
     unfinished: Mapping[int, str | None] = MappingProxyType({})
     freed: int = 0
     left: tuple[Left, ...] = ()
@@ -87,21 +91,23 @@ def prune(
 
     What can be removed is, and is reported, before ``NotRemoved`` says that the rest could not.
     """
-    changes.finish_interrupted(
-        fs, layout, EventKind.DEPLOY, author, reporter, lock_timeout=lock_timeout
-    )
+    changes.finish_interrupted(fs, layout, "prune", author, reporter, lock_timeout=lock_timeout)
+    numbering.require_writable(fs, layout)
+    control.ensure(fs, layout)  # the locks are in there
     remover = Remover()
-    with numbering.held(fs, layout, lock_timeout), cachelock.alone(fs, layout) as is_alone:
-        with locked(fs, layout, author, "prune", lock_timeout) as lock:
-            judged = _judge(fs, layout, policy)
-            gone = caching.held(fs, layout, _going(judged))
-            lock.require()
-            judged = _retired(fs, layout, judged, remover)
-        # From here on nothing has a name that anybody could load.
-        judged = _with_the_rest(fs, layout, judged, gone, cache_is_used=not is_alone)
-        remover.retire_unfinished(fs, layout)
+    with cachelock.alone(fs, layout) as cache_kept:
+        with numbering.held(fs, layout, lock_timeout):
+            with locked(fs, layout, author, "prune", lock_timeout) as lock:
+                freshness.refresh_private(fs, layout)
+                judged = _judge(fs, layout, policy, times.now(lock.server_time()))
+                lock.require()
+                judged = _retired(fs, layout, judged, remover)
+            judged = _with_unfinished(fs, layout, judged)
+            remover.retire_unfinished(fs, layout)
+        # From here on nothing has a name that anybody could load, and deploys take numbers.
+        judged = _with_cached(fs, layout, judged, cache_kept)
         judged = judged._replace(cached=caching.retire(layout, judged.cached, remover))
-    # And from here on deploys take numbers, and packages from the cache.
+    # And from here on deploys take packages from the cache.
     remover.remove_retired(list(removing.retired(fs, layout)))
     errors = tuple(remover.errors)
     reporter.pruned(judged._replace(freed=remover.freed, left=remover.left(), errors=errors))
@@ -127,10 +133,9 @@ def preview(fs: FileSystem, layout: Layout, policy: Policy, reporter: Reporter) 
     """Report what ``prune`` would do; writes nothing, takes no lock."""
     numbering.require_writable(fs, layout)
     freshness.refresh_by_reading(fs, layout)
-    judged = _judge(fs, layout, policy)
-    gone = caching.held(fs, layout, _going(judged))
-    used = cachelock.is_used(fs, layout)
-    judged = _with_the_rest(fs, layout, judged, gone, cache_is_used=used)
+    judged = _judge(fs, layout, policy, Now(time.time()))
+    judged = _with_unfinished(fs, layout, judged)
+    judged = _with_cached(fs, layout, judged, cachelock.why_kept(fs, layout))
     mine = [number for number, owner in judged.unfinished.items() if owner is None]
     places = [_directory(layout, number) for number in (*_going(judged), *mine)]
     places += judged.cached.places(layout)
@@ -138,29 +143,27 @@ def preview(fs: FileSystem, layout: Layout, policy: Policy, reporter: Reporter) 
     reporter.pruned(judged._replace(freed=tree.own_bytes(places)))
 
 
-def _with_the_rest(
-    fs: FileSystem, layout: Layout, judged: Pruned, gone: set[Package], *, cache_is_used: bool
-) -> Pruned:
-    """Return a judgement with what goes besides: unfinished builds, and of the cache.
-
-    ``gone`` are the packages of the deployments that go.
-    """
+def _with_unfinished(fs: FileSystem, layout: Layout, judged: Pruned) -> Pruned:
+    """Return a judgement with the unfinished builds that go besides."""
     finished = {verdict.number for verdict in judged.verdicts}
     abandoned = (n for n in numbering.abandoned(fs, layout) if n not in finished)
     unfinished = {number: numbering.owner(fs, layout, number) for number in abandoned}
-    judged = judged._replace(cache_is_used=cache_is_used, unfinished=unfinished)
-    if cache_is_used:
-        return judged
+    return judged._replace(unfinished=unfinished)
+
+
+def _with_cached(fs: FileSystem, layout: Layout, judged: Pruned, cache_kept: str) -> Pruned:
+    """Return a judgement with what goes of the cache, unless that is kept."""
+    if cache_kept:
+        return judged._replace(cache_kept=cache_kept)
     staying = [verdict.number for verdict in judged.verdicts if verdict.reason]
-    cached = caching.unneeded(fs, layout, staying=staying, gone=gone)
-    return judged._replace(cached=cached)
+    return judged._replace(cached=caching.unneeded(fs, layout, staying))
 
 
 def _going(judged: Pruned) -> list[int]:
     return [verdict.number for verdict in judged.verdicts if not verdict.reason]
 
 
-def _judge(fs: FileSystem, layout: Layout, policy: Policy) -> Pruned:
+def _judge(fs: FileSystem, layout: Layout, policy: Policy, now: Now) -> Pruned:
     """Return what becomes of each deployment; raises ``NotSeen`` if nobody can tell who uses it."""
     numbers = tiers.deployments(fs, layout, finished=True)
     seen = processes.uses(layout.deployments)
@@ -177,8 +180,8 @@ def _judge(fs: FileSystem, layout: Layout, policy: Policy) -> Pruned:
             if not tree.is_own(path := _directory(layout, number))
         },
     )
-    ages = times.ages(fs, layout, numbers, policy)
-    judged = Pruned(tuple(retention.judge(ages, needs, policy)), seen)
+    ages = times.ages(fs, layout, numbers, policy, now.seconds)
+    judged = Pruned(tuple(retention.judge(ages, needs, policy)), seen, assumed=now.assumed)
     if seen.blind and _going(judged) and not policy.unseen:
         raise NotSeen(seen.blind, _going(judged), policy)
     return judged

@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import time
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from tierctl import history, record
 from tierctl.filesystem import FileSystem
@@ -17,14 +18,44 @@ from tierctl.prune.retention import DAY_S, Policy
 _MOST_WRONG = 1000
 
 
+class Now(NamedTuple):
+    """The time up to which ages are counted, in seconds since 1970.
+
+    ``assumed`` says what was taken for true where two clocks differ, or one could not be asked.
+    """
+
+    seconds: float
+    assumed: str = ""
+
+
+def now(server: float | None) -> Now:
+    """Return the time by the clocks of this host and of the server, which may not be known.
+
+    One that is wrong must let nothing go early, so the earlier one counts.
+    """
+    here = time.time()
+    if server is None:
+        return Now(here, "the clock of the target's server is not known: this host's is believed")
+    if abs(here - server) <= judging.TOLERANCE_S:
+        return Now(min(here, server))
+    return Now(
+        min(here, server),
+        f"this host's clock says {_date(here)}, that of the target's server {_date(server)}: "
+        "ages are counted up to the earlier one",
+    )
+
+
+def _date(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+
+
 def ages(
-    fs: FileSystem, layout: Layout, numbers: Iterable[int], policy: Policy
+    fs: FileSystem, layout: Layout, numbers: Iterable[int], policy: Policy, now: float
 ) -> dict[int, float]:
-    """Return by number for how many seconds nobody has built or shown a deployment.
+    """Return by number for how many seconds nobody has built or shown a deployment until ``now``.
 
     Of events only as many are read as it takes to tell what is young.
     """
-    now = time.time()
     built = {number: list(_built(fs, layout, number)) for number in numbers}
     try:
         last_written = fs.entry(layout.history).modified

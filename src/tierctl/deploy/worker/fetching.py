@@ -192,7 +192,7 @@ def _drop(place: str) -> None:
     """Remove what the cache has of a package; raises ``Failed``."""
     try:
         tree.remove(place)
-        notes.drop(place)
+        notes.clear(place)
     except OSError as error:
         owner = user_name(os.lstat(place).st_uid)
         raise Failed(

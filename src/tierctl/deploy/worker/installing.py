@@ -104,7 +104,7 @@ def _unlike_their_lists(linked: dict[str, Linked], prefixes: dict[str, str]) -> 
     for name, (environment, owners) in linked.items():
         for contents, wrong in outside.linked_otherwise(environment, prefixes[name], owners):
             unlike[contents.package] = str(wrong)
-            notes.drop(contents.place)
+            notes.clear(contents.place)
     return unlike
 
 

@@ -13,7 +13,8 @@ import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from os import path as paths
 from typing import NamedTuple
 
 from tierctl.deploy import tree
@@ -58,21 +59,32 @@ def is_whole(place: str) -> bool:
         return False
 
 
-def drop(place: str) -> None:
-    """Note nothing any more."""
+def clear(place: str) -> None:
+    """Note nothing any more, in a file that the engine can write to, whoever runs it."""
     tree.take_apart(_file(place))
+    os.close(_open_shared(_file(place)))
 
 
 @asynccontextmanager
 async def locked(cache: str) -> AsyncIterator[None]:
     """Keep all others from adding to the cache, the engines of other deploys too."""
     tree.make_shared(cache)
-    lock = os.open(f"{cache}/{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    lock = _open_shared(f"{cache}/{_LOCK}")
     try:
         await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
         yield
     finally:
         os.close(lock)
+
+
+def _open_shared(path: str) -> int:
+    """Open a file of the cache, made if missing, that whoever may add to the cache can open."""
+    file = os.open(path, _TO_CHANGE | os.O_CREAT, 0o666)
+    directory = os.stat(paths.dirname(path))
+    if os.fstat(file).st_gid != directory.st_gid:  # the directory does not hand its group on
+        with suppress(OSError):  # another's file; or nobody shares the directory
+            os.fchown(file, -1, directory.st_gid)
+    return file
 
 
 def _file(place: str) -> str:

@@ -28,8 +28,6 @@ from tierctl.layout import WHEELS
 _STAND_INS = "stand-ins"
 _LOCK = "pylock.toml"
 _LONG_S = str(24 * 60 * 60)
-# Where each directory is a whole wheel that was unpacked.
-_WHOLE_TREES = "archive-v*"
 # Versions of conda packages that mean the same to pip (PEP 440).
 _COMMON_VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?")
 
@@ -91,20 +89,6 @@ def unpack(wheels: Iterable[Wheel], python: str, prefix: str, cache: str, *, off
 def forget(names: Iterable[str], cache: str) -> None:
     """Remove all that the cache holds of the wheels with these names; raises ``WheelsFailed``."""
     _run("cache", "clean", *names, cache=cache)
-
-
-def kept_of(names: Iterable[str], cache: str) -> list[str]:
-    """Return all that the cache holds of the wheels with these names, as paths in it.
-
-    uv alone knows that, and tells by removing it: here from a copy of its directories
-    and of the small files, by which it finds one thing by another. Raises ``WheelsFailed``.
-    """
-    with tree.scratch() as place:
-        tree.copy_outline(paths.join(cache, WHEELS), paths.join(place, WHEELS), _WHOLE_TREES)
-        before = tree.names_in(place)
-        _run("cache", "clean", *names, cache=place)
-        gone = before - tree.names_in(place)
-    return sorted(name for name in gone if paths.dirname(name) not in gone)
 
 
 def _uv(verb: str, *words: str, cache: str, offline: bool) -> str:
