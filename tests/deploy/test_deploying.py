@@ -78,12 +78,12 @@ def test_of_packages_that_are_not_whole_the_cache_loses_those_that_were_wanted(
     names = ("a-1-0", "b-1-0", "repodata", "kept-1-0")
     for name in names:
         Path(layout.cache, name).mkdir(parents=True)
-        Path(layout.cache, f"{name}.lock").touch()
+        Path(layout.cache, f"{name}.lock").write_text("noted")
     packages = tuple(Package(name, "1", "0", "noarch", "c") for name in ("a", "b", "kept"))
     wanted = mocker.Mock(packages={"tools": packages})
     deploying._remove_cached(layout, wanted, {"a-1-0", "b-1-0", "repodata", "."})
-    left = sorted(path.name for path in Path(layout.cache).glob("*.lock"))
-    assert ["kept-1-0.lock", "repodata.lock"] == left
+    noted = sorted(path.name for path in Path(layout.cache).glob("*.lock") if path.read_text())
+    assert ["kept-1-0.lock", "repodata.lock"] == noted
 
 
 def test_a_package_of_another_member_in_the_cache_hides_no_error(
@@ -91,7 +91,7 @@ def test_a_package_of_another_member_in_the_cache_hides_no_error(
 ) -> None:
     layout = make_target(tmp_path / "lab")
     wanted = mocker.Mock(packages={"tools": (Package("a", "1", "0", "noarch", "c"),)})
-    mocker.patch.object(notes, "drop", side_effect=PermissionError)
+    mocker.patch.object(notes, "clear", side_effect=PermissionError)
     deploying._remove_cached(layout, wanted, {"a-1-0"})
 
 

@@ -200,7 +200,7 @@ def _remove_cached(layout: Layout, wanted: Build, damaged: Collection[str]) -> N
     for package in {each for packages in wanted.packages.values() for each in packages}:
         if package.channel and package.name_in_cache in damaged:
             with suppress(OSError):  # another member's; why the deploy fails is told in any case
-                notes.drop(f"{layout.cache}/{package.name_in_cache}")
+                notes.clear(f"{layout.cache}/{package.name_in_cache}")
 
 
 def _what_becomes_of(fs: FileSystem, layout: Layout, number: int) -> str:

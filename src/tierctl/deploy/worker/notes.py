@@ -35,10 +35,13 @@ class Note(NamedTuple):
 def read(place: str) -> Note:
     """Return what is noted of the package at a place in the cache.
 
-    Raises ``OSError``, also if the caller may not change it: the engine does not work then.
+    Raises ``ValueError`` if nothing is noted, and ``OSError``, also if the caller may not change
+    it: the engine does not work then.
     """
     with open(os.open(_file(place), _TO_CHANGE), "rb") as file:
         noted = file.read()
+    if not noted:
+        raise ValueError("it is not noted what it was fetched from")
     return Note(noted[_NUMBER_BYTES:_OURS_AT], noted[_OURS_AT:])
 
 
