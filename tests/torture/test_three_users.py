@@ -34,6 +34,8 @@ VERSIONS = ("1.0", "2.0")
 NOW = ("--keep", "0", "--older-than", "0d")
 # A shell of Eve's with no right but hers, which loads production.
 LOADS = '. "$0/production/etc/profile.sh" && exec hello'
+# Another one, which prints the files that it can open.
+OPENS = 'for file in "$0" "$@"; do { : <"$file"; } 2>/dev/null && echo "$file"; done; true'
 # Tries to change whatever there is below a directory, and prints what has worked.
 ATTACKS = """
 import os, stat, sys
@@ -169,10 +171,14 @@ class Trio:
         return self.ask(user, "deploy", tier, *where, *words, umask=umask)
 
     def eve_loads(self) -> str:
-        """Return what Eve's shell prints in production; she has no right but everybody's."""
+        """Return what Eve's shell prints in production."""
+        return self.eve_alone(LOADS, self.layout.infrastructure)
+
+    def eve_alone(self, script: str, *words: str) -> str:
+        """Return what a shell of Eve's prints; she has no right but everybody's."""
         alone = [require_tool("setpriv"), f"--reuid={EVE}", f"--regid={EVE}", "--clear-groups"]
         bare = [*alone, "--inh-caps=-all", "--bounding-set=-all"]
-        shell = [*bare, "bash", "--norc", "-c", LOADS, self.layout.infrastructure]
+        shell = [*bare, "bash", "--norc", "-c", script, *words]
         done = subprocess.run(shell, capture_output=True, text=True, cwd="/")
         assert ("", 0) == (done.stderr, done.returncode)
         return done.stdout
@@ -269,6 +275,25 @@ def test_the_one_outside_looks_and_changes_nothing(trio: Trio) -> None:
 
 
 @pytest.mark.parametrize("trio", [ADA], indirect=True)
+def test_the_one_outside_can_open_no_lock_that_others_would_wait_for(trio: Trio) -> None:
+    """A lock is held by whoever has it open, if only to read."""
+    cache = Path(trio.layout.cache, ".cache.lock")
+    cache.touch()
+    cache.chmod(0o664)  # as an earlier version has left it
+    os.chown(cache, ADA, group().gr_gid)
+    for user, umask in ((ADA, 0o002), (BOB, 0o077)):
+        assert 0 == trio.deploy(user, "staging", "--rebuild", umask=umask).code
+        trio.edit(user, "2.0")
+    assert 0 == trio.ask(BOB, "prune", *NOW).code
+    control = Path(trio.layout.control)
+    locks = [cache, control / "lock", control / "numbers", control / "cache"]
+    assert all(path.exists() for path in locks)
+    assert f"{control}/history.jsonl\n" == trio.eve_alone(
+        OPENS, *map(str, [*locks, control / "history.jsonl"])
+    )
+
+
+@pytest.mark.parametrize("trio", [ADA], indirect=True)
 def test_it_is_noticed_what_the_one_outside_can_write(trio: Trio) -> None:
     """The attacks of the test above find a directory and a file that all can write."""
     cache = Path(trio.layout.cache)
@@ -318,6 +343,7 @@ class Walk:
         self.trio, self.chance = trio, random.Random(seed)
         self.wanted = "1.0"
         self.shows: dict[str, str | None] = {"production": None, "staging": None}
+        self.served = [self.production]
 
     def step(self) -> str:
         """Do something; return what."""
@@ -348,17 +374,32 @@ class Walk:
 
     def promote(self, user: int, umask: int) -> None:
         done = self.trio.ask(user, "promote-staging", umask=umask)
-        self.switched(done)
-
-    def rollback(self, user: int, umask: int) -> None:
-        self.switched(self.trio.ask(user, "rollback", umask=umask))
-
-    def switched(self, done: Ended) -> None:
-        """Both tiers change their places, or the command says why not and nothing has changed."""
-        assert done.code == 0 or (1, True) == (done.code, bool(done.err)), done
-        if done.code == 0:
+        if self.was_done(done):
             production, staging = self.shows["production"], self.shows["staging"]
             self.shows = {"production": staging, "staging": production}
+            self.served.append(self.production)
+
+    def rollback(self, user: int, umask: int) -> None:
+        """What production served before may be in no color any more, so it is not foreseen."""
+        before = self.production
+        if self.was_done(self.trio.ask(user, "rollback", umask=umask)):
+            assert self.production != before
+            assert self.production in self.served
+            self.shows = {tier: self.version(tier) for tier in self.shows}
+
+    def was_done(self, done: Ended) -> bool:
+        """Say whether a switch was done; if not, it said why not."""
+        assert done.code == 0 or (1, True) == (done.code, bool(done.err)), done
+        return done.code == 0
+
+    @property
+    def production(self) -> Path:
+        return Path(self.trio.layout.within("production")).resolve()
+
+    def version(self, tier: str) -> str | None:
+        """Return the version that a tier's own files are of, None in the empty tier."""
+        shown = Path(self.trio.layout.within(tier), "share", "version")
+        return shown.read_text().strip() if shown.exists() else None
 
     def prune(self, user: int, umask: int) -> None:
         done = self.trio.ask(user, "prune", *NOW, umask=umask)
@@ -374,8 +415,7 @@ class Walk:
     def check(self) -> None:
         """Fail unless all see what must be there, and nobody else can write it."""
         for tier, version in self.shows.items():
-            shown = Path(self.trio.layout.within(tier), "share", "version")
-            assert version == (shown.read_text().strip() if shown.exists() else None), tier
+            assert version == self.version(tier), tier
             assert 0 == self.trio.ask(EVE, "verify", tier).code
         if self.shows["production"] is not None:
             assert f"hello {self.shows['production']}\n" == self.trio.eve_loads()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -65,10 +66,18 @@ def drop(place: str) -> None:
 
 @asynccontextmanager
 async def locked(cache: str) -> AsyncIterator[None]:
-    """Keep all others from adding to the cache, the engines of other deploys too."""
+    """Keep all others from adding to the cache, the engines of other deploys too.
+
+    Whoever can open the lock, if only to read, can hold it for ever. So that is
+    only who can add to the cache.
+    """
     tree.make_shared(cache)
-    lock = os.open(f"{cache}/{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    mode = 0o660 if os.stat(cache).st_mode & stat.S_IWGRP else 0o600
+    lock = os.open(f"{cache}/{_LOCK}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
     try:
+        found = os.fstat(lock)
+        if found.st_mode & 0o777 & ~mode and found.st_uid == os.geteuid():  # an earlier version's
+            os.fchmod(lock, mode)
         await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
         yield
     finally:
