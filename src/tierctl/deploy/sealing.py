@@ -101,16 +101,17 @@ def _close(directory: int, path: str, excess: int, depth: int = 0) -> None:
             entry_found = entry.stat(follow_symlinks=False)
             if entry_found.st_uid != found.st_uid:
                 raise OSError(errno.EPERM, "Somebody else has put it there", own_path)
-            with Naming(own_path, always=True):
-                if entry.is_dir(follow_symlinks=False):
+            if entry.is_dir(follow_symlinks=False):
+                with Naming(own_path):
                     below = os.open(entry.name, TO_HOLD, dir_fd=directory)
-                    try:
-                        _close(below, own_path, excess, depth + 1)
-                    finally:
-                        os.close(below)
-                elif stat.S_ISREG(entry_found.st_mode) and entry_found.st_mode & excess:
-                    # Whoever has opened it can write it for ever, whatever its mode becomes.
-                    is_open = entry_found.st_mode & stat.S_IWOTH
+                try:
+                    _close(below, own_path, excess, depth + 1)
+                finally:
+                    os.close(below)
+            elif stat.S_ISREG(entry_found.st_mode) and entry_found.st_mode & excess:
+                # Whoever has opened it can write it for ever, whatever its mode becomes.
+                is_open = entry_found.st_mode & stat.S_IWOTH
+                with Naming(own_path, always=True):
                     (_replace_by_own if is_open else _seal_file)(
                         entry.name, directory, found.st_gid
                     )
