@@ -217,7 +217,7 @@ def leading_out(victim: str) -> dict[str, tuple[str, Sequence[Hostile]]]:
 
 
 @pytest.mark.parametrize(
-    ("how", "ending"), every([(how, ending) for how in leading_out("") for ending in FORMATS], 14)
+    ("how", "ending"), every([(how, ending) for how in leading_out("") for ending in FORMATS], 11)
 )
 def test_a_package_that_leads_out_is_refused_by_name(
     target: Attacked, how: str, ending: str
@@ -410,7 +410,7 @@ class TestHuge:
         small.deploys_what_is_harmless()
 
     def test_a_package_of_very_many_files_is_built(self, target: Attacked, ending: str) -> None:
-        files = {f"d{n % 97}/x{n}": b"%d" % n for n in range(times(5_000, 200_000))}
+        files = {f"d{n % 97}/x{n}": b"%d" % n for n in range(times(2_000, 200_000))}
         target.offer([Hostile("p", files)], ending)
         target.builds()
         target.deploys_what_is_harmless()

@@ -96,25 +96,24 @@ def _close(directory: int, path: str, excess: int, depth: int = 0) -> None:
     if found.st_mode & excess:  # first: from then on nobody else can put anything there
         os.fchmod(directory, stat.S_IMODE(found.st_mode) & ~excess)
     with os.scandir(directory) as entries:
-        for entry in entries:
-            own_path = paths.join(path, entry.name)
-            entry_found = entry.stat(follow_symlinks=False)
-            if entry_found.st_uid != found.st_uid:
-                raise OSError(errno.EPERM, "Somebody else has put it there", own_path)
-            if entry.is_dir(follow_symlinks=False):
-                with Naming(own_path):
-                    below = os.open(entry.name, TO_HOLD, dir_fd=directory)
-                try:
-                    _close(below, own_path, excess, depth + 1)
-                finally:
-                    os.close(below)
-            elif stat.S_ISREG(entry_found.st_mode) and entry_found.st_mode & excess:
-                # Whoever has opened it can write it for ever, whatever its mode becomes.
-                is_open = entry_found.st_mode & stat.S_IWOTH
-                with Naming(own_path, always=True):
-                    (_replace_by_own if is_open else _seal_file)(
-                        entry.name, directory, found.st_gid
-                    )
+        there = list(entries)  # files are replaced below
+    for entry in there:
+        own_path = paths.join(path, entry.name)
+        entry_found = entry.stat(follow_symlinks=False)
+        if entry_found.st_uid != found.st_uid:
+            raise OSError(errno.EPERM, "Somebody else has put it there", own_path)
+        if entry.is_dir(follow_symlinks=False):
+            with Naming(own_path):
+                below = os.open(entry.name, TO_HOLD, dir_fd=directory)
+            try:
+                _close(below, own_path, excess, depth + 1)
+            finally:
+                os.close(below)
+        elif stat.S_ISREG(entry_found.st_mode) and entry_found.st_mode & excess:
+            # Whoever has opened it can write it for ever, whatever its mode becomes.
+            is_open = entry_found.st_mode & stat.S_IWOTH
+            with Naming(own_path, always=True):
+                (_replace_by_own if is_open else _seal_file)(entry.name, directory, found.st_gid)
 
 
 def write_manifest(held: Held, whole: Whole) -> str:
