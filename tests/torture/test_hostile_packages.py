@@ -410,7 +410,7 @@ class TestHuge:
         small.deploys_what_is_harmless()
 
     def test_a_package_of_very_many_files_is_built(self, target: Attacked, ending: str) -> None:
-        files = {f"d{n % 97}/x{n}": b"%d" % n for n in range(times(2_000, 200_000))}
+        files = {f"d{n % 97}/x{n}": b"%d" % n for n in range(times(2_000, 50_000))}
         target.offer([Hostile("p", files)], ending)
         target.builds()
         target.deploys_what_is_harmless()
