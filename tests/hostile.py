@@ -5,13 +5,17 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Mapping
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tierctl.demo.channel import SUBDIR, list_archive
 
 EVIL = b"evil\n"
+# A Zstandard frame: its magic number, and a header that says only how large a block can be.
+_FRAME, _BLOCK = b"\x28\xb5\x2f\xfd\x00\x38", 1 << 17
+_RAW, _REPEATED = 0, 1
 
 
 class Hostile(NamedTuple):
@@ -28,10 +32,14 @@ class Hostile(NamedTuple):
     link: Mapping[str, object] | None = None
     digests: bool = True
     depends: Iterable[str] = ()
+    # Of members that are files; directories are members only if they are here.
+    modes: Mapping[str, int] = {}
+    # Members of other types: by path what tar calls the type, and what a hard link leads to.
+    odd: Mapping[str, tuple[bytes, str]] = {}
 
-    def write(self, channel: Path) -> Path:
-        """Add it to a channel; return the archive."""
-        archive = channel / SUBDIR / f"{self.name}-1-0.tar.bz2"
+    def write(self, channel: Path, ending: str = ".tar.bz2") -> Path:
+        """Add it to a channel, as ``.tar.bz2`` or ``.conda``; return the archive."""
+        archive = channel / SUBDIR / f"{self.name}-1-0{ending}"
         archive.parent.mkdir(parents=True, exist_ok=True)
         index = {
             "name": self.name,
@@ -42,28 +50,45 @@ class Hostile(NamedTuple):
             "subdir": SUBDIR,
             **self.index,
         }
-        archive.write_bytes(bz2.compress(self._tar(index)))
+        info, files = io.BytesIO(), io.BytesIO()
+        with tarfile.open(fileobj=info, mode="w") as tar:
+            self._add_info(tar, index)
+            if ending == ".tar.bz2":
+                self._add_members(tar)
+        with tarfile.open(fileobj=files, mode="w") as tar:
+            self._add_members(tar)
+        if ending == ".tar.bz2":
+            archive.write_bytes(bz2.compress(info.getvalue()))
+        else:
+            write_conda(archive, info.getvalue(), files.getvalue())
         list_archive(channel, archive, {**index, **self.record})
         return archive
 
-    def _tar(self, index: Mapping[str, object]) -> bytes:
+    def _add_info(self, tar: tarfile.TarFile, index: Mapping[str, object]) -> None:
         info: dict[str, Any] = {
             "index.json": index,
             "paths.json": {"paths_version": 1, "paths": [*self._paths()]},
         }
         if self.link is not None:
             info["link.json"] = self.link
-        data = io.BytesIO()
-        with tarfile.open(fileobj=data, mode="w") as tar:
-            for name, document in info.items():
-                _add(tar, f"info/{name}", json.dumps(document).encode())
-            for path, leads_to in self.links.items():
-                member = tarfile.TarInfo(path)
-                member.type, member.linkname = tarfile.SYMTYPE, leads_to
-                tar.addfile(member)
-            for path, content in self.files.items():
-                _add(tar, path, content)
-        return data.getvalue()
+        for name, document in info.items():
+            _add(tar, f"info/{name}", json.dumps(document).encode())
+
+    def _add_members(self, tar: tarfile.TarFile) -> None:
+        for path in self.modes.keys() - self.files.keys():
+            member = tarfile.TarInfo(path)
+            member.type, member.mode = tarfile.DIRTYPE, self.modes[path]
+            tar.addfile(member)
+        for path, leads_to in self.links.items():
+            member = tarfile.TarInfo(path)
+            member.type, member.linkname = tarfile.SYMTYPE, leads_to
+            tar.addfile(member)
+        for path, content in self.files.items():
+            _add(tar, path, content, self.modes.get(path, 0o644))
+        for path, (kind, leads_to) in self.odd.items():
+            member = tarfile.TarInfo(path)
+            member.type, member.linkname = kind, leads_to
+            tar.addfile(member)
 
     def _paths(self) -> Iterable[dict[str, object]]:
         for path, content in self.files.items():
@@ -80,7 +105,27 @@ class Hostile(NamedTuple):
             yield {"_path": path, "path_type": kind}
 
 
-def _add(tar: tarfile.TarFile, path: str, content: bytes) -> None:
+def write_conda(archive: Path, info: bytes, files: bytes) -> None:
+    """Write an archive of the newer format: a zip of two tars."""
+    stem = archive.name.removesuffix(".conda")
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.writestr("metadata.json", json.dumps({"conda_pkg_format_version": 2}))
+        for kind, tar in (("pkg", files), ("info", info)):
+            zipped.writestr(f"{kind}-{stem}.tar.zst", b"".join(_in_zstandard(tar)))
+
+
+def _in_zstandard(data: bytes) -> Iterator[bytes]:
+    """Yield a Zstandard frame: what is all one byte takes next to no room, all else its own."""
+    yield _FRAME
+    for start in range(0, len(data), _BLOCK):
+        block = data[start : start + _BLOCK]
+        kind = _REPEATED if block == block[:1] * len(block) else _RAW
+        is_last = start + _BLOCK >= len(data)
+        yield (is_last | kind << 1 | len(block) << 3).to_bytes(3, "little")
+        yield block if kind == _RAW else block[:1]
+
+
+def _add(tar: tarfile.TarFile, path: str, content: bytes, mode: int = 0o644) -> None:
     member = tarfile.TarInfo(path)
-    member.size, member.mode = len(content), 0o644
+    member.size, member.mode = len(content), mode
     tar.addfile(member, io.BytesIO(content))

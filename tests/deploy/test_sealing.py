@@ -240,3 +240,43 @@ def test_what_is_kept_to_its_owner_keeps_the_group_of_what_is_made_there(tmp_pat
     with tree.held(str(tmp_path / "41")) as held:
         sealing.keep_to_owner(held, "envs")
     assert 0o2700 == envs.stat().st_mode & 0o7777
+
+
+class TestClosing:
+    @pytest.mark.parametrize(("top_mode", "mode"), [(0o755, 0o600), (0o775, 0o620)])
+    def test_only_who_can_write_in_the_package_s_directory_can_write_below(
+        self, tmp_path: Path, top_mode: int, mode: int
+    ) -> None:
+        package = tmp_path / "package"
+        (package / "share").mkdir(parents=True)
+        (package / "share" / "file").write_text("as it was")
+        (package / "link").symlink_to(tmp_path)
+        for path in (package / "share" / "file", package / "share"):
+            path.chmod(0o777)
+        for path, its in ((package, top_mode), (tmp_path, 0o777)):
+            path.chmod(its)
+        with open(package / "share" / "file", "a") as opened:
+            sealing.close(str(package))
+            opened.write("evil")
+        assert mode & 0o022 == (package / "share").stat().st_mode & 0o022
+        assert 0o555 == (package / "share" / "file").stat().st_mode & 0o777
+        assert "as it was" == (package / "share" / "file").read_text()
+        assert 0o777 == tmp_path.stat().st_mode & 0o777
+
+    def test_what_somebody_else_has_put_there_is_refused(self, tmp_path: Path) -> None:
+        require_root()
+        (tmp_path / "share").mkdir()
+        (tmp_path / "share" / "file").touch()
+        os.chown(tmp_path / "share" / "file", 10091, -1)
+        with pytest.raises(OSError, match="Somebody else has put it there") as caught:
+            sealing.close(str(tmp_path))
+        assert f"{tmp_path}/share/file" == caught.value.filename
+
+    def test_another_user_s_package_stays_as_it_is(self, tmp_path: Path) -> None:
+        require_root()
+        (tmp_path / "file").touch()
+        (tmp_path / "file").chmod(0o666)
+        for path in (tmp_path, tmp_path / "file"):
+            os.chown(path, 10091, -1)
+        sealing.close(str(tmp_path))
+        assert 0o666 == (tmp_path / "file").stat().st_mode & 0o777

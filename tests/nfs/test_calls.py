@@ -14,8 +14,10 @@ from thorough import THOROUGH
 # over in the middle of a command. What other options cost is printed.
 LIMITED = "vers=4.2,actimeo=60"
 PROMOTION, ROLLBACK, STATUS = 40, 42, 16
-# A deploy of so many files, and how many times the calls of the engine alone it makes.
-FILES, DEPLOY = 2000, 1.15
+# A deploy of so many files, and how many times the calls of the engine alone it makes. Each file is
+# read besides, to see that it is what its package lists: OPEN, READ, CLOSE, DELEGRETURN, since a
+# link that is made has the client forget what it knew of the content.
+FILES, DEPLOY, READING = 2000, 1.15, 4
 
 _PYTHON = "/opt/tierctl/bin/python"
 
@@ -53,7 +55,8 @@ def test_a_deploy_from_a_warm_cache_against_the_engine_alone(target: Target) -> 
     a.must(f"{install} {where}1 {where}-cache")
     alone = counted(a, target.mount, f"{install} {where}2 {where}-cache")
     print(f"{target.options}: {deploying / alone.total():.2f} times the engine's calls")
-    assert target.options != LIMITED or deploying <= DEPLOY * alone.total()
+    limit = DEPLOY * alone.total() + READING * FILES
+    assert target.options != LIMITED or deploying <= limit
 
 
 def calls_of(target: Target, *words: str) -> int:

@@ -86,7 +86,7 @@ def list_archive(
             )
     repodata = archive.parent / "repodata.json"
     listed = json.loads(repodata.read_text())
-    listed["packages"][archive.name] = {
+    listed["packages.conda" if archive.suffix == ".conda" else "packages"][archive.name] = {
         **index,
         "sha256": sha256 or hashlib.sha256(data).hexdigest(),
         "md5": hashlib.md5(data, usedforsecurity=False).hexdigest(),

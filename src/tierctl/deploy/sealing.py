@@ -26,6 +26,7 @@ _READ = 0o444
 _READ_AND_RUN = 0o555
 _OWNER_WRITES = 0o755
 _OTHERS = 0o077
+_SHARED_WRITES = stat.S_IWGRP | stat.S_IWOTH
 # A file that nobody may read can be opened so, where the system has that.
 _BY_PATH: int | None = getattr(os, "O_PATH", None)
 _TO_NAME = os.O_NOFOLLOW | os.O_CLOEXEC | (_BY_PATH or os.O_RDONLY | os.O_NONBLOCK)
@@ -72,6 +73,47 @@ def seal(
     with below(held, path) as (name, parent):
         sealing.seal(name, "", parent)
     return sealing.tree
+
+
+def close(top: str) -> None:
+    """Let nobody write in an extracted package who cannot write in its directory itself.
+
+    Archives say of files and directories whatever they like, also that all can write them.
+    Another user's package stays as it is. Raises ``OSError``, also for what somebody else
+    has put there.
+    """
+    with tree.held(top) as held:
+        found = os.fstat(held.descriptor)
+        if found.st_uid == os.geteuid():
+            _close(held.descriptor, top, _SHARED_WRITES & ~found.st_mode)
+
+
+def _close(directory: int, path: str, excess: int, depth: int = 0) -> None:
+    """Take the rights ``excess`` from a directory that is open, and from all below."""
+    if depth > DEEPEST:
+        raise OSError(errno.ENAMETOOLONG, f"More than {DEEPEST} directories deep", path)
+    found = os.fstat(directory)
+    if found.st_mode & excess:  # first: from then on nobody else can put anything there
+        os.fchmod(directory, stat.S_IMODE(found.st_mode) & ~excess)
+    with os.scandir(directory) as entries:
+        there = list(entries)  # files are replaced below
+    for entry in there:
+        own_path = paths.join(path, entry.name)
+        entry_found = entry.stat(follow_symlinks=False)
+        if entry_found.st_uid != found.st_uid:
+            raise OSError(errno.EPERM, "Somebody else has put it there", own_path)
+        if entry.is_dir(follow_symlinks=False):
+            with Naming(own_path):
+                below = os.open(entry.name, TO_HOLD, dir_fd=directory)
+            try:
+                _close(below, own_path, excess, depth + 1)
+            finally:
+                os.close(below)
+        elif stat.S_ISREG(entry_found.st_mode) and entry_found.st_mode & excess:
+            # Whoever has opened it can write it for ever, whatever its mode becomes.
+            is_open = entry_found.st_mode & stat.S_IWOTH
+            with Naming(own_path, always=True):
+                (_replace_by_own if is_open else _seal_file)(entry.name, directory, found.st_gid)
 
 
 def write_manifest(held: Held, whole: Whole) -> str:
@@ -187,7 +229,10 @@ def _seal_file(name: str, directory: int, group: int) -> None:
 
 
 def _replace_by_own(name: str, directory: int, group: int) -> None:
-    """Replace another user's file, which was linked, by a copy: they could write it at any time."""
+    """Replace a file that was another user's, or open to all, by a copy.
+
+    Others could write the file itself at any time.
+    """
     copy = f".{os.getpid()}.copy"
     flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with open(os.open(name, os.O_RDONLY | flags, dir_fd=directory), "rb") as read:

@@ -17,7 +17,7 @@ from rattler.exceptions import InstallerError
 from rattler.package_cache import PackageCache, PackageCacheLayer
 
 from tierctl.author import user_name
-from tierctl.deploy import tree
+from tierctl.deploy import sealing, tree
 from tierctl.deploy.worker import archives, members, notes, outside
 from tierctl.deploy.worker.failures import Failed, all_or_failed
 from tierctl.deploy.worker.members import Contents, Kind
@@ -53,6 +53,8 @@ def look(record: RepoDataRecord, cache: str, modules: str) -> Contents:
         noted = notes.read(place)
         if paths.islink(place):
             raise Damaged("it is a symlink")
+        if not noted.contents:
+            sealing.close(place)
         contents = members.of_extracted(record.file_name, place, modules)
         if record.sha256 and noted.archive != record.sha256:
             raise Damaged("it is another one of that name")

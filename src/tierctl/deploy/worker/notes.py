@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from os import path as paths
@@ -70,19 +71,27 @@ def clear(place: str) -> None:
 
 @asynccontextmanager
 async def locked(cache: str) -> AsyncIterator[None]:
-    """Keep all others from adding to the cache, the engines of other deploys too."""
+    """Keep all others from adding to the cache, the engines of other deploys too.
+
+    Whoever can open the lock, if only to read, can hold it for ever. So that is
+    only who can add to the cache.
+    """
     tree.make_shared(cache)
-    lock = _open_shared(f"{cache}/{_LOCK}")
+    mode = 0o660 if os.stat(cache).st_mode & stat.S_IWGRP else 0o600
+    lock = _open_shared(f"{cache}/{_LOCK}", mode)
     try:
+        found = os.fstat(lock)
+        if found.st_mode & 0o777 & ~mode and found.st_uid == os.geteuid():  # an earlier version's
+            os.fchmod(lock, mode)
         await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
         yield
     finally:
         os.close(lock)
 
 
-def _open_shared(path: str) -> int:
+def _open_shared(path: str, mode: int = 0o666) -> int:
     """Open a file of the cache, made if missing, that whoever may add to the cache can open."""
-    file = os.open(path, _TO_CHANGE | os.O_CREAT, 0o666)
+    file = os.open(path, _TO_CHANGE | os.O_CREAT, mode)
     directory = os.stat(paths.dirname(path))
     if os.fstat(file).st_gid != directory.st_gid:  # the directory does not hand its group on
         with suppress(OSError):  # another's file; or nobody shares the directory
