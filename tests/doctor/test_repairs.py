@@ -286,3 +286,13 @@ def test_a_build_that_cannot_be_taken_apart_is_told(layout: Layout, mocker: Mock
     mocker.patch("tierctl.deploy.tree.take_apart", side_effect=error)
     told = Repair("could not remove what interrupted deploys left: /x: bad disk", done=False)
     assert told == fix(layout)[-1]
+
+
+def test_the_lock_that_a_finished_build_has_left_is_removed_and_the_build_stays(
+    layout: Layout,
+) -> None:
+    make_deployment(layout, 9)
+    Path(layout.building(9)).touch()
+    before = listing(layout.deployments)
+    fix(layout)
+    assert (before, False) == (listing(layout.deployments), Path(layout.building(9)).exists())

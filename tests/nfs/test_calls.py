@@ -33,7 +33,7 @@ def test_a_promotion_a_rollback_and_a_status(target: Target) -> None:
     commands = (["promote-staging", "--force"], ["rollback"], ["status"])
     for words in commands * 2:
         target.must(a, *words)
-    made = [[calls_of(target, *words) for words in (*commands, ["status"])] for _ in range(2)]
+    made = [[calls_of(target, *words) for words in (*commands, ["status"])] for _ in range(4)]
     promotion, rollback, _, status = map(min, zip(*made, strict=True))
     if target.options == LIMITED:
         assert promotion <= PROMOTION

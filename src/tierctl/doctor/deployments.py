@@ -45,11 +45,18 @@ def look(fs: FileSystem, layout: Layout) -> Deployments:
 
 def abandoned(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
     """Yield a finding if interrupted deploys left something."""
-    owners = {
-        number: numbering.owner(fs, layout, number)
-        for number in numbering.abandoned(fs, layout)
-        if not exists(fs, layout.deployment_record(f"{DEPLOYMENTS}/{number}"))
-    }
+    owners: dict[int, str | None] = {}
+    for number in numbering.abandoned(fs, layout):
+        owner = numbering.owner(fs, layout, number)
+        if not exists(fs, layout.deployment_record(f"{DEPLOYMENTS}/{number}")):
+            owners[number] = owner
+        elif owner is None:
+            yield note(
+                LEFTOVERS,
+                f"deployment {number} is finished, and the lock of its build is left",
+                "It is in nobody's way: the next deploy removes it.",
+                remedy=Remedy.REMOVE_BUILDS,
+            )
     mine = [number for number, owner in owners.items() if owner is None]
     if mine:
         yield problem(

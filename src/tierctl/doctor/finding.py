@@ -50,10 +50,15 @@ def fine(subject: str, text: str) -> Finding:
 
 
 def note(
-    subject: str, text: str, meaning: str = "", advice: str = "", command: str = ""
+    subject: str,
+    text: str,
+    meaning: str = "",
+    advice: str = "",
+    command: str = "",
+    remedy: Remedy | None = None,
 ) -> Finding:
     """Return a finding that is worth knowing."""
-    return Finding(Severity.NOTE, subject, text, meaning, advice, command)
+    return Finding(Severity.NOTE, subject, text, meaning, advice, command, remedy)
 
 
 def problem(
