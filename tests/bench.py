@@ -20,14 +20,18 @@ from typing import NamedTuple
 import bench_deploy
 from reporters import Heard
 from targets import make_target
-from tierctl import changes, mounts, packages, syscalls
-from tierctl.events import Author, EventKind, new_event, to_document
-from tierctl.layout import Layout, temporary
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.packages import Package
-from tierctl.past import Past
-from tierctl.request import Promotion
-from tierctl.rotation import Color, Content, State
+from tierctl.change import change
+from tierctl.change.requests import Promotion
+from tierctl.fs import mounts, syscalls
+from tierctl.fs.local import OsFileSystem
+from tierctl.journal.events import EventKind, new_event, to_document
+from tierctl.rotation.state import Color, Content, State
+from tierctl.rotation.trail import Past
+from tierctl.target import packages
+from tierctl.target.packages import Package
+from tierctl.target.paths import Layout, temporary
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 
 PAIRS = 41
 # A thing of a millisecond takes turns more often: its time depends on what the disk does.
@@ -97,7 +101,7 @@ def measurements(top: Path) -> Iterator[Measurement]:
     yield Measurement(
         "the change / an exchange with as many fsyncs",
         1.5,
-        change(make_target(top / "change")),
+        whole_change(make_target(top / "change")),
         bare_exchange(make_target(top / "bare")),
         pairs=PAIRS_IN_PROCESS,
     )
@@ -180,12 +184,12 @@ def lengthen(layout: Layout) -> None:
     history.write_text(line * LONG_HISTORY + history.read_text())
 
 
-def change(layout: Layout) -> Run:
+def whole_change(layout: Layout) -> Run:
     """Return a run of the whole change: lock, intent, exchange, fsyncs, event."""
     fs, author = OsFileSystem(), Author("somebody", "somewhere")
 
     def run() -> None:
-        changes.carry_out(fs, layout, Promotion(), author, Heard(), lock_timeout=0)
+        change.carry_out(Target(fs, layout), Promotion(), author, Heard(), lock_timeout=0)
 
     return run
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from targets import make_target
 from tierctl.demo.channel import NOARCH, write_package
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 
 PACKAGES, FILES = 400, 50
 PAIRS = 15

@@ -7,14 +7,17 @@ from typing import NamedTuple
 import pytest
 
 from targets import make_deployment, make_target
-from tierctl import changes, history
-from tierctl.changes import Outcome
-from tierctl.events import Author, Event
-from tierctl.filesystem import FileSystem, exists
-from tierctl.layout import Layout
-from tierctl.observe import observe
-from tierctl.request import Request
-from tierctl.rotation import Color, Content, State
+from tierctl.change import change
+from tierctl.change.change import Outcome
+from tierctl.change.requests import Request
+from tierctl.fs.protocol import FileSystem, exists
+from tierctl.journal import history
+from tierctl.journal.events import Event
+from tierctl.rotation.state import Color, Content, State
+from tierctl.target.links import observe
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 from tierctl.testing import Effect, Fault, FaultyFileSystem, Killed, MemoryFileSystem
 
 ADA = Author("ada", "lab", "because")
@@ -62,7 +65,7 @@ class Heard:
         return [told for told in self.told if isinstance(told, str)]
 
 
-class Target(NamedTuple):
+class Scene(NamedTuple):
     """An infrastructure, and the filesystem that it is on."""
 
     fs: FileSystem
@@ -70,7 +73,7 @@ class Target(NamedTuple):
 
     @property
     def state(self) -> State:
-        return observe(self.fs, self.layout)
+        return observe(Target(self.fs, self.layout))
 
     @property
     def served(self) -> int | None:
@@ -80,7 +83,7 @@ class Target(NamedTuple):
     @property
     def events(self) -> list[Event]:
         """The events, newest first."""
-        return list(history.newest_first(self.fs, self.layout))
+        return list(history.newest_first(Target(self.fs, self.layout)))
 
     @property
     def is_noted(self) -> bool:
@@ -91,12 +94,12 @@ class Target(NamedTuple):
     ) -> Heard:
         heard = Heard()
         fs = self.fs if fault is None else FaultyFileSystem(self.fs, fault)
-        changes.carry_out(fs, self.layout, request, author, heard, lock_timeout=0)
+        change.carry_out(Target(fs, self.layout), request, author, heard, lock_timeout=0)
         return heard
 
     def preview(self, request: Request) -> Heard:
         heard = Heard()
-        changes.preview(self.fs, self.layout, request, ADA, heard)
+        change.preview(Target(self.fs, self.layout), request, ADA, heard)
         return heard
 
     def fail(
@@ -110,7 +113,7 @@ class Target(NamedTuple):
         """Carry out a request whose first operation of a kind on a path fails."""
         heard = Heard()
         fs = Failing(self.fs, verb, path, number, effect)
-        changes.carry_out(fs, self.layout, request, ADA, heard, lock_timeout=0)
+        change.carry_out(Target(fs, self.layout), request, ADA, heard, lock_timeout=0)
         assert fs.fired
         return heard
 
@@ -148,19 +151,19 @@ class Failing(FaultyFileSystem):
         return super()._do(verb, path, *operations)
 
 
-Make = Callable[..., Target]
+Make = Callable[..., Scene]
 
 
-def in_memory(*, exchanges: bool = True) -> tuple[MemoryFileSystem, Target]:
+def in_memory(*, exchanges: bool = True) -> tuple[MemoryFileSystem, Scene]:
     """Return a target as ``new``, flushed, and its filesystem in memory."""
     fs = MemoryFileSystem(exchanges=exchanges)
     fs.make_directory("/place", 0o755)
-    target = Target(fs, make_target("/place", blue=42, green=41, fs=fs))
+    target = Scene(fs, make_target("/place", blue=42, green=41, fs=fs))
     fs.cut_power(fs.unflushed)
     return fs, target
 
 
-def inodes(target: Target) -> dict[str, int]:
+def inodes(target: Scene) -> dict[str, int]:
     """Return the objects of an infrastructure, all but its records."""
     names = target.fs.names(target.layout.infrastructure)
     entries = {name: target.fs.entry(target.layout.within(name)) for name in names}

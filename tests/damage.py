@@ -13,14 +13,17 @@ from pathlib import Path
 from reporters import Heard
 from samples import event
 from targets import make_target, opened, with_profiles
-from tierctl import bootstrap, history, intent
+from tierctl.change import bootstrap
 from tierctl.doctor import Finding, Severity, diagnose
 from tierctl.doctor.repairs import Repair, repair
-from tierctl.events import Author, Event
-from tierctl.filesystem import Entry, ExchangeUnsupported, FileSystem, exists
-from tierctl.groups import Group
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import Entry, ExchangeUnsupported, FileSystem, exists
+from tierctl.journal import history, intent
+from tierctl.journal.events import Event
+from tierctl.target.groups import Group
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 from tierctl.testing import Fault, FaultyFileSystem
 from tools import require_root
 
@@ -35,12 +38,12 @@ Damage = Callable[[Layout], object]
 
 def copied(template: Layout, directory: Path) -> Layout:
     empty = shutil.ignore_patterns("bin", "conda", "logs")
-    shutil.copytree(template.target, directory, symlinks=True, ignore=empty)
+    shutil.copytree(template.top, directory, symlinks=True, ignore=empty)
     layout = Layout.of_target(str(directory))
     opened(layout, 1)
     # A target cannot be copied: its profiles know where it is.
     profile = Path(layout.within("deployments/1/etc/profile.sh"))
-    profile.write_text(profile.read_text().replace(template.target, layout.target))
+    profile.write_text(profile.read_text().replace(template.top, layout.top))
     return layout
 
 
@@ -55,17 +58,17 @@ def by_hand(directory: Path) -> Layout:
 
 
 def problems(layout: Layout, fs: FileSystem | None = None) -> list[Finding]:
-    findings = diagnose(fs or OsFileSystem(), layout)
+    findings = diagnose(Target(fs or OsFileSystem(), layout))
     return [finding for finding in findings if finding.severity is Severity.PROBLEM]
 
 
 def fix(layout: Layout, fs: FileSystem | None = None, heard: Heard | None = None) -> list[Repair]:
-    return repair(fs or OsFileSystem(), layout, AUTHOR, heard or Heard(), lock_timeout=0)
+    return repair(Target(fs or OsFileSystem(), layout), AUTHOR, heard or Heard(), lock_timeout=0)
 
 
 def found(layout: Layout, text: str, fs: FileSystem | None = None) -> Finding:
     """Return the one finding with such a text."""
-    findings = diagnose(fs or OsFileSystem(), layout)
+    findings = diagnose(Target(fs or OsFileSystem(), layout))
     fitting = [finding for finding in findings if text in finding.text]
     assert 1 == len(fitting), findings
     return fitting[0]
@@ -99,7 +102,7 @@ def close_record(path: str, mode: int = 0o644) -> None:
 
 
 def note_interrupted(layout: Layout, event: Event = INTERRUPTED) -> None:
-    intent.write(OsFileSystem(), layout, event)
+    intent.write(Target(OsFileSystem(), layout), event)
 
 
 def note_impossible(layout: Layout) -> None:
@@ -122,7 +125,7 @@ def move_links(layout: Layout) -> None:
 def in_future(layout: Layout) -> None:
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
     later = event(1)._replace(time=when, after=bootstrap.INITIAL)
-    history.append(OsFileSystem(), layout, later)
+    history.append(Target(OsFileSystem(), layout), later)
 
 
 def set_group(layout: Layout, name: str) -> None:
@@ -130,7 +133,7 @@ def set_group(layout: Layout, name: str) -> None:
 
 
 def outside(layout: Layout) -> None:
-    (Path(layout.target) / "elsewhere").mkdir()
+    (Path(layout.top) / "elsewhere").mkdir()
     relink(layout, "staging", "../elsewhere")
 
 

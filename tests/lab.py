@@ -12,7 +12,7 @@ from typing import Self
 from program import Ended, installed, run_installed
 from targets import make_target
 from tierctl.demo.channel import NOARCH, write_package
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 
 
 class Lab:
@@ -47,7 +47,7 @@ class Lab:
     def runs(self, tier: str, *command: str) -> str:
         """Return what a command prints in a tier, by default the channel's own."""
         words = command or ("hello",)
-        return run_installed("run", "-t", self.layout.target, tier, *words).out
+        return run_installed("run", "-t", self.layout.top, tier, *words).out
 
     @property
     def deployments(self) -> list[str]:

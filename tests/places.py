@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from tierctl.filesystem import FileSystem
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import FileSystem
 from tierctl.testing import MemoryFileSystem
 
 FILESYSTEMS = ("real", "memory")

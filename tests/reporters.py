@@ -1,12 +1,14 @@
 """A reporter that remembers what it was told of a change, and changes that are told to one."""
 
-from tierctl import changes
-from tierctl.ending import Outcome
-from tierctl.events import Author, Event
-from tierctl.filesystem import FileSystem
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.request import Request
+from tierctl.change import change
+from tierctl.change.ending import Outcome
+from tierctl.change.requests import Request
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import FileSystem
+from tierctl.journal.events import Event
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 
 
 class Heard:
@@ -35,6 +37,6 @@ def carry_out(
 ) -> Outcome:
     """Change an infrastructure, on this host's filesystem unless another is given."""
     fs, heard = fs or OsFileSystem(), heard or Heard()
-    changes.carry_out(fs, layout, request, Author("ada", "lab"), heard, lock_timeout=1)
+    change.carry_out(Target(fs, layout), request, Author("ada", "lab"), heard, lock_timeout=1)
     (outcome,) = heard.outcomes
     return outcome

@@ -2,9 +2,10 @@
 
 from hypothesis import strategies as st
 
-from tierctl.events import Author, Built, Event, EventKind
-from tierctl.past import Past
-from tierctl.rotation import Color, Content, State, promoted
+from tierctl.journal.events import Built, Event, EventKind
+from tierctl.rotation.state import Color, Content, State, promoted
+from tierctl.rotation.trail import Past
+from tierctl.target.users import Author
 
 PLAIN = State(Color.GREEN, Color.BLUE, Content("blue"), Content("green"))
 

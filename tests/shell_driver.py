@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tierctl import profiles
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 from tools import require_tool
 
 ENVIRONMENTS = ("abc", "abc-2", "py")
@@ -85,7 +85,7 @@ def expected(layout: Layout, directory: str, name: str, path: str) -> dict[str, 
         "IAC_TIER_DIR": tier,
         "IAC_TIER_NAME": name,
         "IAC_DIR": layout.infrastructure,
-        "IAC_PARENT": layout.target,
+        "IAC_PARENT": layout.top,
         "IAC_ORIGINAL_PATH": path,
         "IAC_DEPLOYMENT": number if number.isdigit() else "",
         "CONDARC": f"{tier}/etc/condarc",

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from tierctl import record
-from tierctl.filesystem import FileSystem
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import FileSystem
+from tierctl.target import record
+from tierctl.target.paths import Layout
 
 # What the links of a new target say.
 BOOTSTRAPPED = {

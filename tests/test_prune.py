@@ -13,10 +13,11 @@ from pytest_mock import MockerFixture
 from program import Program
 from targets import make_deployment, make_target
 from tierctl.deploy import numbering
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
 from tierctl.prune import processes
 from tierctl.prune.retention import DAY_S, Needs, Policy, Verdict, judge
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 
 NOTHING = Needs({}, None, {}, frozenset(), {})
 OLD = 100 * DAY_S
@@ -61,7 +62,7 @@ def there(layout: Layout) -> list[str]:
 
 class TestPruning:
     def test_only_what_nobody_needs_goes(self, layout: Layout, tierctl: Program) -> None:
-        done = tierctl("prune", "-t", layout.target, *ALL)
+        done = tierctl("prune", "-t", layout.top, *ALL)
         assert (0, ["2", "3"]) == (done.code, there(layout))
         assert "deployment 5: removed\n" in done.out
         assert "deployment 3: kept: staging shows it\n" in done.out
@@ -70,8 +71,8 @@ class TestPruning:
         self, layout: Layout, tierctl: Program, mocker: MockerFixture
     ) -> None:
         error = OSError(errno.EIO, "bad disk", layout.control)
-        mocker.patch("tierctl.control.require_writable", side_effect=error)
-        done = tierctl("prune", "-t", layout.target)
+        mocker.patch("tierctl.journal.store.require_writable", side_effect=error)
+        done = tierctl("prune", "-t", layout.top)
         told = f"Error: prune failed, nothing was changed: {layout.control}: bad disk\n"
         assert (1, True) == (done.code, told in done.err), done.err
 
@@ -79,11 +80,11 @@ class TestPruning:
         self, tmp_path: Path, tierctl: Program
     ) -> None:
         layout = make_target(tmp_path / "by hand")
-        done = tierctl("prune", "-t", layout.target, *ALL)
+        done = tierctl("prune", "-t", layout.top, *ALL)
         assert (0, "removed: 0 deployments, 0 cached packages, 0 B\n") == (done.code, done.out)
 
     def test_by_default_it_is_careful(self, layout: Layout, tierctl: Program) -> None:
-        assert 0 == tierctl("prune", "-t", layout.target).code
+        assert 0 == tierctl("prune", "-t", layout.top).code
         assert ["1", "2", "3", "4", "5"] == there(layout)
 
     def test_a_private_tier_s_link_protects_however_it_is_spelled(
@@ -91,7 +92,7 @@ class TestPruning:
     ) -> None:
         os.symlink(f"{layout.deployments}/5", layout.within("dev1"))
         os.symlink("./deployments/../deployments/4", layout.within("anything"))
-        tierctl("prune", "-t", layout.target, *ALL)
+        tierctl("prune", "-t", layout.top, *ALL)
         assert ["2", "3", "4", "5"] == there(layout)
 
     @pytest.mark.parametrize("dry", [[], ["-n"]])
@@ -100,7 +101,7 @@ class TestPruning:
     ) -> None:
         """What it showed is what somebody will point it to again."""
         os.unlink(layout.within("green"))
-        done = tierctl("prune", "-t", layout.target, *ALL, *dry)
+        done = tierctl("prune", "-t", layout.top, *ALL, *dry)
         assert (1, ["1", "2", "3", "4", "5"]) == (done.code, there(layout))
         assert "green is missing" in done.err
 
@@ -108,72 +109,72 @@ class TestPruning:
         self, layout: Layout, tierctl: Program
     ) -> None:
         os.symlink("x" * 300, layout.within("notes"))  # ENAMETOOLONG: no look behind it succeeds
-        tierctl("prune", "-t", layout.target, *ALL)
+        tierctl("prune", "-t", layout.top, *ALL)
         assert ["2", "3"] == there(layout)
 
     def test_the_way_back_stays(self, layout: Layout, tierctl: Program) -> None:
-        tierctl("promote-staging", "-t", layout.target)
+        tierctl("promote-staging", "-t", layout.top)
         os.unlink(layout.within("green"))
         os.symlink("deployments/5", layout.within("green"))
-        tierctl("prune", "-t", layout.target, *ALL)
+        tierctl("prune", "-t", layout.top, *ALL)
         assert ["2", "3", "5"] == there(layout)
-        assert 0 == tierctl("rollback", "-t", layout.target).code
+        assert 0 == tierctl("rollback", "-t", layout.top).code
 
     def test_a_process_in_it_protects_it(self, layout: Layout, tierctl: Program) -> None:
         place = f"{layout.deployments}/4"
         with subprocess.Popen(["sleep", "60"], cwd=place) as running:
             try:
-                done = tierctl("prune", "-t", layout.target, *ALL)
+                done = tierctl("prune", "-t", layout.top, *ALL)
             finally:
                 running.kill()
         assert (["2", "3", "4"], True) == (there(layout), f"process {running.pid} uses" in done.out)
 
     def test_what_is_being_built_stays(self, layout: Layout, tierctl: Program) -> None:
         fs = OsFileSystem()
-        with numbering.reserved(fs, layout, lock_timeout=5) as (number, _):
+        with numbering.reserved(Target(fs, layout), lock_timeout=5) as (number, _):
             os.rmdir(f"{layout.deployments}/{number}")
             make_deployment(layout, number)
-            tierctl("prune", "-t", layout.target, *ALL)
+            tierctl("prune", "-t", layout.top, *ALL)
             assert ["2", "3", "6"] == there(layout)
 
     def test_what_was_shown_not_long_ago_stays(self, layout: Layout, tierctl: Program) -> None:
         for directory, _, names in os.walk(layout.deployments):
             for name in names:
                 os.utime(f"{directory}/{name}", (1, 1))
-        tierctl("promote-staging", "-t", layout.target)
+        tierctl("promote-staging", "-t", layout.top)
         os.unlink(layout.within("green"))
         os.symlink("deployments/5", layout.within("green"))
-        tierctl("promote-staging", "-t", layout.target)
+        tierctl("promote-staging", "-t", layout.top)
         os.unlink(layout.within("blue"))
         os.symlink("deployments/4", layout.within("blue"))
-        tierctl("promote-staging", "-t", layout.target)
-        tierctl("promote-staging", "-t", layout.target)
-        tierctl("prune", "-t", layout.target, "--keep", "0")
+        tierctl("promote-staging", "-t", layout.top)
+        tierctl("promote-staging", "-t", layout.top)
+        tierctl("prune", "-t", layout.top, "--keep", "0")
         assert ["2", "3", "4", "5"] == there(layout)
 
     def test_what_an_interrupted_change_needs_stays(
         self, layout: Layout, tierctl: Program, mocker: MockerFixture
     ) -> None:
-        tierctl("promote-staging", "-t", layout.target)
+        tierctl("promote-staging", "-t", layout.top)
         os.unlink(layout.within("green"))
         os.symlink("deployments/5", layout.within("green"))
-        mocker.patch("tierctl.changes.switch", side_effect=KeyboardInterrupt)
-        tierctl("rollback", "--to", "1", "-t", layout.target)
-        mocker.patch("tierctl.changes.finish_interrupted")
-        tierctl("prune", "-t", layout.target, *ALL)
+        mocker.patch("tierctl.change.change.switch", side_effect=KeyboardInterrupt)
+        tierctl("rollback", "--to", "1", "-t", layout.top)
+        mocker.patch("tierctl.change.change.finish_interrupted")
+        tierctl("prune", "-t", layout.top, *ALL)
         assert ["1", "2", "3", "5"] == there(layout)
 
     def test_its_number_is_not_given_again(self, layout: Layout, tierctl: Program) -> None:
-        tierctl("prune", "-t", layout.target, *ALL)
+        tierctl("prune", "-t", layout.top, *ALL)
         assert ["2", "3"] == there(layout)
-        with numbering.reserved(OsFileSystem(), layout, lock_timeout=5) as (number, _):
+        with numbering.reserved(Target(OsFileSystem(), layout), lock_timeout=5) as (number, _):
             assert 6 == number
 
     def test_what_an_interrupted_deploy_left_goes(self, layout: Layout, tierctl: Program) -> None:
         os.mkdir(layout.control)
         make_deployment(layout, 9, finished=False)
         Path(layout.building(9)).touch()
-        tierctl("prune", "-t", layout.target)
+        tierctl("prune", "-t", layout.top)
         assert ["1", "2", "3", "4", "5"] == there(layout)
         assert not os.path.exists(layout.building(9))
 
@@ -181,16 +182,16 @@ class TestPruning:
         self, layout: Layout, tierctl: Program
     ) -> None:
         make_deployment(layout, 9, finished=False)
-        tierctl("prune", "-t", layout.target, *ALL)
+        tierctl("prune", "-t", layout.top, *ALL)
         assert ["2", "3", "9"] == there(layout)
 
     def test_a_dry_run_says_the_same_and_removes_nothing(
         self, layout: Layout, tierctl: Program
     ) -> None:
-        dry = tierctl("prune", "-t", layout.target, *ALL, "-n", "--json").document
+        dry = tierctl("prune", "-t", layout.top, *ALL, "-n", "--json").document
         assert ["1", "2", "3", "4", "5"] == there(layout)
         assert not os.path.exists(layout.control)
-        done = tierctl("prune", "-t", layout.target, *ALL, "--json").document
+        done = tierctl("prune", "-t", layout.top, *ALL, "--json").document
         assert ([5, 4, 1], dry["kept"], dry["freed"]) == (
             done["removed"],
             done["kept"],
@@ -202,23 +203,23 @@ class TestPruning:
         self, layout: Layout, tierctl: Program, mocker: MockerFixture
     ) -> None:
         mocker.patch("os.rmdir", side_effect=KeyboardInterrupt)
-        assert 130 == tierctl("prune", "-t", layout.target, *ALL).code
+        assert 130 == tierctl("prune", "-t", layout.top, *ALL).code
         assert [".1.going", ".4.going", ".5.going", "2", "3"] == there(layout)
         mocker.stopall()
-        assert 0 == tierctl("prune", "-t", layout.target).code
+        assert 0 == tierctl("prune", "-t", layout.top).code
         assert ["2", "3"] == there(layout)
 
     def test_the_policy_of_the_target_counts(self, layout: Layout, tierctl: Program) -> None:
         os.mkdir(layout.control)
         Path(layout.config).write_text("keep = 1\ndays = 0\n")
-        tierctl("prune", "-t", layout.target)
+        tierctl("prune", "-t", layout.top)
         assert ["2", "3", "5"] == there(layout)
 
     @pytest.mark.parametrize("age", ["x", "-1", "1h", ""])
     def test_an_age_that_is_none_is_refused(
         self, layout: Layout, tierctl: Program, age: str
     ) -> None:
-        assert 2 == tierctl("prune", "-t", layout.target, "--older-than", age).code
+        assert 2 == tierctl("prune", "-t", layout.top, "--older-than", age).code
 
 
 class TestCache:
@@ -236,9 +237,9 @@ class TestCache:
         os.mkdir(f"{layout.cache}/repodata")
         os.makedirs(f"{layout.cache}/.a-1-0x9YzAb/info")
         Path(f"{layout.cache}/.cache.lock").touch()
-        done = tierctl("prune", "-t", layout.target, "--json").document
+        done = tierctl("prune", "-t", layout.top, "--json").document
         assert [".a-1-0x9YzAb"] == done["cached"]  # 1, 4 and 5 do not say what they hold
-        done = tierctl("prune", "-t", layout.target, *ALL, "--json").document
+        done = tierctl("prune", "-t", layout.top, *ALL, "--json").document
         assert ["b-1-0", "c-1-0.conda"] == done["cached"]
         left = [".cache.lock", "a-1-0", "a-1-0.lock", "repodata"]
         assert left == sorted(os.listdir(layout.cache))

@@ -12,12 +12,13 @@ from pytest_mock import MockerFixture
 from program import Program
 from samples import event
 from targets import make_target
-from tierctl import history
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.journal import history
 from tierctl.prune.ages import Shown, ages
 from tierctl.prune.retention import DAY_S
-from tierctl.rotation import Color, Content, State
+from tierctl.rotation.state import Color, Content, State
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 
 NOW = 20_000 * DAY_S
 YEARS = 3000
@@ -108,9 +109,9 @@ def shows(layout: Layout, blue: int, green: int, when: float) -> None:
         Color.GREEN, Color.BLUE, Content.of_deployment(blue), Content.of_deployment(green)
     )
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
-    number = len(list(history.newest_first(OsFileSystem(), layout)))
+    number = len(list(history.newest_first(Target(OsFileSystem(), layout))))
     told = event(number)._replace(time=stamp, before=state, after=state)
-    history.append(OsFileSystem(), layout, told)
+    history.append(Target(OsFileSystem(), layout), told)
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def removed(tierctl: Program, layout: Layout) -> list[int]:
-    document = tierctl("prune", "-t", layout.target, "--keep", "0", "-n", "--json").document
+    document = tierctl("prune", "-t", layout.top, "--keep", "0", "-n", "--json").document
     return document["removed"]
 
 
@@ -171,7 +172,7 @@ class TestThisHost:
     """The clock of the host that prunes; what is written under the lock has the server's time."""
 
     def prune(self, tierctl: Program, layout: Layout) -> tuple[list[int], str]:
-        done = tierctl("prune", "-t", layout.target, "--keep", "0", "--json")
+        done = tierctl("prune", "-t", layout.top, "--keep", "0", "--json")
         return done.document["removed"], " ".join(done.err.split())
 
     def test_one_that_is_years_ahead_lets_nothing_go_early(

@@ -17,11 +17,13 @@ from lab import Hanging, Lab, children, wait_until_ended
 from program import Ended, Program, run_installed
 from targets import make_deployment, make_target
 from tierctl.demo.channel import NOARCH, write_package
-from tierctl.deploy import cachelock, numbering, tree
+from tierctl.deploy import cachelock, numbering
 from tierctl.doctor import Severity, leftovers
 from tierctl.errors import Locked
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs import tree
+from tierctl.fs.local import OsFileSystem
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 from tierctl.testing import MemoryFileSystem
 
 pytest.importorskip("rattler")
@@ -32,7 +34,7 @@ ALL = ("--keep", "0", "--older-than", "0d")
 
 
 def prune(lab: Lab, *words: str) -> Ended:
-    return run_installed("prune", "-t", lab.layout.target, *words)
+    return run_installed("prune", "-t", lab.layout.top, *words)
 
 
 def size_of(layout: Layout) -> int:
@@ -168,15 +170,15 @@ class TestLocks:
 
         def removing(path: str) -> None:
             with (
-                numbering.held(FS, layout, 0),
-                cachelock.shared(FS, layout, 0),
+                numbering.held(Target(FS, layout), 0),
+                cachelock.shared(Target(FS, layout), 0),
                 FS.lock(layout.lock, timeout=0),
             ):
                 seen.append(os.path.basename(path))
                 real(path)
 
-        mocker.patch("tierctl.deploy.tree.take_apart", removing)
-        assert 0 == tierctl("prune", "-t", layout.target, *ALL).code
+        mocker.patch("tierctl.fs.tree.take_apart", removing)
+        assert 0 == tierctl("prune", "-t", layout.top, *ALL).code
         names = [".1.going", ".9.going", ".a-1-0.going", ".a-1-0.lock.going"]
         assert names == sorted(seen)
 
@@ -184,11 +186,11 @@ class TestLocks:
         self, layout: Layout, mocker: MockerFixture
     ) -> None:
         def removing(path: str) -> None:
-            with numbering.held(FS, layout, 0):
+            with numbering.held(Target(FS, layout), 0):
                 pass
 
-        mocker.patch("tierctl.deploy.tree.take_apart", side_effect=removing)
-        assert [9] == numbering.remove_unfinished(FS, layout, lock_timeout=0)
+        mocker.patch("tierctl.fs.tree.take_apart", side_effect=removing)
+        assert [9] == numbering.remove_unfinished(Target(FS, layout), lock_timeout=0)
         assert not os.path.exists(f"{layout.deployments}/9")
 
     def test_names_are_taken_away_under_the_lock_of_where_they_are(
@@ -202,30 +204,30 @@ class TestLocks:
             assert FS.is_locked(layout.using_cache)
             return real(top, place)
 
-        mocker.patch("tierctl.deploy.tree.retire", retiring)
-        assert 0 == tierctl("prune", "-t", layout.target, *ALL).code
+        mocker.patch("tierctl.fs.tree.retire", retiring)
+        assert 0 == tierctl("prune", "-t", layout.top, *ALL).code
         assert [] == os.listdir(layout.cache)
 
     def test_what_a_killed_prune_had_taken_names_from_goes_with_the_next(
         self, layout: Layout, tierctl: Program, mocker: MockerFixture
     ) -> None:
         os.makedirs(f"{layout.cache}/uv/archive-v0/.tmpabcdef/x")
-        mocker.patch("tierctl.deploy.tree.take_apart", side_effect=KeyboardInterrupt)
-        assert 130 == tierctl("prune", "-t", layout.target, *ALL).code
+        mocker.patch("tierctl.fs.tree.take_apart", side_effect=KeyboardInterrupt)
+        assert 130 == tierctl("prune", "-t", layout.top, *ALL).code
         left = [".a-1-0.going", ".a-1-0.lock.going", ".uv%archive-v0%.tmpabcdef.going", "uv"]
         assert left == sorted(os.listdir(layout.cache))
         assert [".1.going", ".9.going", "2", "3"] == sorted(os.listdir(layout.deployments))
         mocker.stopall()
-        assert 0 == tierctl("prune", "-t", layout.target).code
+        assert 0 == tierctl("prune", "-t", layout.top).code
         assert ["uv"] == os.listdir(layout.cache)
         assert ["2", "3"] == sorted(os.listdir(layout.deployments))
 
     def test_a_deploy_that_finds_no_end_of_a_prune_is_refused(self, layout: Layout) -> None:
-        with cachelock.alone(FS, layout) as why_not:
+        with cachelock.alone(Target(FS, layout)) as why_not:
             assert "" == why_not
             with (
                 pytest.raises(Exception, match="locked by somebody who removes packages"),
-                cachelock.shared(FS, layout, 0),
+                cachelock.shared(Target(FS, layout), 0),
             ):
                 pytest.fail("it was let in")
 
@@ -233,25 +235,25 @@ class TestLocks:
         self, layout: Layout
     ) -> None:
         with (
-            numbering.held(FS, layout, 0),
+            numbering.held(Target(FS, layout), 0),
             pytest.raises(Locked, match="by somebody who takes a number or removes deployments;"),
-            numbering.held(FS, layout, 0),
+            numbering.held(Target(FS, layout), 0),
         ):
             pytest.fail("it was let in")
 
     def test_several_deploys_share_it(self, layout: Layout) -> None:
-        with cachelock.shared(FS, layout, 0), cachelock.shared(FS, layout, 0):
-            assert "a deploy is using it" == cachelock.why_kept(FS, layout)
-            with cachelock.alone(FS, layout) as why_not:
+        with cachelock.shared(Target(FS, layout), 0), cachelock.shared(Target(FS, layout), 0):
+            assert "a deploy is using it" == cachelock.why_kept(Target(FS, layout))
+            with cachelock.alone(Target(FS, layout)) as why_not:
                 assert "a deploy is using it" == why_not
-        assert "" == cachelock.why_kept(FS, layout)
+        assert "" == cachelock.why_kept(Target(FS, layout))
 
     @pytest.mark.parametrize("dry", [[], ["-n"]])
     def test_a_lock_that_cannot_be_taken_is_not_said_to_be_a_deploy_s(
         self, layout: Layout, tierctl: Program, dry: list[str]
     ) -> None:
         os.mkdir(layout.using_cache)
-        done = tierctl("prune", "-t", layout.target, *ALL, *dry)
+        done = tierctl("prune", "-t", layout.top, *ALL, *dry)
         reason = f"whether a deploy is using it cannot be told: {layout.using_cache}: "
         assert f"the package cache stays as it is: {reason}" in " ".join(done.err.split())
         assert "a-1-0" in os.listdir(layout.cache)
@@ -378,7 +380,7 @@ class TestManyDownloads:
 
     def test_not_while_a_deploy_runs(self, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(leftovers, "_MUCH_BYTES", 1 << 20)
-        with cachelock.shared(FS, layout, 0), pytest.raises(AssertionError):
+        with cachelock.shared(Target(FS, layout), 0), pytest.raises(AssertionError):
             found(layout, "interrupted deploys left")
 
 
@@ -388,5 +390,5 @@ def test_a_wheel_s_own_files_are_no_downloads(tmp_path: Path, tierctl: Program) 
     kept.mkdir(parents=True)
     with suppress(FileExistsError):
         os.mkdir(layout.control)
-    assert [] == tierctl("prune", "-t", layout.target, "--json").document["cached"]
+    assert [] == tierctl("prune", "-t", layout.top, "--json").document["cached"]
     assert kept.is_dir()

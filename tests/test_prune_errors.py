@@ -10,8 +10,8 @@ from pytest_mock import MockerFixture
 
 from program import Program
 from targets import make_target
-from tierctl.filesystem import Entry
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import Entry
 
 SHOWN = ["deployments/2/meta/deployment.json", "production", "dev1"]
 
@@ -31,5 +31,5 @@ def test_what_cannot_be_looked_at_is_not_taken_for_unneeded(
         return entry(fs, path, follow=follow)
 
     mocker.patch.object(OsFileSystem, "entry", failing)
-    tierctl("prune", "-t", layout.target, "--keep", "0", "--older-than", "0d")
+    tierctl("prune", "-t", layout.top, "--keep", "0", "--older-than", "0d")
     assert {"2", "3", "4"} <= set(os.listdir(layout.deployments))

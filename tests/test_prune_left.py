@@ -12,11 +12,13 @@ from pytest_mock import MockerFixture
 from open_files import OpenFiles
 from program import Program
 from targets import make_deployment, make_target
-from tierctl.author import user_name
-from tierctl.deploy import numbering, tree
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.deploy import numbering
+from tierctl.fs import tree
+from tierctl.fs.local import OsFileSystem
 from tierctl.prune.processes import Uses
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import user_name
 
 FS = OsFileSystem()
 ALL = ("--keep", "0", "--older-than", "0d")
@@ -59,11 +61,11 @@ class TestInUse:
         path = f"{layout.deployments}/.4.going"
         waits = f"still in use: {path}, by a process that cannot be seen; a later prune removes it"
         for removed in (3, 0):
-            done = tierctl("prune", "-t", layout.target, *ALL)
+            done = tierctl("prune", "-t", layout.top, *ALL)
             assert (0, [".4.going", "2", "3"]) == (done.code, there(layout))
             assert f"{waits}\nremoved: {removed} deployments, 0 cached packages" in done.out
         opened.close()
-        done = tierctl("prune", "-t", layout.target, *ALL)
+        done = tierctl("prune", "-t", layout.top, *ALL)
         assert (0, ["2", "3"], False) == (done.code, there(layout), "still in use" in done.out)
 
     def test_the_document_tells_of_it_and_who_uses_it(
@@ -74,13 +76,13 @@ class TestInUse:
         place = f"{layout.deployments}/4"
         with subprocess.Popen(["sleep", "60"], cwd=place) as running:
             try:
-                done = tierctl("prune", "-t", layout.target, *ALL, "--json").document
+                done = tierctl("prune", "-t", layout.top, *ALL, "--json").document
             finally:
                 running.kill()
         user = f"process {running.pid} of {user_name(os.getuid())}"
         assert [{"path": path, "used_by": user}] == done["left"]
         assert (True, [5, 4, 1]) == (done["ok"], done["removed"])
-        done = tierctl("prune", "-t", layout.target, *ALL, "--json").document
+        done = tierctl("prune", "-t", layout.top, *ALL, "--json").document
         assert ([{"path": path, "used_by": None}], []) == (done["left"], done["removed"])
 
     def test_only_what_has_gone_counts_as_freed(
@@ -89,9 +91,9 @@ class TestInUse:
         os.mkdir(f"{layout.deployments}/4/lib")
         Path(f"{layout.deployments}/4/lib/open").write_bytes(bytes(1_000_000))
         opened = OpenFiles(mocker, "open")
-        first = tierctl("prune", "-t", layout.target, *ALL, "--json").document["freed"]
+        first = tierctl("prune", "-t", layout.top, *ALL, "--json").document["freed"]
         opened.close()
-        second = tierctl("prune", "-t", layout.target, *ALL, "--json").document["freed"]
+        second = tierctl("prune", "-t", layout.top, *ALL, "--json").document["freed"]
         assert (True, True) == (first < 100_000, second >= 1_000_000)
 
     def test_a_package_in_use_has_lost_its_name(
@@ -106,14 +108,14 @@ class TestInUse:
             Path(f"{layout.cache}/{name}.lock").touch()
         opened = OpenFiles(mocker, "of-a-1-0")
         path = f"{layout.cache}/.a-1-0.going"
-        done = tierctl("prune", "-t", layout.target, *ALL, "--json").document
+        done = tierctl("prune", "-t", layout.top, *ALL, "--json").document
         assert ["a-1-0", "b-1-0"] == done["cached"]
         assert ([path], [".a-1-0.going"]) == (
             [left["path"] for left in done["left"]],
             os.listdir(layout.cache),
         )
         opened.close()
-        done = tierctl("prune", "-t", layout.target, *ALL, "--json").document
+        done = tierctl("prune", "-t", layout.top, *ALL, "--json").document
         assert ([], [], []) == (done["cached"], done["left"], os.listdir(layout.cache))
 
 
@@ -127,11 +129,11 @@ class TestInterruptedBuilds:
             make_deployment(layout, 9, finished=False)
             Path(f"{layout.deployments}/9/half").touch()
             Path(layout.building(9)).touch()
-            assert [9] == numbering.remove_unfinished(FS, layout, lock_timeout=5)
-            assert [] == numbering.remove_unfinished(FS, layout, lock_timeout=5)
+            assert [9] == numbering.remove_unfinished(Target(FS, layout), lock_timeout=5)
+            assert [] == numbering.remove_unfinished(Target(FS, layout), lock_timeout=5)
         assert [".9.going", ".9~2.going"] == there(layout)[:2]
         opened.close()
-        assert 0 == tierctl("prune", "-t", layout.target).code
+        assert 0 == tierctl("prune", "-t", layout.top).code
         assert ["1", "2", "3", "4", "5"] == there(layout)
 
     def test_one_that_cannot_be_removed_keeps_nothing_else(
@@ -142,7 +144,7 @@ class TestInterruptedBuilds:
         Path(f"{layout.deployments}/9/half").touch()
         Path(layout.building(9)).touch()
         fail(mocker, "unlink", errno.EIO, lambda name: name == "half")
-        done = tierctl("prune", "-t", layout.target, *ALL)
+        done = tierctl("prune", "-t", layout.top, *ALL)
         assert (1, [".9.going", "2", "3"]) == (done.code, there(layout))
         assert f"{layout.deployments}/.9.going/half: Input/output error\n" in done.err
 
@@ -153,20 +155,20 @@ class TestErrors:
         self, layout: Layout, tierctl: Program, mocker: MockerFixture, number: int
     ) -> None:
         end = fail(mocker, "unlink", number, lambda name: name == "file5")
-        done = tierctl("prune", "-t", layout.target, *ALL)
+        done = tierctl("prune", "-t", layout.top, *ALL)
         cause = f"{layout.deployments}/.5.going/file5: {os.strerror(number)}"
         assert (1, [".5.going", "2", "3"]) == (done.code, there(layout))
         assert f"Error: not everything could be removed:\n  {cause}\nFix the cause" in done.err
         assert "removed: 3 deployments" in done.out
         end()
-        assert 0 == tierctl("prune", "-t", layout.target).code
+        assert 0 == tierctl("prune", "-t", layout.top).code
         assert ["2", "3"] == there(layout)
 
     def test_the_document_has_the_error_and_what_was_removed(
         self, layout: Layout, tierctl: Program, mocker: MockerFixture
     ) -> None:
         fail(mocker, "unlink", errno.EIO, lambda name: name == "file5")
-        done = tierctl("prune", "-t", layout.target, *ALL, "--json").document
+        done = tierctl("prune", "-t", layout.top, *ALL, "--json").document
         assert (False, "not-removed") == (done["ok"], done["error"]["code"])
         assert ([5, 4, 1], []) == (done["removed"], done["left"])
 
@@ -174,7 +176,7 @@ class TestErrors:
         self, layout: Layout, tierctl: Program, mocker: MockerFixture
     ) -> None:
         fail(mocker, "rename", errno.EIO, lambda name: name == "5")
-        done = tierctl("prune", "-t", layout.target, *ALL)
+        done = tierctl("prune", "-t", layout.top, *ALL)
         cause = f"{layout.deployments}/5: Input/output error"
         assert (1, ["2", "3", "5"]) == (done.code, there(layout))
         assert f"deployment 5: kept: it could not be removed: {cause}\n" in done.out
@@ -192,7 +194,7 @@ class TestErrors:
             raise OSError(number, os.strerror(number), name)
 
         mocker.patch("os.rmdir", gone)
-        done = tierctl("prune", "-t", layout.target, *ALL)
+        done = tierctl("prune", "-t", layout.top, *ALL)
         assert (0, ["2", "3"]) == (done.code, there(layout))
 
     @pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE])
@@ -201,13 +203,13 @@ class TestErrors:
     ) -> None:
         path = tree.retire(f"{layout.deployments}/1")
         fail(mocker, "lstat", number, lambda name: name == path)
-        assert 0 == tierctl("prune", "-t", layout.target, *ALL).code
+        assert 0 == tierctl("prune", "-t", layout.top, *ALL).code
 
     def test_one_of_which_cannot_be_seen_whose_it_is_stays_alone(
         self, layout: Layout, tierctl: Program, mocker: MockerFixture
     ) -> None:
         path = tree.retire(f"{layout.deployments}/1")
         fail(mocker, "lstat", errno.EIO, lambda name: name == path)
-        done = tierctl("prune", "-t", layout.target, *ALL)
+        done = tierctl("prune", "-t", layout.top, *ALL)
         assert (1, [".1.going", "2", "3"]) == (done.code, there(layout))
         assert f"{path}: Input/output error" in done.err

@@ -13,8 +13,8 @@ import pytest
 
 from program import Ended, installed, run, run_installed
 from targets import make_target
-from tierctl.layout import Layout
 from tierctl.prune import processes
+from tierctl.target.paths import Layout
 from tools import as_user, missing, require_root, require_tool
 
 ALL = ("--keep", "0", "--older-than", "0d")
@@ -36,7 +36,7 @@ def there(layout: Layout) -> list[str]:
 
 
 def prune(layout: Layout, *words: str) -> Ended:
-    return run_installed("prune", "-t", layout.target, *words)
+    return run_installed("prune", "-t", layout.top, *words)
 
 
 def within(script: str, *words: str, namespaces: tuple[str, ...] = ("-m",)) -> list[str]:
@@ -79,7 +79,7 @@ class TestElsewhere:
     def test_a_target_that_is_mounted_elsewhere_counts(
         self, layout: Layout, elsewhere: str, use: str
     ) -> None:
-        bind = f"mount --bind '{layout.target}' '{elsewhere}'"
+        bind = f"mount --bind '{layout.top}' '{elsewhere}'"
         script = f"{bind}\nthere='{elsewhere}/infrastructure/deployments/4'\n{use}"
         with running(*within(script)) as pid:
             done = prune(layout, *ALL)
@@ -97,14 +97,14 @@ class TestElsewhere:
 
     def test_a_mount_of_this_host_counts(self, layout: Layout, elsewhere: str) -> None:
         script = f"mount --bind '{layout.deployments}/4' '{elsewhere}'"
-        done = run(within(script, installed(), "prune", "-t", layout.target, *ALL))
+        done = run(within(script, installed(), "prune", "-t", layout.top, *ALL))
         assert ["2", "3", "4"] == there(layout)
         assert f"deployment 4: kept: the mount {elsewhere} uses it\n" in done.out
 
     def test_a_target_that_is_given_by_another_path_is_the_same(
         self, layout: Layout, elsewhere: str
     ) -> None:
-        script = f"mount --bind '{layout.target}' '{elsewhere}'"
+        script = f"mount --bind '{layout.top}' '{elsewhere}'"
         command = within(script, installed(), "prune", "-t", elsewhere, *ALL)
         with subprocess.Popen(["sleep", "60"], cwd=f"{layout.deployments}/4") as process:
             done = run(command)
@@ -115,7 +115,7 @@ class TestElsewhere:
         self, layout: Layout, tmp_path: Path
     ) -> None:
         """Profiles spell it as it was given, not resolved."""
-        os.symlink(layout.target, tmp_path / "link")
+        os.symlink(layout.top, tmp_path / "link")
         spelled = f"{tmp_path}/link"
         path = f"{spelled}/infrastructure/deployments/4/bin:/usr/bin"
         with running("env", f"PATH={path}", "/bin/sh", "-c", "echo; exec /bin/sleep 60"):
@@ -146,7 +146,7 @@ def command(request: pytest.FixtureRequest) -> list[str]:
 
 class TestBlind:
     def blindly(self, command: list[str], layout: Layout, *words: str) -> Ended:
-        return run([*command, installed(), "prune", "-t", layout.target, *words])
+        return run([*command, installed(), "prune", "-t", layout.top, *words])
 
     @pytest.mark.parametrize("dry", [[], ["-n"]])
     @pytest.mark.parametrize("words", [ALL, ("--keep", "0", "--yes")])
@@ -189,14 +189,14 @@ class TestHidden:
     def own(self, layout: Layout) -> Layout:
         """A target of ada's."""
         require_root()
-        for directory, names, files in os.walk(layout.target):
+        for directory, names, files in os.walk(layout.top):
             for path in (directory, *(f"{directory}/{name}" for name in (*names, *files))):
                 os.chown(path, ADA, ADA, follow_symlinks=False)
         return layout
 
     def asked(self, hidepid: int, own: Layout, *words: str) -> Ended:
         script = f"mount -t proc -o hidepid={hidepid} none /proc"
-        words = (*as_user(ADA), installed(), "prune", "-t", own.target, *ALL, *words)
+        words = (*as_user(ADA), installed(), "prune", "-t", own.top, *ALL, *words)
         return run(within(script, *words))
 
     @pytest.mark.parametrize("hidepid", [0, 1, 2])

@@ -24,7 +24,7 @@ def require_root() -> None:
 
 def require_landlock() -> None:
     """Skip, or fail where nothing may be missing, without a kernel that keeps processes in."""
-    asking = "from tierctl.deploy.worker.confining import confine; print(confine(['/tmp']))"
+    asking = "from tierctl.deploy.engine.worker.confining import confine; print(confine(['/tmp']))"
     done = subprocess.run([sys.executable, "-c", asking], capture_output=True, text=True)
     if done.stdout != "True\n":
         missing("the kernel has no Landlock, or an old one")

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tierctl.deploy import sealing, tree
-from tierctl.manifest import Tree
+from tierctl.fs import sealing, tree
+from tierctl.fs.listing import Tree
 
 
 def modes(top: Path) -> dict[str, int]:

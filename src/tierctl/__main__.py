@@ -24,7 +24,7 @@ def run() -> NoReturn:
     # fifth of its life (nox -s bench).
     gc.disable()
     if sys.argv[1:2] == ["deploy"] and not _HELP & {*sys.argv}:
-        from tierctl.deploy import process
+        from tierctl.deploy.engine import process
 
         process.start_early()
     from tierctl.cli.main import main

@@ -9,7 +9,7 @@ import pytest
 
 from program import Program
 from targets import links, make_target
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 from tools import missing, require_root, require_tool
 
 
@@ -21,7 +21,7 @@ def tierctl(capsys: pytest.CaptureFixture[str]) -> Program:
 @pytest.fixture
 def layout(tmp_path: Path, tierctl: Program) -> Layout:
     layout = make_target(tmp_path / "lab", blue=41, green=42)
-    assert 0 == tierctl("promote-staging", "-t", layout.target).code
+    assert 0 == tierctl("promote-staging", "-t", layout.top).code
     return layout
 
 
@@ -39,13 +39,13 @@ def attribute(which: str, path: str) -> Iterator[None]:
 
 
 def events(tierctl: Program, layout: Layout) -> list[str]:
-    found = tierctl("history", "--json", "-t", layout.target).document["events"]
+    found = tierctl("history", "--json", "-t", layout.top).document["events"]
     return [event["kind"] for event in found]
 
 
 def test_what_can_only_be_appended_to_is_appended_to(tierctl: Program, layout: Layout) -> None:
     with attribute("a", layout.history):
-        done = tierctl("rollback", "-t", layout.target)
+        done = tierctl("rollback", "-t", layout.top)
     assert (0, "") == (done.code, "".join(w for w in done.err.splitlines() if "profile" not in w))
     assert ["rollback", "promotion"] == events(tierctl, layout)
     assert "green" == links(layout)["production"]
@@ -58,14 +58,14 @@ def test_a_torn_line_there_is_told_with_what_to_type_and_the_change_is_finished_
         file.write('{"schema": 1, "id')
     torn = Path(layout.history).read_bytes()
     with attribute("a", layout.history):
-        done = tierctl("rollback", "--json", "-t", layout.target)
+        done = tierctl("rollback", "--json", "-t", layout.top)
         error = done.document["error"]
         assert (1, "unfinished") == (done.code, error["code"])
         assert f"chattr -a {layout.history}" in error["message"]
-        fixed = tierctl("doctor", "--fix", "-t", layout.target)
+        fixed = tierctl("doctor", "--fix", "-t", layout.top)
         assert f"chattr -a {layout.history}" in fixed.out + fixed.err
         assert torn == Path(layout.history).read_bytes()
-    assert 0 == tierctl("rollback", "-t", layout.target).code
+    assert 0 == tierctl("rollback", "-t", layout.top).code
     assert ["rollback", "promotion"] == events(tierctl, layout)
     assert "green" == links(layout)["production"]
 
@@ -77,8 +77,8 @@ def test_what_is_immutable_is_told_before_anything_is_changed(
     path = getattr(layout, name)
     before = links(layout)
     with attribute("i", path):
-        done = tierctl("rollback", "--json", "-t", layout.target)
-        told = tierctl("doctor", "-t", layout.target).out
+        done = tierctl("rollback", "--json", "-t", layout.top)
+        told = tierctl("doctor", "-t", layout.top).out
     error = done.document["error"]
     assert (1, "not-writable") == (done.code, error["code"])
     assert f"it is immutable (chattr -i {path}" in error["message"]

@@ -10,11 +10,13 @@ import pytest
 from program import Program
 from samples import event
 from targets import links, listing, make_target
-from tierctl import history, verification
-from tierctl.events import Built
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.rotation import Content
+from tierctl.fs.local import OsFileSystem
+from tierctl.journal import history
+from tierctl.journal.events import Built
+from tierctl.report import verify
+from tierctl.rotation.state import Content
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 
 Names = Sequence[str]
 CHANGES: list[Names] = [
@@ -40,7 +42,7 @@ def layout(tmp_path: Path, tierctl: Program) -> Layout:
     """A target that was promoted, back, and promoted again."""
     layout = make_target(tmp_path / "lab", blue=41, green=42, deployments=(43,))
     for words in (["promote-staging"], ["rollback"], ["promote-staging", "--force"]):
-        assert 0 == tierctl(*words, "-t", layout.target).code
+        assert 0 == tierctl(*words, "-t", layout.top).code
     return layout
 
 
@@ -96,7 +98,7 @@ def test_every_change_is_refused_and_nothing_is_touched(
 ) -> None:
     write(layout)
     before = links(layout), listing(layout.deployments), Path(layout.history).read_bytes()
-    done = tierctl(*words, "--json", "-t", layout.target)
+    done = tierctl(*words, "--json", "-t", layout.top)
     after = links(layout), listing(layout.deployments), Path(layout.history).read_bytes()
     assert before == after
     error = done.document["error"]
@@ -111,7 +113,7 @@ def test_status_says_so_and_shows_the_links_which_are_the_truth(
     tierctl: Program, layout: Layout, write: Callable[[Layout], None]
 ) -> None:
     write(layout)
-    document = tierctl("status", "--json", "-t", layout.target).document
+    document = tierctl("status", "--json", "-t", layout.top).document
     assert ("blue", 41) == tuple(
         document["tiers"]["production"][name] for name in ("color", "deployment")
     )
@@ -126,7 +128,7 @@ def test_doctor_says_so_and_repairs_none_of_it(
     tierctl: Program, layout: Layout, write: Callable[[Layout], None]
 ) -> None:
     write(layout)
-    done = tierctl("doctor", "--json", "-t", layout.target)
+    done = tierctl("doctor", "--json", "-t", layout.top)
     found = [f for f in done.document["findings"] if "newer tierctl" in f["text"]]
     assert (1, 1, "problem") == (done.code, len(found), found[0]["severity"])
     assert found[0]["advice"].startswith("Update tierctl here")
@@ -134,7 +136,7 @@ def test_doctor_says_so_and_repairs_none_of_it(
     intent = Path(layout.intent)
     noted = intent.read_bytes() if intent.exists() else b""
     links_before = links(layout)
-    tierctl("doctor", "--fix", "-t", layout.target)
+    tierctl("doctor", "--fix", "-t", layout.top)
     assert whole == Path(layout.history).read_bytes().rpartition(b"\n")[0]
     assert noted == (intent.read_bytes() if intent.exists() else b"")
     assert links_before == links(layout)
@@ -145,14 +147,14 @@ def test_history_shows_the_events_that_it_knows_and_says_how_many_it_does_not(
     tierctl: Program, layout: Layout, members: dict[str, Any]
 ) -> None:
     change_line(layout, 1, **members)
-    done = tierctl("history", "-t", layout.target)
+    done = tierctl("history", "-t", layout.top)
     assert (0, 2) == (done.code, len(done.out.splitlines()))
     assert "of such events 1 cannot be shown. Update tierctl here" in done.err
-    document = tierctl("history", "--json", "-t", layout.target).document
+    document = tierctl("history", "--json", "-t", layout.top).document
     assert (2, 1) == (len(document["events"]), document["newer"])
     assert (
         "newer-version"
-        == tierctl("history", "x", "--json", "-t", layout.target).document["error"]["code"]
+        == tierctl("history", "x", "--json", "-t", layout.top).document["error"]["code"]
     )
 
 
@@ -161,42 +163,42 @@ def test_the_newest_event_is_gone_on_from_whatever_is_before_it(
 ) -> None:
     """It carries all that the next command needs of the past."""
     change_line(layout, 0, schema=2)
-    assert 0 == tierctl("rollback", "-t", layout.target).code
+    assert 0 == tierctl("rollback", "-t", layout.top).code
     assert "green" == links(layout)["production"]
-    assert 1 == tierctl("prune", "-n", "-t", layout.target).code  # what was shown in 30 days
+    assert 1 == tierctl("prune", "-n", "-t", layout.top).code  # what was shown in 30 days
 
 
 def test_what_a_newer_one_says_of_packages_is_not_compared(
     tierctl: Program, layout: Layout
 ) -> None:
     Path(layout.packages_record("deployments/41")).write_text('{"schema": 2}')
-    done = tierctl("diff", "--json", "-t", layout.target)
+    done = tierctl("diff", "--json", "-t", layout.top)
     error = done.document["error"]
     assert (1, "newer-version") == (done.code, error["code"])
     assert error["hint"].endswith("run the command where the newer one is installed.")
     Path(layout.deployment_record("deployments/42")).write_text('{"schema": 2}')
-    told = tierctl("doctor", "-t", layout.target).out
+    told = tierctl("doctor", "-t", layout.top).out
     assert 2 == told.count("written by a newer tierctl than this one (schema 2)")
-    assert 0 == tierctl("rollback", "-t", layout.target).code
+    assert 0 == tierctl("rollback", "-t", layout.top).code
 
 
 def test_a_setting_that_is_unknown_may_be_a_newer_one_s(tierctl: Program, layout: Layout) -> None:
     Path(layout.config).write_text("lease = 3\n")
-    done = tierctl("prune", "-t", layout.target)
+    done = tierctl("prune", "-t", layout.top)
     assert (1, True) == (done.code, "If a newer tierctl is used here, update this one" in done.err)
 
 
 def test_who_holds_the_lock_may_be_told_in_more_words(tierctl: Program, layout: Layout) -> None:
     holder = json.loads(Path(layout.holder).read_text())
     Path(layout.holder).write_text(json.dumps(holder | {"schema": 2, "more": 1}))
-    assert 0 == tierctl("rollback", "-t", layout.target).code
+    assert 0 == tierctl("rollback", "-t", layout.top).code
 
 
 def test_a_newer_event_does_not_hide_what_was_built_before_it(layout: Layout) -> None:
     """An event of a build stays true, whatever has been done since."""
     fs = OsFileSystem()
     built = event(1)._replace(built=Built(41, "a" * 64))
-    history.append(fs, layout, built)
-    history.append(fs, layout, event(2))
+    history.append(Target(fs, layout), built)
+    history.append(Target(fs, layout), event(2))
     newest_is_newer(layout)
-    assert "a" * 64 == verification._witness(fs, layout, Content.of_deployment(41), quick=False)
+    assert "a" * 64 == verify._witness(Target(fs, layout), Content.of_deployment(41), quick=False)

@@ -5,19 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from changed import ADA, Heard, Make, Target, in_memory
+from changed import ADA, Heard, Make, Scene, in_memory
 from places import place_on
 from targets import listing, make_target
-from tierctl import changes
-from tierctl.changes import Outcome
+from tierctl.change import change
+from tierctl.change.change import Outcome
+from tierctl.change.requests import Promotion, Request, Rollback
 from tierctl.errors import (
     TierctlError,
     Untrusted,
 )
-from tierctl.events import Event
-from tierctl.filesystem import exists
-from tierctl.request import Promotion, Request, Rollback
-from tierctl.rotation import Color
+from tierctl.fs.protocol import exists
+from tierctl.journal.events import Event
+from tierctl.rotation.state import Color
+from tierctl.target.target import Target
 from tierctl.testing import Effect, Fault, FaultyFileSystem
 
 
@@ -39,7 +40,7 @@ class TestPreview:
     @pytest.mark.parametrize("effect", [Effect.NONE, Effect.WHOLE], ids=["before", "after"])
     @pytest.mark.parametrize("again", [False, True])
     def test_so_it_does_when_an_interrupted_change_is_waiting(
-        self, new: Target, request_: Request, effect: Effect, again: bool
+        self, new: Scene, request_: Request, effect: Effect, again: bool
     ) -> None:
         path = new.layout.within("production")
         new.kill(Promotion(), "exchange", path, effect)
@@ -57,7 +58,7 @@ class TestPreview:
         self, tmp_path: Path, request_: Request, waiting: bool
     ) -> None:
         place = place_on("real", tmp_path)
-        target = Target(place.fs, make_target(place.root, blue=42, green=41))
+        target = Scene(place.fs, make_target(place.root, blue=42, green=41))
         if waiting:
             target.kill(Promotion(), "exchange", target.layout.within("production"))
         before = listing(tmp_path), tmp_path.stat().st_mtime_ns
@@ -65,16 +66,16 @@ class TestPreview:
         assert before == (listing(tmp_path), tmp_path.stat().st_mtime_ns)
         assert waiting is exists(target.fs, target.layout.lock)
 
-    def test_records_that_are_elsewhere_are_refused_as_by_carry_out(self, new: Target) -> None:
+    def test_records_that_are_elsewhere_are_refused_as_by_carry_out(self, new: Scene) -> None:
         new.fs.make_directory(new.layout.within("elsewhere"), 0o755)
         new.fs.make_link(new.layout.control, "elsewhere")
         for attempt in (new.carry_out, new.preview):
             with pytest.raises(Untrusted):
                 attempt(Promotion())
 
-    def test_it_uses_no_verb_that_changes_anything(self, new: Target) -> None:
+    def test_it_uses_no_verb_that_changes_anything(self, new: Scene) -> None:
         fs = RefreshedByReading(new.fs, Fault(0))
-        changes.preview(fs, new.layout, Promotion(), ADA, Heard())
+        change.preview(Target(fs, new.layout), Promotion(), ADA, Heard())
         asking = {"entry", "read_link", "names", "load", "refresh"}
         assert {operation.verb for operation in fs.trace} <= asking
 

@@ -19,15 +19,20 @@ import pytest
 
 from reporters import Heard
 from targets import make_deployment, make_target
-from tierctl import changes, history, switching
+from tierctl.change import change, links
+from tierctl.change.requests import Promotion, Request, Rollback
 from tierctl.deploy.switch import Deployment
 from tierctl.errors import ChangeFailed, ChangeUnfinished, InvalidLink, TierctlError
-from tierctl.events import Author, Event, to_document
-from tierctl.filesystem import FileSystem, Kind, exists, read
-from tierctl.layout import LINKS, Layout, temporary
-from tierctl.observe import observe
-from tierctl.request import Promotion, Request, Rollback
-from tierctl.rotation import Adopt, Color, Exchange, Plan, State, plan, states_along
+from tierctl.fs.protocol import FileSystem, Kind, exists, read
+from tierctl.journal import history
+from tierctl.journal.events import Event, to_document
+from tierctl.rotation.names import LINKS
+from tierctl.rotation.plan import Adopt, Exchange, Plan, plan, states_along
+from tierctl.rotation.state import Color, State
+from tierctl.target.links import observe
+from tierctl.target.paths import Layout, temporary
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 from tierctl.testing import (
     Effect,
     Fault,
@@ -62,7 +67,7 @@ def unharmed(fs: FileSystem) -> FileSystem:
 
 def look_at(fs: FileSystem) -> State:
     """Return where the links point to, with what any of the scenarios speaks of."""
-    return observe(fs, LAYOUT, [DEV], adopting=SPARE)
+    return observe(Target(fs, LAYOUT), [DEV], adopting=SPARE)
 
 
 def as_seen(state: State) -> State:
@@ -164,7 +169,7 @@ class Disk:
             raise AssertionError(f"a reader finds that {error}") from error
         return Seen(
             state,
-            list(history.newest_first(fs, LAYOUT)),
+            list(history.newest_first(Target(fs, LAYOUT))),
             exists(fs, LAYOUT.intent),
             [path for path in map(temporary, names) if exists(fs, path)]
             + [KEPT for _ in (1,) if exists(fs, KEPT) and fs.entry(KEPT).kind is Kind.LINK],
@@ -243,7 +248,7 @@ def attempt(disk: Disk, request: Request, fault: Fault, harm: Harm = unharmed) -
     faulty = FaultyFileSystem(watched, fault, server=server)
     error: BaseException | None = None
     try:
-        changes.carry_out(harm(faulty), LAYOUT, request, AUTHOR, heard, lock_timeout=0)
+        change.carry_out(Target(harm(faulty), LAYOUT), request, AUTHOR, heard, lock_timeout=0)
     except (OSError, TierctlError, Killed) as caught:
         error = caught
     faulty.settle()
@@ -336,7 +341,7 @@ def warmed(client: MemoryClient) -> MemoryClient:
     for path in (*wanted, *map(LAYOUT.within, (*LINKS, DEV))):
         exists(client, path)
         exists(client, temporary(path))
-    look_below(client, LAYOUT.target)
+    look_below(client, LAYOUT.top)
     return client
 
 
@@ -356,9 +361,9 @@ def scenario(build: Build, *, exchanges: bool, typists: Typists = the_server) ->
     fs.make_directory("/target", 0o755)
     request = build(fs)
     fs.cut_power(fs.unflushed)
-    recorded = list(history.newest_first(fs, LAYOUT))
+    recorded = list(history.newest_first(Target(fs, LAYOUT)))
     disk, heard = Disk(Hosts(fs, typists(fs))), Heard()
-    changes.preview(fs, LAYOUT, request, AUTHOR, heard)
+    change.preview(Target(fs, LAYOUT), request, AUTHOR, heard)
     before, after, steps, _ = heard.outcomes[0]
     before, after = as_seen(before), as_seen(after)
     assert before == look_at(fs) != after
@@ -366,7 +371,7 @@ def scenario(build: Build, *, exchanges: bool, typists: Typists = the_server) ->
 
 
 def carry_out(fs: MemoryFileSystem, request: Request) -> None:
-    changes.carry_out(fs, LAYOUT, request, AUTHOR, Heard(), lock_timeout=0)
+    change.carry_out(Target(fs, LAYOUT), request, AUTHOR, Heard(), lock_timeout=0)
 
 
 def point(fs: MemoryFileSystem, color: str, number: int) -> None:
@@ -745,70 +750,68 @@ def nothing(*_: object) -> None:
     """Stand in for a step that is left out."""
 
 
-def append_blindly(fs: FileSystem, layout: Layout, event: Event, at: object = None) -> None:
+def append_blindly(target: Target, event: Event, at: object = None) -> None:
     """Add an event without a look at what is there."""
-    size = fs.entry(layout.history).size if exists(fs, layout.history) else 0
+    size = target.fs.entry(target.history).size if exists(target.fs, target.history) else 0
     line = json.dumps(to_document(event), separators=(",", ":")).encode() + b"\n"
-    fs.write(layout.history, line, mode=0o644, at=size)
-    fs.sync(layout.control)
+    target.fs.write(target.history, line, mode=0o644, at=size)
+    target.fs.sync(target.control)
 
 
-def go_back_colors_first(
-    fs: FileSystem, layout: Layout, now: State, before: State, after: State
-) -> None:
+def go_back_colors_first(target: Target, now: State, before: State, after: State) -> None:
     """Go back by the plan from here to there."""
-    switching.drop_temporary_links(fs, layout, after)
-    switching.switch(fs, layout, now, before)
+    links.drop_temporary_links(target, after)
+    links.switch(target, now, before)
 
 
 MUTANTS: dict[str, tuple[dict[str, object], Build, bool, str]] = {
     "no intent": (
-        {"tierctl.intent.write": nothing, "tierctl.intent.clear": nothing},
+        {"tierctl.journal.intent.write": nothing, "tierctl.journal.intent.clear": nothing},
         rollback,
         EXCHANGE,
         "stopped by NothingToRollBackTo|it does not end where it should",
     ),
     "intent removed and not flushed": (
-        {"tierctl.intent.clear": lambda fs, layout: fs.remove(layout.intent)},
+        {"tierctl.journal.intent.clear": lambda target: target.fs.remove(target.intent)},
         promotion,
         EXCHANGE,
         "the intent stands|something is left over",
     ),
     "a found intent taken for durable": (
-        {"tierctl.intent.flush": nothing},
+        {"tierctl.journal.intent.flush": nothing},
         by_hand,
         EXCHANGE,
         "it does not end where it should",
     ),
     "an event twice": (
-        {"tierctl.history.append": append_blindly},
+        {"tierctl.journal.history.append": append_blindly},
         promotion,
         EXCHANGE,
         "the event is .* (twice|once)",
     ),
     "no event": (
-        {"tierctl.history.append": nothing},
+        {"tierctl.journal.history.append": nothing},
         promotion,
         EXCHANGE,
         "the event is not there once",
     ),
     "colors first on the way back": (
-        {"tierctl.changes.go_back": go_back_colors_first},
+        {"tierctl.change.change.go_back": go_back_colors_first},
         rollback_of_color,
         TWO_RENAMES,
         "a reader finds",
     ),
     "leftovers in the way": (
         {
-            "tierctl.recovery.drop_temporary_links": nothing,
-            "tierctl.switching._make_link": lambda fs, path, target: fs.make_link(path, target),
+            "tierctl.change.recovery.drop_temporary_links": nothing,
+            "tierctl.change.links._make_link": lambda fs, path, target: fs.make_link(path, target),
         },
         promotion,
         TWO_RENAMES,
         "File exists",
     ),
     "leftovers of a failure": (
-        {"tierctl.changes.drop_temporary_links": nothing},
+        {"tierctl.change.change.drop_temporary_links": nothing},
         promotion,
         TWO_RENAMES,
         "a failure leaves something",
@@ -828,38 +831,38 @@ def test_the_sweep_finds_a_step_that_is_left_out_or_wrong(
         Sweep(played).run()
 
 
-def withdraw_intent_first(fs: FileSystem, layout: Layout) -> bool:
+def withdraw_intent_first(target: Target) -> bool:
     """Remove the intent, then what may yet be renamed to it."""
-    for path in (layout.intent, temporary(layout.intent)):
-        fs.refresh(layout.control, write=True, names=(os.path.basename(path),))
+    for path in (target.intent, temporary(target.intent)):
+        target.fs.refresh(target.control, write=True, names=(os.path.basename(path),))
         with suppress(FileNotFoundError):
-            fs.remove(path)
-    fs.sync(layout.control)
+            target.fs.remove(path)
+    target.fs.sync(target.control)
     return True
 
 
-def withdraw_what_is_known(fs: FileSystem, layout: Layout) -> bool:
+def withdraw_what_is_known(target: Target) -> bool:
     """Remove the draft and the intent, if the cache knows of them."""
-    for path in (temporary(layout.intent), layout.intent):
+    for path in (temporary(target.intent), target.intent):
         with suppress(FileNotFoundError):
-            fs.remove(path)
-    fs.sync(layout.control)
+            target.fs.remove(path)
+    target.fs.sync(target.control)
     return True
 
 
-def look_then_drop(fs: FileSystem, layout: Layout, now: State, before: State, after: State) -> None:
+def look_then_drop(target: Target, now: State, before: State, after: State) -> None:
     """Go back from where the links were, and only then remove what may yet be renamed."""
-    switching.go_back(fs, layout, now, before, after)
-    switching.drop_temporary_links(fs, layout, after)
+    links.go_back(target, now, before, after)
+    links.drop_temporary_links(target, after)
 
 
 # Ways to end a change that failed, wrong where the server did what it gave no answer to.
 WRONG_ENDINGS: dict[str, dict[str, object]] = {
-    "intent first": {"tierctl.intent.withdraw": withdraw_intent_first},
-    "as the cache says": {"tierctl.intent.withdraw": withdraw_what_is_known},
+    "intent first": {"tierctl.journal.intent.withdraw": withdraw_intent_first},
+    "as the cache says": {"tierctl.journal.intent.withdraw": withdraw_what_is_known},
     "look, then drop": {
-        "tierctl.changes.drop_temporary_links": nothing,
-        "tierctl.changes.go_back": look_then_drop,
+        "tierctl.change.change.drop_temporary_links": nothing,
+        "tierctl.change.change.go_back": look_then_drop,
     },
 }
 
@@ -881,6 +884,6 @@ def test_the_sweep_finds_a_target_that_is_not_refreshed(
     monkeypatch: pytest.MonkeyPatch, hosts: str, build: Build
 ) -> None:
     played = scenario(build, exchanges=True, typists=SHARED[hosts])
-    monkeypatch.setattr("tierctl.freshness.refresh", nothing)
+    monkeypatch.setattr("tierctl.journal.freshness.refresh", nothing)
     with pytest.raises(AssertionError):
         Sweep(played).run(depth=1)

@@ -2,25 +2,25 @@
 
 import pytest
 
-from changed import Target, inodes
+from changed import Scene, inodes
+from tierctl.change.requests import Promotion, Request, Rollback
 from tierctl.errors import (
     Guarded,
     InvalidLink,
     SameColor,
     TierctlError,
 )
-from tierctl.request import Promotion, Request, Rollback
 
 
 class TestLinksMovedByHand:
-    def test_forward_is_a_promotion_and_can_be_rolled_back(self, moved: Target) -> None:
+    def test_forward_is_a_promotion_and_can_be_rolled_back(self, moved: Scene) -> None:
         moved.deploy(43)
         moved.point("production", "green")
         moved.point("staging", "blue")
         moved.carry_out(Rollback())
         assert 42 == moved.served
 
-    def test_back_is_a_rollback_and_leads_further_back(self, travelled: Target) -> None:
+    def test_back_is_a_rollback_and_leads_further_back(self, travelled: Scene) -> None:
         color = travelled.state.staging.value
         travelled.point(color, "deployments/43")
         travelled.point("staging", travelled.state.production.value)  # type: ignore[union-attr]
@@ -29,7 +29,7 @@ class TestLinksMovedByHand:
         travelled.carry_out(Rollback())
         assert 42 == travelled.served
 
-    def test_what_was_taken_back_by_hand_is_guarded(self, moved: Target) -> None:
+    def test_what_was_taken_back_by_hand_is_guarded(self, moved: Scene) -> None:
         moved.point("production", "green")
         moved.point("staging", "blue")
         with pytest.raises(Guarded, match="rolled back"):
@@ -51,7 +51,7 @@ BROKEN: dict[str, tuple[str, str | None, type[TierctlError]]] = {
 @pytest.mark.parametrize("request_", [Promotion(force=True), Rollback(to=42)])
 @pytest.mark.parametrize("why", BROKEN)
 def test_what_is_not_valid_leaves_everything_as_it_was(
-    new: Target, why: str, request_: Request
+    new: Scene, why: str, request_: Request
 ) -> None:
     name, link, error = BROKEN[why]
     path = new.layout.within(name)

@@ -12,17 +12,20 @@ import pytest
 
 from program import Program, installed, run_installed
 from targets import BOOTSTRAPPED, bootstrapped_mode, links, listing, make_deployment, rotation
-from tierctl import bootstrap, packages, record
+from tierctl.change import bootstrap
 from tierctl.deploy.definitions import Definitions
 from tierctl.deploy.wanted import files_digest
 from tierctl.errors import Exists, TierctlError
-from tierctl.events import Author
-from tierctl.groups import Group
-from tierctl.layout import TIER_DIRECTORIES, Layout
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.rotation import Content
+from tierctl.fs.local import OsFileSystem
+from tierctl.rotation.names import TIER_DIRECTORIES
+from tierctl.rotation.state import Content
+from tierctl.target import packages, record
+from tierctl.target.groups import Group
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import Author
+from tierctl.target.validators import LONGEST_PREFIX
 from tierctl.testing import Fault, FaultyFileSystem, Killed
-from tierctl.validators import LONGEST_PREFIX
 from tools import as_user, require_root, require_tool
 
 AUTHOR = Author("ada", "node7")
@@ -68,11 +71,11 @@ def test_both_colors_show_a_finished_deployment_without_anything(
 ) -> None:
     tierctl("bootstrap", tmp_path, "-m", "a new lab")
     layout, fs = Layout.of_target(str(tmp_path)), OsFileSystem()
-    found = record.read(fs, layout, "deployments/1")
+    found = record.read(Target(fs, layout), "deployments/1")
     assert (1, "a new lab", {}) == (found["number"], found["reason"], found["environments"])
-    assert record.is_finished(fs, layout, "deployments/1")
-    assert record.is_empty_tier(fs, layout, Content.of_deployment(1))
-    assert {} == packages.read(fs, layout, "deployments/1")
+    assert record.is_finished(Target(fs, layout), "deployments/1")
+    assert record.is_empty_tier(Target(fs, layout), Content.of_deployment(1))
+    assert {} == packages.read(Target(fs, layout), "deployments/1")
     assert 0 == tierctl("verify", "1", "-t", tmp_path).code
     assert all((Path(layout.within("blue")) / name).is_dir() for name in TIER_DIRECTORIES)
 
@@ -126,9 +129,9 @@ def test_neither_the_engine_nor_a_parser_of_definitions_is_imported(tmp_path: Pa
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     imported = set(done.stdout.splitlines()[-1].split())
-    assert "tierctl.emptytier" in imported
+    assert "tierctl.change.emptytier" in imported
     heavy = {"rattler", "yaml", "rich", "subprocess", "tomllib"}
-    heavy |= {"tierctl.deploy.engine", "tierctl.deploy.definitions"}
+    heavy |= {"tierctl.deploy.engine.client", "tierctl.deploy.definitions"}
     assert not heavy & imported
 
 

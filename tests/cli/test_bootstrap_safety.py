@@ -13,11 +13,11 @@ import pytest
 
 from program import Program, installed
 from targets import BOOTSTRAPPED, links, listing, make_target
-from tierctl import bootstrap
+from tierctl.change import bootstrap
 from tierctl.errors import ChangeUnfinished
-from tierctl.events import Author
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.target.paths import Layout
+from tierctl.target.users import Author
 from tierctl.testing import Fault, FaultyFileSystem, Killed
 from tools import as_user, require_root, require_tool
 

@@ -16,8 +16,8 @@ from program import run_installed
 from targets import links, listing
 from terminal import Terminal
 from tierctl.demo.channel import NOARCH, write_package
-from tierctl.deploy import engine
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.deploy.engine import client
+from tierctl.fs.local import OsFileSystem
 from tools import require_root
 
 pytest.importorskip("rattler")
@@ -43,7 +43,7 @@ class TestBuilding:
         assert 0 == done.returncode, done.stderr
 
     def test_a_promotion_and_a_rollback_after_it_serve_what_they_should(self, lab: Lab) -> None:
-        target = lab.layout.target
+        target = lab.layout.top
         for version in ("1.0", "2.0"):
             lab.want(f"hello={version}")
             lab.deploy("staging")
@@ -69,7 +69,7 @@ class TestBuilding:
 
     def test_a_diff_tells_of_files(self, lab: Lab) -> None:
         lab.deploy("dev1")
-        target = ("-t", lab.layout.target)
+        target = ("-t", lab.layout.top)
         lab.deploy("dev2", "--rebuild")
         assert 0 == run_installed("diff", *target, "dev1", "dev2", "--exit-code").code
         (lab.definitions / "tier" / "etc").mkdir(parents=True)
@@ -80,7 +80,7 @@ class TestBuilding:
         assert (3, True) == (done.code, done.out.endswith("files of tier/ differ\n"))
 
     def test_changes_say_in_short_which_packages_differ(self, lab: Lab) -> None:
-        target = lab.layout.target
+        target = lab.layout.top
         lab.deploy("staging")
         run_installed("promote-staging", "-t", target)
         lab.deploy("staging")
@@ -98,12 +98,12 @@ class TestBuilding:
     ) -> None:
         (tmp_path / name).mkdir()
         lab = Lab(tmp_path / name)
-        before = listing(lab.layout.target)
+        before = listing(lab.layout.top)
         for words in (["dev1", "-n"], ["dev1"]):
             done = lab.deploy(*words)
             assert (1, "") == (done.code, done.out)
             assert "a target's path cannot hold" in done.err
-        assert before == listing(lab.layout.target)
+        assert before == listing(lab.layout.top)
 
     @pytest.mark.parametrize("is_copied", [True, False])
     def test_a_target_that_was_moved_or_copied_is_refused_in_the_words_of_run(
@@ -111,9 +111,9 @@ class TestBuilding:
     ) -> None:
         assert 0 == lab.deploy("staging").code
         if is_copied:
-            shutil.copytree(lab.layout.target, tmp_path / "other", symlinks=True)
+            shutil.copytree(lab.layout.top, tmp_path / "other", symlinks=True)
         else:
-            os.rename(lab.layout.target, tmp_path / "other")
+            os.rename(lab.layout.top, tmp_path / "other")
         before = listing(tmp_path / "other")
         other = ("-t", str(tmp_path / "other"))
         refused = run_installed("run", *other, "staging", "true")
@@ -128,7 +128,7 @@ class TestBuilding:
     ) -> None:
         """It was copied there by hand; the deploy is what takes it away."""
         lab.deploy("staging")
-        run_installed("promote-staging", "-t", lab.layout.target)
+        run_installed("promote-staging", "-t", lab.layout.top)
         lab.deploy("staging")
         profile = Path(lab.layout.within("staging"), "etc", "profile.sh")
         text = profile.read_text().replace(lab.layout.infrastructure, "/other/infrastructure")
@@ -171,7 +171,7 @@ class TestBuilding:
         lab.deploy("dev2", "--like", "2")
         assert "hello 1.0\n" == lab.runs("dev2")
         lab.deploy("dev3")
-        found = run_installed("diff", "-t", lab.layout.target, "dev1", "dev3", "--json").document
+        found = run_installed("diff", "-t", lab.layout.top, "dev1", "dev3", "--json").document
         assert ["upgraded"] == [change["kind"] for change in found["packages"]]
 
     def test_its_lock_names_every_archive_with_its_sha256(self, lab: Lab) -> None:
@@ -201,11 +201,11 @@ class TestRefusing:
         ],
     )
     def test_what_cannot_be_deployed_into(self, lab: Lab, tier: str, reason: str) -> None:
-        before = listing(lab.layout.target)
+        before = listing(lab.layout.top)
         done = lab.deploy(tier)
         assert (1, "") == (done.code, done.out)
         assert reason in done.err
-        assert before == listing(lab.layout.target)
+        assert before == listing(lab.layout.top)
 
     def test_nothing_is_built_while_both_tiers_show_one_color(self, lab: Lab) -> None:
         os.unlink(lab.layout.within("production"))
@@ -305,20 +305,20 @@ class TestRefusing:
 
     def test_without_definitions_it_says_what_they_are(self, lab: Lab, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
-        done = run_installed("deploy", "staging", "-t", lab.layout.target, cwd=tmp_path / "empty")
+        done = run_installed("deploy", "staging", "-t", lab.layout.top, cwd=tmp_path / "empty")
         assert (1, True) == (done.code, "no definitions in" in done.err)
 
 
 class TestDryRun:
     def test_it_shows_the_packages_and_writes_nothing(self, lab: Lab) -> None:
-        before = listing(lab.layout.target)
+        before = listing(lab.layout.top)
         done = lab.deploy("staging", "-n")
         assert 0 == done.code
         assert "tools  added  hello  1.0" in done.out
-        assert before == listing(lab.layout.target)
+        assert before == listing(lab.layout.top)
 
     def test_offline_it_knows_what_the_cache_knows(self, lab: Lab) -> None:
-        write_package(lab.channel, "other", "1", {}, subdir=engine.platform())
+        write_package(lab.channel, "other", "1", {}, subdir=client.platform())
         with Served(lab.channel) as server:
             lab.want_from(server.url, "hello=1.0")
             assert 0 == lab.deploy("staging").code
@@ -336,7 +336,7 @@ class TestDryRun:
         other = tmp_path / "other"
         write_package(other, "hello", "1.0", {"bin/hello": "#!/bin/sh\n"}, subdir=NOARCH)
         write_package(other, "more", "1.0", {"share/more": ""}, subdir=NOARCH)
-        write_package(other, "native", "1", {}, subdir=engine.platform())
+        write_package(other, "native", "1", {}, subdir=client.platform())
         with Served(other) as server:
             lab.want_from(server.url, "more")
             assert 0 == lab.deploy("dev1").code
@@ -530,7 +530,7 @@ class TestInterrupted:
         assert [0, 0] == [each.wait() for each in running]
         for each in running:
             each.communicate()
-        history = run_installed("history", "-t", lab.layout.target, "--json").document["events"]
+        history = run_installed("history", "-t", lab.layout.top, "--json").document["events"]
         assert ["deploy", "deploy"] == [event["kind"] for event in history]
         assert links(lab.layout)["blue"] == history[0]["after"]["blue"]
 
@@ -542,7 +542,7 @@ class TestInterrupted:
         assert "deployments/1" == links(lab.layout)["dev1"]
 
     def test_promotions_meanwhile_never_lead_into_production(self, lab: Lab) -> None:
-        target = lab.layout.target
+        target = lab.layout.top
         running = subprocess.Popen(lab.command("blue"), stderr=subprocess.PIPE, text=True)
         assert running.stderr is not None
         while "Building" not in (line := running.stderr.readline()):

@@ -56,7 +56,7 @@ class Attacked(Lab):
             for path in [directory, *(os.path.join(directory, name) for name in names + files)]:
                 os.chown(path, user, user, follow_symlinks=False)
         assert 0 == self.ask(*self.command("staging")[1:]).returncode
-        promoted = self.ask("promote-staging", "-t", self.layout.target)
+        promoted = self.ask("promote-staging", "-t", self.layout.top)
         assert 0 == promoted.returncode, promoted.stderr
 
     def ask(self, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -106,7 +106,7 @@ def test_production_and_all_else_stay_as_they_were(attacked: Attacked) -> None:
             done.stderr,
         )
         assert before == attacked.seen(), how
-    served = attacked.ask("run", "-t", attacked.layout.target, "production", "hello")
+    served = attacked.ask("run", "-t", attacked.layout.top, "production", "hello")
     assert "hello 1.0\n" == served.stdout
 
 

@@ -40,9 +40,9 @@ def lab(tmp_path: Path) -> Lab:
 
 def require_foreseen(lab: Lab, *said: str) -> str:
     """Have a deploy into staging refused before anything is built, by a dry run too."""
-    before = listing(lab.layout.target)
+    before = listing(lab.layout.top)
     dry = lab.deploy("staging", "-n")
-    assert before == listing(lab.layout.target)
+    assert before == listing(lab.layout.top)
     done = lab.deploy("staging")
     assert (1, dry.err) == (done.code, done.err)
     assert "Building" not in done.err
@@ -90,8 +90,8 @@ class TestAdoption:
         mount("-t", "tmpfs", "none", self.directory(tmp_path / "layers"))
         upper, work = (self.directory(tmp_path / "layers" / name) for name in ("upper", "work"))
         Path(lab.layout.within("blue"), "kept").touch()
-        options = f"lowerdir={lab.layout.target},upperdir={upper},workdir={work}"
-        mount("-t", "overlay", "overlay", "-o", options, lab.layout.target)
+        options = f"lowerdir={lab.layout.top},upperdir={upper},workdir={work}"
+        mount("-t", "overlay", "overlay", "-o", options, lab.layout.top)
         Path(lab.layout.within("green"), "something").touch()
         said = require_foreseen(lab, "blue is in a lower layer of an overlay filesystem")
         assert Path(lab.layout.within("blue"), "kept").exists()
@@ -109,18 +109,18 @@ class TestNoexec:
     def test_a_target_where_nothing_can_be_started_is_foreseen(
         self, lab: Lab, mount: Mounting
     ) -> None:
-        mount("--bind", lab.layout.target, lab.layout.target)
-        subprocess.run(["mount", "-o", "remount,bind,noexec", lab.layout.target], check=True)
-        said = require_foreseen(lab, f"{lab.layout.target} is mounted with noexec")
-        assert f"mount -o remount,exec {lab.layout.target}" in said
-        doctor = run_installed("doctor", "-t", lab.layout.target)
+        mount("--bind", lab.layout.top, lab.layout.top)
+        subprocess.run(["mount", "-o", "remount,bind,noexec", lab.layout.top], check=True)
+        said = require_foreseen(lab, f"{lab.layout.top} is mounted with noexec")
+        assert f"mount -o remount,exec {lab.layout.top}" in said
+        doctor = run_installed("doctor", "-t", lab.layout.top)
         assert "it is mounted with noexec: no command of a tier can be started" in doctor.out
-        subprocess.run(["mount", "-o", "remount,bind,exec", lab.layout.target], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,exec", lab.layout.top], check=True)
         assert 0 == lab.deploy("staging").code
 
     def test_what_brings_no_commands_is_built_there(self, lab: Lab, mount: Mounting) -> None:
-        mount("--bind", lab.layout.target, lab.layout.target)
-        subprocess.run(["mount", "-o", "remount,bind,noexec", lab.layout.target], check=True)
+        mount("--bind", lab.layout.top, lab.layout.top)
+        subprocess.run(["mount", "-o", "remount,bind,noexec", lab.layout.top], check=True)
         (lab.definitions / "environments" / "tools.yaml").unlink()
         (lab.definitions / "tier" / "share").mkdir(parents=True)
         (lab.definitions / "tier" / "share" / "data").touch()

@@ -14,9 +14,10 @@ from lab import Hanging, Lab, Served, children, wait_until_ended
 from program import installed, run_installed
 from targets import listing
 from thorough import every
-from tierctl import packages
 from tierctl.demo.channel import NOARCH
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.target import packages
+from tierctl.target.target import Target
 
 pytest.importorskip("rattler")
 pytest.importorskip("uv")
@@ -89,7 +90,7 @@ class TestConda:
         assert b"bytecode of another time" == found.read_bytes()
 
     def test_a_running_python_keeps_its_modules(self, lab: Lab) -> None:
-        target = lab.layout.target
+        target = lab.layout.top
         lab.deploy("staging")
         run_installed("promote-staging", "-t", target)
         script = (
@@ -192,7 +193,7 @@ class TestPip:
     def test_they_are_in_the_records_with_their_sha256(self, lab: Lab, wheels: Path) -> None:
         lab.deploy("staging")
         sha256 = hashlib.sha256((wheels / "wave-1.0-py3-none-any.whl").read_bytes()).hexdigest()
-        found = packages.read(OsFileSystem(), lab.layout, "deployments/2")["tools"]
+        found = packages.read(Target(OsFileSystem(), lab.layout), "deployments/2")["tools"]
         assert [("1.0", "", sha256)] == [
             (each.version, each.channel, each.sha256) for each in found if each.name == "wave"
         ]
@@ -203,7 +204,7 @@ class TestPip:
         write_wheel(wheels, "wave", "2.0")
         assert 0 == lab.deploy("dev1", "--like", "staging").code
         assert "wave 1.0\n" == lab.runs("dev1", "wave")
-        found = run_installed("diff", "-t", lab.layout.target, "staging", "dev1", "--exit-code")
+        found = run_installed("diff", "-t", lab.layout.top, "staging", "dev1", "--exit-code")
         assert 0 == found.code
 
     def test_an_unchanged_section_builds_nothing_and_a_new_wheel_does(
@@ -217,9 +218,9 @@ class TestPip:
         assert "wave 2.0\n" == lab.runs("staging", "wave")
 
     def test_a_dry_run_writes_nothing(self, lab: Lab, wheels: Path) -> None:
-        before = listing(lab.layout.target)
+        before = listing(lab.layout.top)
         assert "tools  added  wave    1.0" in lab.deploy("staging", "-n").out
-        assert before == listing(lab.layout.target)
+        assert before == listing(lab.layout.top)
 
     def test_what_conda_installs_counts(self, lab: Lab, wheels: Path) -> None:
         write_wheel(wheels, "polite", "1.0", requires="greet>=1")
@@ -290,7 +291,7 @@ class TestPip:
         lab.deploy("dev1")
         self.want(lab, "--no-index", "--find-links .wheels", "base")
         lab.deploy("dev1")
-        target = ("-t", lab.layout.target)
+        target = ("-t", lab.layout.top)
         dry = run_installed(*PRUNE_ALL, *target, "--json", "-n").document
         done = run_installed(*PRUNE_ALL, *target, "--json").document
         assert (["wave-1.0"], ["wave-1.0"]) == (dry["cached"], done["cached"])

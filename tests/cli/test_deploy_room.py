@@ -121,12 +121,12 @@ class TestTemporaryDirectory:
         cache = Path(fetched.layout.cache)
         listed = [path for path in (cache / "repodata").iterdir() if path.stat().st_size > 1 << 16]
         assert listed  # it would not fit
-        before = listing(fetched.layout.target)
+        before = listing(fetched.layout.top)
         with small(tmp_path / "small", f"{listed[0].stat().st_size + (1 << 16)}") as place:
             done = self.dry_run(fetched, place)
             assert 0 == done.code, done.err
             assert [] == list(place.iterdir())
-        assert before == listing(fetched.layout.target)
+        assert before == listing(fetched.layout.top)
 
     def test_without_room_for_anything_it_says_what_to_set(
         self, fetched: Lab, tmp_path: Path

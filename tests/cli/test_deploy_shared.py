@@ -28,7 +28,7 @@ class Shared(Lab):
     def __init__(self, place: Path) -> None:
         super().__init__(place)
         os.mkdir(self.layout.control)
-        for directory, names, files in os.walk(self.layout.target):
+        for directory, names, files in os.walk(self.layout.top):
             for path in [directory, *(os.path.join(directory, name) for name in names + files)]:
                 os.chown(path, ADA, GROUP, follow_symlinks=False)
             os.chmod(directory, 0o2775)
@@ -47,7 +47,7 @@ class Shared(Lab):
         return self.ask(user, *self.command(tier, *words)[1:], umask=umask)
 
     def runs_as(self, user: int, tier: str) -> Ended:
-        return self.ask(user, "run", "-t", self.layout.target, tier, "hello")
+        return self.ask(user, "run", "-t", self.layout.top, tier, "hello")
 
     def kill_while_fetching(self, user: int, tier: str, spec: str) -> None:
         """Kill a user's deploy of a package that its server does not send."""
@@ -93,7 +93,7 @@ class TestGroup:
         self, shared: Shared, umask: int, handing_on: int
     ) -> None:
         """Whoever builds, and whether or not directories hand their group on."""
-        for directory, _, _ in os.walk(shared.layout.target):
+        for directory, _, _ in os.walk(shared.layout.top):
             os.chmod(directory, 0o775 | handing_on)
         for builder, reader in ((ADA, BOB), (BOB, ADA)):
             done = shared.deploy_as(builder, "dev1", "--rebuild", umask=umask)
@@ -105,7 +105,7 @@ class TestGroup:
         assert [] == groups_not(GROUP, shared.layout.deployments, shared.layout.control)
 
     def compared(self, shared: Shared) -> list[str]:
-        return [shared.layout.target, "dev1", "staging", "--exit-code"]
+        return [shared.layout.top, "dev1", "staging", "--exit-code"]
 
     def test_a_color_that_a_member_replaced_is_kept_for_the_group(self, shared: Shared) -> None:
         assert 0 == shared.deploy_as(BOB, "staging").code
@@ -159,10 +159,10 @@ class TestGroup:
         assert ".1.going" not in shared.deployments
 
     def test_root_builds_nothing_in_a_target_of_somebody_else(self, shared: Shared) -> None:
-        before = listing(shared.layout.target)
+        before = listing(shared.layout.top)
         done = shared.deploy("dev1")
         assert (1, True) == (done.code, f"belongs to {ADA}" in done.err), done.err
-        assert before == listing(shared.layout.target)
+        assert before == listing(shared.layout.top)
 
     def test_a_member_goes_on_where_another_was_killed(self, shared: Shared) -> None:
         shared.kill_while_fetching(ADA, "dev1", "hello=1.0")
@@ -183,7 +183,7 @@ class TestGroup:
         os.mkdir(half, 0o700)
         os.chown(half, ADA, GROUP)
         os.unlink(shared.layout.within("dev1"))
-        prune = ("prune", "-t", shared.layout.target, "--keep", "0", "--older-than", "0d")
+        prune = ("prune", "-t", shared.layout.top, "--keep", "0", "--older-than", "0d")
         for words in (["-n"], []):
             done = shared.ask(BOB, *prune, *words)
             assert 0 == done.code, done.err
@@ -197,7 +197,7 @@ class TestGroup:
         assert "hello-1.0-0" not in os.listdir(shared.layout.cache)
         assert ["2"] == shared.deployments
 
-        told = shared.ask(BOB, "doctor", "-t", shared.layout.target, "--fix")
+        told = shared.ask(BOB, "doctor", "-t", shared.layout.top, "--fix")
         assert f"an interrupted deploy of {ADA} left: deployment 2" in told.out
         assert f"{ADA} or root removes it with: tierctl prune --target" in told.out
         assert "removed" not in told.err
@@ -207,7 +207,7 @@ class TestGroup:
     def test_a_member_prunes_what_is_theirs(self, shared: Shared) -> None:
         for user in (ADA, BOB, ADA):
             assert 0 == shared.deploy_as(user, "dev1", "--rebuild").code
-        prune = ("prune", "-t", shared.layout.target, "--keep", "0", "--older-than", "0d")
+        prune = ("prune", "-t", shared.layout.top, "--keep", "0", "--older-than", "0d")
         done = shared.ask(BOB, *prune)
         assert (0, ["1", "3"]) == (done.code, shared.deployments), done.err
         assert f"deployment 1: kept: only its owner ({ADA}) or root can remove it\n" in done.out
@@ -250,7 +250,7 @@ class TestCheckout:
     def test_every_member_deploys_it_and_the_record_names_its_commit(
         self, checkout: Shared
     ) -> None:
-        green, target = checkout.layout.within("green"), checkout.layout.target
+        green, target = checkout.layout.within("green"), checkout.layout.top
         who = [(BOB, "", ()), (CARL, green, ()), (ADA, "", ()), (CARL, "", ("-t", target))]
         for number, (user, loaded, words) in enumerate(who, 1):
             done = self.deploy(checkout, user, "dev1", "--rebuild", *words, loaded=loaded)
@@ -266,7 +266,7 @@ class TestCheckout:
         done = self.deploy(checkout, CARL, "dev1")
         assert (1, "") == (done.code, done.out)
         assert f"tierctl.toml belongs to user {BOB}" in done.err
-        assert f"say so: --target {checkout.layout.target}\n" in done.err
+        assert f"say so: --target {checkout.layout.top}\n" in done.err
 
     def test_a_stranger_s_file_in_a_directory_above_does_not_matter(self, checkout: Shared) -> None:
         """Bob has loaded a tier, and his definitions have no file of their own."""
@@ -284,13 +284,13 @@ class TestCheckout:
         assert 0 == done.returncode, done.stderr
 
     def test_others_deploy_nothing_from_it(self, checkout: Shared) -> None:
-        before = listing(checkout.layout.target)
+        before = listing(checkout.layout.top)
         for loaded in ("", checkout.layout.within("green")):
             assert 1 == self.deploy(checkout, EVE, "dev1", loaded=loaded).code
-        assert before == listing(checkout.layout.target)
+        assert before == listing(checkout.layout.top)
 
     def test_root_builds_nothing_of_it(self, checkout: Shared) -> None:
-        done = checkout.deploy("dev1", "-t", checkout.layout.target)
+        done = checkout.deploy("dev1", "-t", checkout.layout.top)
         assert 1 == done.code
 
     def test_what_a_stranger_has_put_there_is_not_built(self, checkout: Shared) -> None:
@@ -334,12 +334,12 @@ class TestUmask:
 class TestWithoutRights:
     def test_others_read_and_run_but_deploy_nothing(self, shared: Shared) -> None:
         assert 0 == shared.deploy_as(ADA, "dev1").code
-        before = listing(shared.layout.target)
+        before = listing(shared.layout.top)
         for words in (["dev1"], ["staging"], ["dev2"], ["dev2", "-n"]):
             done = shared.deploy_as(EVE, *words)
             assert (1, "", True) == (done.code, done.out, f"{ADA}" in done.err), done.err
         assert "hello 1.0\n" == shared.runs_as(EVE, "dev1").out
-        assert before == listing(shared.layout.target)
+        assert before == listing(shared.layout.top)
 
 
 class TestFullDisk:
@@ -373,7 +373,7 @@ class TestFullDisk:
         write_package(small.channel.parent / "c", "random", "1", {"x": text}, subdir=NOARCH)
         small.channel = small.channel.parent / "c"
         small.want("random")
-        before = listing(small.layout.target)
+        before = listing(small.layout.top)
         done = small.deploy("staging", "-n")
         assert (1, True) == (done.code, "are missing" in done.err), done.err
-        assert before == listing(small.layout.target)
+        assert before == listing(small.layout.top)

@@ -7,9 +7,9 @@ import pytest
 
 from program import Program
 from targets import make_target
-from tierctl import packages
-from tierctl.layout import Layout
-from tierctl.packages import Package
+from tierctl.target import packages
+from tierctl.target.packages import Package
+from tierctl.target.paths import Layout
 
 NUMPY = Package("numpy", "1.26", "py311_0", "linux-64", "conda-forge", "a" * 64, 10)
 
@@ -50,7 +50,7 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def test_production_is_compared_with_staging(tierctl: Program, layout: Layout) -> None:
-    done = tierctl("diff", "-t", layout.target)
+    done = tierctl("diff", "-t", layout.top)
     assert (0, "") == (done.code, done.err)
     assert [
         "production (deployment 41) -> staging (deployment 42)",
@@ -62,11 +62,11 @@ def test_production_is_compared_with_staging(tierctl: Program, layout: Layout) -
 
 
 def test_any_two_can_be_compared(tierctl: Program, layout: Layout) -> None:
-    done = tierctl("diff", "-t", layout.target, "40", "green")
+    done = tierctl("diff", "-t", layout.top, "40", "green")
     assert "40 (deployment 40) -> green (deployment 41)" in done.out
     assert "  python  rebuilt  numpy  1.26 py311_1 -> 1.26 py311_0" in done.out.splitlines()
     assert "commands that appear: f2py" in done.out
-    back = tierctl("diff", "-t", layout.target, "staging", "production")
+    back = tierctl("diff", "-t", layout.top, "staging", "production")
     assert "downgraded  numpy  2.0 -> 1.26" in back.out
     assert "commands that vanish: numpy-config" in back.out
 
@@ -75,12 +75,12 @@ def test_any_two_can_be_compared(tierctl: Program, layout: Layout) -> None:
 def test_the_exit_code_tells_if_it_is_asked_to(
     tierctl: Program, layout: Layout, other: str, code: int
 ) -> None:
-    assert code == tierctl("diff", "-t", layout.target, "41", other, "--exit-code").code
-    assert 0 == tierctl("diff", "-t", layout.target, "41", other).code
+    assert code == tierctl("diff", "-t", layout.top, "41", other, "--exit-code").code
+    assert 0 == tierctl("diff", "-t", layout.top, "41", other).code
 
 
 def test_the_same_is_no_difference(tierctl: Program, layout: Layout) -> None:
-    done = tierctl("diff", "-t", layout.target, "production", "41")
+    done = tierctl("diff", "-t", layout.top, "production", "41")
     assert "no difference" == done.out.splitlines()[-1]
 
 
@@ -89,7 +89,7 @@ def test_what_cannot_be_compared_is_not_said_to_be_the_same(
 ) -> None:
     layout = make_target(tmp_path / "by hand")
     Path(layout.within("blue/lib")).mkdir()
-    words = ["diff", "-t", layout.target, "--exit-code"]
+    words = ["diff", "-t", layout.top, "--exit-code"]
     done, document = tierctl(*words), tierctl(*words, "--json").document
     assert (3, "no difference in what can be compared") == (done.code, done.out.splitlines()[-1])
     assert document["differ"] is None
@@ -97,7 +97,7 @@ def test_what_cannot_be_compared_is_not_said_to_be_the_same(
 
 
 def test_the_document_holds_all_of_it(tierctl: Program, layout: Layout) -> None:
-    document = tierctl("diff", "-t", layout.target, "--json").document
+    document = tierctl("diff", "-t", layout.top, "--json").document
     assert (True, True) == (document["ok"], document["differ"])
     assert {
         "name": "production",
@@ -118,7 +118,7 @@ def test_of_a_plain_directory_there_are_only_commands(tierctl: Program, tmp_path
     Path(layout.within("blue"), "bin", "hello").touch(0o755)
     Path(layout.within("blue"), "bin", "notes.txt").touch(0o644)
     Path(layout.within("blue"), "bin", "gone").symlink_to("nowhere")
-    done = tierctl("diff", "-t", layout.target)
+    done = tierctl("diff", "-t", layout.top)
     assert "commands that appear: hello" == done.out.splitlines()[-1]
     assert "Of staging (plain directory blue) no packages are listed." in done.err
 
@@ -132,7 +132,7 @@ def test_of_a_plain_directory_there_are_only_commands(tierctl: Program, tmp_path
     ],
 )
 def test_what_is_not_there_is_said(tierctl: Program, layout: Layout, name: str, said: str) -> None:
-    done = tierctl("diff", "-t", layout.target, name)
+    done = tierctl("diff", "-t", layout.top, name)
     assert (1, "") == (done.code, done.out)
     assert said in done.err
     assert "There are: " in done.err
@@ -140,6 +140,6 @@ def test_what_is_not_there_is_said(tierctl: Program, layout: Layout, name: str, 
 
 def test_a_list_that_cannot_be_read_is_named(tierctl: Program, layout: Layout) -> None:
     Path(layout.packages_record("deployments/42")).write_text("rubbish")
-    done = tierctl("diff", "-t", layout.target)
+    done = tierctl("diff", "-t", layout.top)
     assert 1 == done.code
     assert "deployments/42/meta/packages.json" in done.err

@@ -10,10 +10,12 @@ import pytest
 from damage import INTERRUPTED
 from program import Program, installed
 from targets import listing, make_target, rotation
-from tierctl import bootstrap, intent
-from tierctl.events import Author
-from tierctl.layout import Layout, temporary
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.change import bootstrap
+from tierctl.fs.local import OsFileSystem
+from tierctl.journal import intent
+from tierctl.target.paths import Layout, temporary
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 from tools import as_user
 
 MEMBERS = {
@@ -40,7 +42,7 @@ def layout(tmp_path: Path) -> Layout:
 @pytest.fixture
 def damaged(layout: Layout) -> Layout:
     """A target with an interrupted promotion, a torn line and a leftover."""
-    intent.write(OsFileSystem(), layout, INTERRUPTED)
+    intent.write(Target(OsFileSystem(), layout), INTERRUPTED)
     with open(layout.history, "ab") as file:
         file.write(b"{torn")
     Path(temporary(layout.intent)).touch()
@@ -48,7 +50,7 @@ def damaged(layout: Layout) -> Layout:
 
 
 def test_a_healthy_target_exits_with_0(tierctl: Program, layout: Layout) -> None:
-    done = tierctl("doctor", "-t", layout.target)
+    done = tierctl("doctor", "-t", layout.top)
     assert (0, "") == (done.code, done.err)
     *lines, summary = done.out.splitlines()
     assert "no problems" == summary
@@ -65,7 +67,7 @@ def test_a_problem_exits_with_1_and_says_what_it_means_and_what_to_type(
     tierctl: Program, layout: Layout
 ) -> None:
     Path(layout.infrastructure).chmod(0o777)
-    done = tierctl("doctor", "-t", layout.target)
+    done = tierctl("doctor", "-t", layout.top)
     assert (1, "") == (done.code, done.err)
     lines = done.out.splitlines()
     at = lines.index(f"problem  permissions: everybody may write to {layout.infrastructure}")
@@ -79,7 +81,7 @@ def test_further_lines_of_a_text_are_indented(tierctl: Program, damaged: Layout)
     Path(damaged.within("staging")).unlink()
     Path(damaged.within("staging")).symlink_to("green")
     Path(damaged.within("production")).unlink()
-    *lines, summary = tierctl("doctor", "-t", damaged.target).out.splitlines()
+    *lines, summary = tierctl("doctor", "-t", damaged.top).out.splitlines()
     assert {"ok", "problem", ""} == {line[:9].strip() for line in lines}
     assert "4 problems" == summary
     assert any(line.startswith("           intended: production -> blue") for line in lines)
@@ -97,7 +99,7 @@ def test_without_a_target_it_exits_with_1(
 def test_the_worst_comes_first_and_the_count_last(tierctl: Program, layout: Layout) -> None:
     Path(layout.infrastructure).chmod(0o777)
     Path(layout.history).unlink()
-    *lines, summary = tierctl("doctor", "-t", layout.target).out.splitlines()
+    *lines, summary = tierctl("doctor", "-t", layout.top).out.splitlines()
     severities = [line.split()[0] for line in lines if not line.startswith(" ")]
     order = ["problem", "note", "ok"]
     assert sorted(severities, key=order.index) == severities
@@ -109,7 +111,7 @@ def test_a_problem_that_nobody_reads_exits_with_1(layout: Layout, options: list[
     Path(layout.infrastructure).chmod(0o777)
     reader, writer = os.pipe()
     os.close(reader)
-    command = [installed(), "doctor", "-t", layout.target, *options]
+    command = [installed(), "doctor", "-t", layout.top, *options]
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
     os.close(writer)
     assert (1, "") == (done.returncode, done.stderr)
@@ -122,7 +124,7 @@ def test_help_says_what_dry_run_leaves_out(tierctl: Program) -> None:
 
 class TestJson:
     def test_a_healthy_target_is_ok(self, tierctl: Program, layout: Layout) -> None:
-        document = tierctl("doctor", "-t", layout.target, "--json").document
+        document = tierctl("doctor", "-t", layout.top, "--json").document
         assert MEMBERS == document.keys()
         assert (1, "doctor", True) == (document["schema"], document["command"], document["ok"])
         for finding in document["findings"]:
@@ -134,7 +136,7 @@ class TestJson:
             )
 
     def test_a_damaged_one_is_not(self, tierctl: Program, damaged: Layout) -> None:
-        done = tierctl("doctor", "-t", damaged.target, "--json")
+        done = tierctl("doctor", "-t", damaged.top, "--json")
         assert (1, False) == (done.code, done.document["ok"])
         (leftover,) = [f for f in done.document["findings"] if f["subject"] == "leftovers"]
         assert {
@@ -142,11 +144,11 @@ class TestJson:
             "subject": "leftovers",
             "text": f"an interrupted command left {temporary(damaged.intent)}",
             "meaning": "It is in nobody's way.",
-            "advice": f"To remove it: tierctl doctor --fix --target {damaged.target}",
+            "advice": f"To remove it: tierctl doctor --fix --target {damaged.top}",
         } == leftover
 
     def test_a_fix_tells_what_it_did(self, tierctl: Program, damaged: Layout) -> None:
-        done = tierctl("doctor", "-t", damaged.target, "--fix", "--json")
+        done = tierctl("doctor", "-t", damaged.top, "--fix", "--json")
         document = done.document
         assert MEMBERS == document.keys()
         assert (0, True, False, []) == (
@@ -165,7 +167,7 @@ class TestJson:
     def test_with_nothing_to_fix_the_members_are_the_same(
         self, tierctl: Program, layout: Layout, dry: list[str]
     ) -> None:
-        document = tierctl("doctor", "-t", layout.target, "--fix", "--json", *dry).document
+        document = tierctl("doctor", "-t", layout.top, "--fix", "--json", *dry).document
         assert MEMBERS == document.keys()
         assert (True, [], bool(dry)) == (document["ok"], document["repairs"], document["dry_run"])
 
@@ -173,7 +175,7 @@ class TestJson:
     def test_without_fix_the_members_are_the_same(
         self, tierctl: Program, damaged: Layout, dry: list[str]
     ) -> None:
-        document = tierctl("doctor", "-t", damaged.target, "--json", *dry).document
+        document = tierctl("doctor", "-t", damaged.top, "--json", *dry).document
         assert MEMBERS == document.keys()
         assert ([], None, [], bool(dry)) == (
             document["repairs"],
@@ -184,7 +186,7 @@ class TestJson:
 
     def test_undecodable_names_are_escaped(self, tierctl: Program, layout: Layout) -> None:
         os.symlink(b"x", os.fsencode(layout.infrastructure) + b"/dev\xff")
-        done = tierctl("doctor", "-t", layout.target, "--json")
+        done = tierctl("doctor", "-t", layout.top, "--json")
         texts = [finding["text"] for finding in done.document["findings"]]
         path = f"{layout.infrastructure}/dev\\xff"
         assert f"{path} is dangling: dev\\xff -> x, which does not exist" in texts
@@ -194,7 +196,7 @@ class TestFix:
     def test_it_says_on_stderr_what_it_did_and_then_what_is_so(
         self, tierctl: Program, damaged: Layout
     ) -> None:
-        done = tierctl("doctor", "-t", damaged.target, "--fix")
+        done = tierctl("doctor", "-t", damaged.top, "--fix")
         assert 0 == done.code
         said = done.err.splitlines()
         assert "finished the interrupted change" in said
@@ -210,7 +212,7 @@ class TestFix:
         kept = Path(temporary(layout.within("blue"))) / "thesis"
         kept.parent.mkdir()
         kept.touch()
-        done = tierctl("doctor", "-t", layout.target, "--fix")
+        done = tierctl("doctor", "-t", layout.top, "--fix")
         assert 1 == done.code
         assert f"Warning: could not remove it: {kept.parent}: Directory not empty\n" == done.err
 
@@ -218,7 +220,7 @@ class TestFix:
         self, tierctl: Program, layout: Layout
     ) -> None:
         Path(layout.infrastructure).chmod(0o777)
-        done = tierctl("doctor", "-t", layout.target, "--fix")
+        done = tierctl("doctor", "-t", layout.top, "--fix")
         assert (1, "") == (done.code, done.err)
         assert not Path(layout.holder).exists()
 
@@ -227,7 +229,7 @@ class TestFix:
     ) -> None:
         Path(layout.lock).chmod(0o666)
         with OsFileSystem().lock(layout.lock, mode=0o600, timeout=0):
-            done = tierctl("doctor", "-t", layout.target, "--fix", "--lock-timeout", 0, "--json")
+            done = tierctl("doctor", "-t", layout.top, "--fix", "--lock-timeout", 0, "--json")
         assert (1, "locked") == (done.code, done.document["error"]["code"])
         assert (False, []) == (done.document["dry_run"], done.document["repairs"])
         texts = [finding["text"] for finding in done.document["findings"]]
@@ -238,7 +240,7 @@ class TestFix:
     ) -> None:
         Path(layout.lock).chmod(0o666)
         with OsFileSystem().lock(layout.lock, mode=0o600, timeout=0):
-            done = tierctl("doctor", "-t", layout.target, "--fix", "--lock-timeout", 0)
+            done = tierctl("doctor", "-t", layout.top, "--fix", "--lock-timeout", 0)
         assert 1 == done.code
         assert f"problem  permissions: others may open {layout.lock}\n" in done.out
         assert "1 problem, 1 note" == done.out.splitlines()[-1]
@@ -250,12 +252,12 @@ class TestDryRun:
     def test_it_writes_not_one_byte(
         self, tierctl: Program, damaged: Layout, options: list[str]
     ) -> None:
-        before = listing(damaged.target), os.stat(damaged.target).st_mtime_ns
-        tierctl("doctor", "-t", damaged.target, *options)
-        assert before == (listing(damaged.target), os.stat(damaged.target).st_mtime_ns)
+        before = listing(damaged.top), os.stat(damaged.top).st_mtime_ns
+        tierctl("doctor", "-t", damaged.top, *options)
+        assert before == (listing(damaged.top), os.stat(damaged.top).st_mtime_ns)
 
     def test_it_says_what_would_be_done(self, tierctl: Program, damaged: Layout) -> None:
-        done = tierctl("doctor", "-t", damaged.target, "--fix", "--dry-run")
+        done = tierctl("doctor", "-t", damaged.top, "--fix", "--dry-run")
         assert [
             f"would finish the interrupted change: {damaged.intent}",
             f"would cut off the torn line: {damaged.history}",
@@ -264,7 +266,7 @@ class TestDryRun:
         ] == done.err.splitlines()
 
     def test_it_exits_as_the_repair_would(self, tierctl: Program, damaged: Layout) -> None:
-        fix = ("doctor", "-t", damaged.target, "--fix", "--json")
+        fix = ("doctor", "-t", damaged.top, "--fix", "--json")
         dry = tierctl(*fix, "--dry-run")
         assert (0, True) == (dry.code, dry.document["ok"])
         assert {False} == {repair["done"] for repair in dry.document["repairs"]}
@@ -272,27 +274,27 @@ class TestDryRun:
         assert (1, 1) == (tierctl(*fix, "--dry-run").code, tierctl(*fix).code)
 
     def test_without_fix_a_problem_is_one(self, tierctl: Program, damaged: Layout) -> None:
-        assert 1 == tierctl("doctor", "-t", damaged.target, "--dry-run").code
+        assert 1 == tierctl("doctor", "-t", damaged.top, "--dry-run").code
 
 
 class TestSomebodyElse:
     """Who may read and not write."""
 
     def test_they_are_told_what_is_so_and_write_nothing(self, layout: Layout) -> None:
-        before = listing(layout.target)
-        done = as_somebody_else("doctor", "-t", layout.target)
+        before = listing(layout.top)
+        done = as_somebody_else("doctor", "-t", layout.top)
         assert (0, "") == (done.returncode, done.stderr)
         assert "note     permissions: root may change this target; you may not\n" in done.stdout
         assert f"not tried out: no permission to write to {layout.control}\n" in done.stdout
-        assert before == listing(layout.target)
+        assert before == listing(layout.top)
 
     @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
     def test_they_repair_nothing(self, damaged: Layout, dry: list[str]) -> None:
-        before = listing(damaged.target)
-        done = as_somebody_else("doctor", "-t", damaged.target, "--fix", "--json", *dry)
+        before = listing(damaged.top)
+        done = as_somebody_else("doctor", "-t", damaged.top, "--fix", "--json", *dry)
         document = json.loads(done.stdout)
         assert (1, "not-writable") == (done.returncode, document["error"]["code"])
-        assert before == listing(damaged.target)
+        assert before == listing(damaged.top)
 
 
 def as_somebody_else(*arguments: str) -> subprocess.CompletedProcess[str]:

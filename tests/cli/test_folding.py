@@ -8,7 +8,7 @@ import pytest
 from program import installed, run_installed
 from targets import make_target
 from terminal import Terminal
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 
 COLUMNS = 80
 LONG = "a-directory-with-a-name-that-is-long/and-another-one-in-it-so-that-no-line-has-room"
@@ -46,7 +46,7 @@ def shown(*words: str) -> list[str]:
 def test_no_line_is_longer_than_the_terminal_unless_it_is_one_word_or_a_command(
     layout: Layout, command: list[str]
 ) -> None:
-    lines = shown(*command, "-t", layout.target)
+    lines = shown(*command, "-t", layout.top)
     assert any(len(line) > COLUMNS // 2 for line in lines)
     for line in lines:
         is_whole = len(line.split()) == 1 or line.strip().startswith(("tierctl ", "sed "))
@@ -54,6 +54,6 @@ def test_no_line_is_longer_than_the_terminal_unless_it_is_one_word_or_a_command(
 
 
 def test_no_word_is_lost_or_broken(layout: Layout) -> None:
-    whole = run_installed("doctor", "-n", "-t", layout.target).out
+    whole = run_installed("doctor", "-n", "-t", layout.top).out
     assert any(len(line) > 2 * COLUMNS for line in whole.split("\n"))
-    assert whole.split() == " ".join(shown("doctor", "-n", "-t", layout.target)).split()
+    assert whole.split() == " ".join(shown("doctor", "-n", "-t", layout.top)).split()

@@ -44,7 +44,7 @@ def test_there_is_another_way_for_each(tmp_path: Path, call: str, error: str) ->
     lab = Lab(tmp_path)
     built = without(call, error, *lab.command("staging"))
     assert 0 == built.returncode, built.stderr
-    promote = [installed(), "promote-staging", "-t", lab.layout.target]
+    promote = [installed(), "promote-staging", "-t", lab.layout.top]
     promoted = without(call, error, *promote)
     assert 0 == promoted.returncode, promoted.stderr
     assert "blue" == links(lab.layout)["production"]

@@ -102,7 +102,7 @@ def test_a_promotion_imports_nothing_heavy(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     imported = set(done.stdout.splitlines()[-1].split())
-    assert "tierctl.syscalls" in imported  # it went all the way
+    assert "tierctl.fs.syscalls" in imported  # it went all the way
     assert not HEAVY & imported
 
 
@@ -129,7 +129,7 @@ def test_wrong_usage_with_json_is_a_document(tierctl: Program) -> None:
 
 
 def test_a_defect_is_a_message_and_no_traceback(tierctl: Program, mocker: MockerFixture) -> None:
-    mocker.patch("tierctl.target.find", side_effect=ZeroDivisionError("oh"))
+    mocker.patch("tierctl.target.find.find", side_effect=ZeroDivisionError("oh"))
     done = tierctl("status", "--json")
     assert 1 == done.code
     assert "Traceback" not in done.err
@@ -139,13 +139,13 @@ def test_a_defect_is_a_message_and_no_traceback(tierctl: Program, mocker: Mocker
 
 def test_a_system_error_names_its_path(tierctl: Program, mocker: MockerFixture) -> None:
     error = PermissionError(13, "Permission denied", "/some/\npath")
-    mocker.patch("tierctl.target.find", side_effect=error)
+    mocker.patch("tierctl.target.find.find", side_effect=error)
     done = tierctl("status")
     assert (1, f"Error: /some/\\npath: Permission denied\n{TRY_AGAIN}") == (done.code, done.err)
 
 
 def test_ctrl_c_is_130(tierctl: Program, mocker: MockerFixture) -> None:
-    mocker.patch("tierctl.target.find", side_effect=KeyboardInterrupt)
+    mocker.patch("tierctl.target.find.find", side_effect=KeyboardInterrupt)
     done = tierctl("promote-staging")
     assert 130 == done.code
     assert "the next change finishes it" in done.err
@@ -207,7 +207,7 @@ def test_a_shell_that_asks_wrongly_for_completions_hears_nothing() -> None:
 def test_an_error_of_stdout_is_said_to_be_one(tmp_path: Path) -> None:
     layout = make_target(tmp_path)
     with open("/dev/full", "w") as full:
-        command = [installed(), "status", "-t", layout.target]
+        command = [installed(), "status", "-t", layout.top]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert (1, f"Error: standard output: No space left on device\n{TRY_AGAIN}") == (
         done.returncode,
@@ -221,5 +221,5 @@ def test_of_problems_doctor_s_exit_code_tells_also_where_nobody_reads(tmp_path: 
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as pipe:
-        done = subprocess.run([installed(), "doctor", "-t", layout.target], stdout=pipe)
+        done = subprocess.run([installed(), "doctor", "-t", layout.top], stdout=pipe)
     assert 1 == done.returncode

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from program import Program, installed
 from targets import make_target
 from terminal import Terminal
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 
 
 @pytest.fixture
@@ -22,34 +22,34 @@ def changed(tierctl: Program, tmp_path: Path) -> Layout:
 
 
 def test_the_newest_comes_first(tierctl: Program, changed: Layout) -> None:
-    lines = tierctl("history", "-t", changed.target).out.splitlines()
+    lines = tierctl("history", "-t", changed.top).out.splitlines()
     assert ["three", "two", "one"] == [line.split()[-1] for line in lines]
     assert "production: green -> blue, staging: blue -> green" in lines[0]
 
 
 def test_a_limit_counts_rows(tierctl: Program, changed: Layout) -> None:
-    assert 2 == len(tierctl("history", "-t", changed.target, "--limit", "2").out.splitlines())
-    document = tierctl("history", "-t", changed.target, "--limit", "1", "--json").document
+    assert 2 == len(tierctl("history", "-t", changed.top, "--limit", "2").out.splitlines())
+    document = tierctl("history", "-t", changed.top, "--limit", "1", "--json").document
     assert ["three"] == [event["reason"] for event in document["events"]]
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "x"])
 def test_a_limit_is_a_number(tierctl: Program, changed: Layout, limit: str) -> None:
-    assert 2 == tierctl("history", "-t", changed.target, "--limit", limit).code
+    assert 2 == tierctl("history", "-t", changed.top, "--limit", limit).code
 
 
 def test_one_event_is_shown_in_full(tierctl: Program, changed: Layout) -> None:
-    event = tierctl("history", "-t", changed.target, "--json").document["events"][1]
-    done = tierctl("history", "-t", changed.target, event["id"])
+    event = tierctl("history", "-t", changed.top, "--json").document["events"][1]
+    done = tierctl("history", "-t", changed.top, event["id"])
     assert f"event: {event['id']}" == done.out.splitlines()[0]
     assert "why: two" in done.out.splitlines()
-    document = tierctl("history", "-t", changed.target, event["id"][:-1], "--json").document
+    document = tierctl("history", "-t", changed.top, event["id"][:-1], "--json").document
     assert event == document["event"]
 
 
 @pytest.mark.parametrize("beginning", ["nonsense", "2"])
 def test_no_event_or_several_are_refused(tierctl: Program, changed: Layout, beginning: str) -> None:
-    done = tierctl("history", "-t", changed.target, beginning)
+    done = tierctl("history", "-t", changed.top, beginning)
     assert 1 == done.code
     assert "tierctl history" in done.err
 
@@ -72,14 +72,14 @@ def test_undecodable_and_control_characters_come_out_escaped(
 
 
 def test_an_empty_id_is_refused_and_not_every_event(tierctl: Program, changed: Layout) -> None:
-    done = tierctl("history", "-t", changed.target, "")
+    done = tierctl("history", "-t", changed.top, "")
     assert (1, "") == (done.code, done.out)
     assert done.err.startswith("Error: an event's id cannot be empty\n")
 
 
 def test_those_that_may_be_meant_are_listed(tierctl: Program, changed: Layout) -> None:
-    events = tierctl("history", "-t", changed.target, "--json").document["events"]
-    done = tierctl("history", "-t", changed.target, "2")
+    events = tierctl("history", "-t", changed.top, "--json").document["events"]
+    done = tierctl("history", "-t", changed.top, "2")
     assert all(event["id"] in done.err for event in events)
 
 

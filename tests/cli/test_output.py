@@ -12,7 +12,7 @@ import pytest
 
 from program import installed, run_installed
 from targets import links, make_target
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 
 UNBUFFERED = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 # Below what a pipe takes at once.
@@ -28,7 +28,7 @@ def layout(tmp_path: Path) -> Layout:
 def long(layout: Layout) -> Layout:
     """A history that is longer than a pipe is wide."""
     for words in (["promote-staging"], ["rollback"]):
-        assert 0 == run_installed(*words, "-t", layout.target, "-m", "x" * 900).code
+        assert 0 == run_installed(*words, "-t", layout.top, "-m", "x" * 900).code
     lines = Path(layout.history).read_bytes()
     Path(layout.history).write_bytes(lines * 100)
     return layout
@@ -60,14 +60,14 @@ def read_slowly(fd: int, found: list[bytes]) -> None:
 def test_a_slow_reader_gets_all_of_it(
     long: Layout, words: list[str], unbuffered: str, *, waits: bool
 ) -> None:
-    expected = run_installed(*words, "-t", long.target).out
+    expected = run_installed(*words, "-t", long.top).out
     ours, theirs = os.pipe()
     fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     os.set_blocking(theirs, waits)
     found: list[bytes] = []
     reading = threading.Thread(target=read_slowly, args=[ours, found])
     reading.start()
-    code, err = into(theirs, *words, "-t", long.target, unbuffered=unbuffered)
+    code, err = into(theirs, *words, "-t", long.top, unbuffered=unbuffered)
     os.close(theirs)
     reading.join()
     os.close(ours)
@@ -81,7 +81,7 @@ def test_a_disk_that_takes_only_part_is_told(long: Layout, tmp_path: Path, unbuf
     """As one that gets full: a limit on the size of files has the last write be a short one."""
     script = f'ulimit -f 64; exec "$0" "$@" > {tmp_path}/out'
     done = subprocess.run(
-        ["bash", "-c", script, installed(), "history", "--json", "-t", long.target],
+        ["bash", "-c", script, installed(), "history", "--json", "-t", long.top],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
@@ -94,7 +94,7 @@ def test_a_disk_that_takes_only_part_is_told(long: Layout, tmp_path: Path, unbuf
 def test_a_full_disk_is_told_and_makes_no_change_a_failure(
     layout: Layout, json_: list[str], unbuffered: str
 ) -> None:
-    target = ["-t", layout.target]
+    target = ["-t", layout.top]
     with open("/dev/full", "wb") as full:
         for words in (["--version"], ["promote-staging", "--help"], ["status", *target]):
             code, err = into(full.fileno(), *words, unbuffered=unbuffered)
@@ -107,7 +107,7 @@ def test_a_full_disk_is_told_and_makes_no_change_a_failure(
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", ">/dev/full 2>&1"])
 def test_no_stream_that_is_missing_makes_a_change_a_failure(layout: Layout, closed: str) -> None:
     shell = ["sh", "-c", f'exec "$0" "$@" {closed}', installed()]
-    done = subprocess.run([*shell, "promote-staging", "-t", layout.target], timeout=60)
+    done = subprocess.run([*shell, "promote-staging", "-t", layout.top], timeout=60)
     assert 0 == done.returncode
     assert "blue" == links(layout)["production"]
 
@@ -120,7 +120,7 @@ def test_every_character_comes_out(layout: Layout, encoding: str, unbuffered: st
             installed(),
             "promote-staging",
             "-t",
-            layout.target,
+            layout.top,
             "-m",
             b"caf\xc3\xa9 \xff \xe2\x98\x83",
         ],
@@ -129,7 +129,7 @@ def test_every_character_comes_out(layout: Layout, encoding: str, unbuffered: st
     )
     assert 0 == done.returncode, done.stderr
     found = subprocess.run(
-        [installed(), "history", "--json", "-t", layout.target],
+        [installed(), "history", "--json", "-t", layout.top],
         capture_output=True,
         env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUNBUFFERED": unbuffered},
     )
@@ -141,7 +141,7 @@ def test_a_terminal_that_hangs_up_makes_no_change_a_failure(layout: Layout) -> N
     """Without SIGHUP, as below nohup: what is written fails with EIO."""
     ours, theirs = os.openpty()
     os.close(ours)
-    code, err = into(theirs, "promote-staging", "-t", layout.target)
+    code, err = into(theirs, "promote-staging", "-t", layout.top)
     os.close(theirs)
     assert (0, True) == (code, "the change could not be printed" in err)
     assert "blue" == links(layout)["production"]

@@ -7,8 +7,8 @@ import pytest
 
 from program import Program, run_installed
 from targets import links, listing, make_target
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.target.paths import Layout
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def target(tmp_path: Path) -> Layout:
 
 
 def test_it_swaps_the_links_and_says_so(tierctl: Program, target: Layout) -> None:
-    done = tierctl("promote-staging", "--target", target.target)
+    done = tierctl("promote-staging", "--target", target.top)
     assert (0, "") == (done.code, done.err)
     assert ["production: green -> blue", "staging: blue -> green"] == done.out.splitlines()[:2]
     assert {"production": "blue", "staging": "green"} == links(target)
@@ -53,7 +53,7 @@ def test_without_production_it_is_the_first_promotion(tierctl: Program, tmp_path
 
 def test_tiers_made_by_hand_go_back_and_forth(tierctl: Program, target: Layout) -> None:
     for color in ("blue", "green", "blue", "green"):
-        assert 0 == tierctl("promote-staging", "-t", target.target).code
+        assert 0 == tierctl("promote-staging", "-t", target.top).code
         assert color == links(target)["production"]
 
 
@@ -147,8 +147,8 @@ def test_other_spellings_of_the_right_color_are_taken(
 
 class TestDryRun:
     def test_it_prints_what_the_real_run_prints(self, tierctl: Program, target: Layout) -> None:
-        dry = tierctl("promote-staging", "-t", target.target, "-n")
-        real = tierctl("promote-staging", "-t", target.target)
+        dry = tierctl("promote-staging", "-t", target.top, "-n")
+        real = tierctl("promote-staging", "-t", target.top)
         assert real.out == dry.out
         assert (0, "Dry run: nothing was changed.\n") == (dry.code, dry.err)
 
@@ -171,16 +171,16 @@ class TestDryRun:
 
 class TestTo:
     def test_it_promotes_that_color(self, tierctl: Program, target: Layout) -> None:
-        assert 0 == tierctl("promote-staging", "-t", target.target, "--to", "blue").code
+        assert 0 == tierctl("promote-staging", "-t", target.top, "--to", "blue").code
         assert "blue" == links(target)["production"]
 
     def test_the_color_of_production_is_no_change(self, tierctl: Program, target: Layout) -> None:
-        done = tierctl("promote-staging", "-t", target.target, "--to", "green")
+        done = tierctl("promote-staging", "-t", target.top, "--to", "green")
         assert (0, "nothing to do: production is green already\n") == (done.code, done.out)
         assert "green" == links(target)["production"]
 
     def test_an_unknown_color_is_wrong_usage(self, tierctl: Program, target: Layout) -> None:
-        done = tierctl("promote-staging", "-t", target.target, "--to", "red")
+        done = tierctl("promote-staging", "-t", target.top, "--to", "red")
         assert 2 == done.code
         assert "tierctl promote-staging --help" in done.err
 
@@ -211,7 +211,7 @@ class TestGuards:
 
 class TestJson:
     def test_one_document_tells_of_the_change(self, tierctl: Program, target: Layout) -> None:
-        done = tierctl("promote-staging", "-t", target.target, "--json", "-m", "new numpy")
+        done = tierctl("promote-staging", "-t", target.top, "--json", "-m", "new numpy")
         document = done.document
         assert (1, "promote-staging", True, True) == tuple(
             document[key] for key in ("schema", "command", "ok", "changed")
@@ -221,7 +221,7 @@ class TestJson:
         assert "new numpy" == document["event"]["reason"]
 
     def test_a_dry_run_makes_no_event(self, tierctl: Program, target: Layout) -> None:
-        document = tierctl("promote-staging", "-t", target.target, "--json", "-n").document
+        document = tierctl("promote-staging", "-t", target.top, "--json", "-n").document
         assert (True, None) == (document["dry_run"], document["event"])
 
     def test_a_refusal_is_a_document_too(self, tierctl: Program, tmp_path: Path) -> None:
@@ -237,16 +237,16 @@ class TestJson:
 def test_a_lock_timeout_is_a_number_of_seconds(
     tierctl: Program, target: Layout, seconds: str
 ) -> None:
-    assert 2 == tierctl("promote-staging", "-t", target.target, "--lock-timeout", seconds).code
+    assert 2 == tierctl("promote-staging", "-t", target.top, "--lock-timeout", seconds).code
 
 
 def test_a_held_lock_names_its_holder(tierctl: Program, target: Layout) -> None:
-    tierctl("promote-staging", "-t", target.target)
+    tierctl("promote-staging", "-t", target.top)
     Path(target.holder).write_text(
         '{"user": "ada", "host": "node7", "pid": 12, "command": "promotion", "time": "today"}'
     )
     with OsFileSystem().lock(target.lock, mode=0o600, timeout=0):
-        done = tierctl("promote-staging", "-t", target.target, "--lock-timeout", "0.05")
+        done = tierctl("promote-staging", "-t", target.top, "--lock-timeout", "0.05")
     assert 1 == done.code
     assert "locked by ada on node7" in done.err
 
@@ -254,14 +254,14 @@ def test_a_held_lock_names_its_holder(tierctl: Program, target: Layout) -> None:
 def test_a_closed_pipe_is_no_failure(target: Layout) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    done = _into(writing, "promote-staging", "--target", target.target)
+    done = _into(writing, "promote-staging", "--target", target.top)
     assert (0, "") == done
     assert "blue" == links(target)["production"]
 
 
 def test_a_full_stdout_does_not_make_the_change_a_failure(target: Layout) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
-    code, err = _into(full, "promote-staging", "--target", target.target)
+    code, err = _into(full, "promote-staging", "--target", target.top)
     assert 0 == code
     assert "could not be printed" in err
     assert "blue" == links(target)["production"]
@@ -285,7 +285,7 @@ def test_it_works_with_standard_output_closed(target: Layout) -> None:
     from program import installed
 
     shell = ["sh", "-c", 'exec "$0" "$@" >&-', installed()]
-    done = subprocess.run([*shell, "promote-staging", "--target", target.target], timeout=60)
+    done = subprocess.run([*shell, "promote-staging", "--target", target.top], timeout=60)
     assert 0 == done.returncode
 
 
@@ -293,9 +293,9 @@ def test_the_installed_command_and_the_module_are_one(target: Layout) -> None:
     import subprocess
     import sys
 
-    assert 0 == run_installed("promote-staging", "--target", target.target).code
+    assert 0 == run_installed("promote-staging", "--target", target.top).code
     done = subprocess.run(
-        [sys.executable, "-m", "tierctl", "promote-staging", "--target", target.target],
+        [sys.executable, "-m", "tierctl", "promote-staging", "--target", target.top],
         capture_output=True,
         text=True,
     )

@@ -10,12 +10,13 @@ import pytest
 from program import Program
 from reporters import Heard
 from targets import links, listing, make_deployment, make_target
-from tierctl import changes
-from tierctl.events import Author
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.packages import Package, to_document
-from tierctl.request import Rollback
+from tierctl.change import change
+from tierctl.change.requests import Rollback
+from tierctl.fs.local import OsFileSystem
+from tierctl.target.packages import Package, to_document
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 from tierctl.testing import Fault, FaultyFileSystem, Killed
 
 ADA = Author("ada", "node7")
@@ -42,7 +43,7 @@ def served(layout: Layout) -> str:
 
 
 def test_it_swaps_back_if_nothing_else_moved(tierctl: Program, promoted: Layout) -> None:
-    done = tierctl("rollback", "-t", promoted.target)
+    done = tierctl("rollback", "-t", promoted.top)
     assert 0 == done.code
     assert "production: blue -> green (deployment 42 -> 41)" == done.out.splitlines()[0]
     assert "41" == served(promoted)
@@ -52,31 +53,31 @@ def test_a_color_that_was_pointed_elsewhere_is_pointed_back(
     tierctl: Program, promoted: Layout
 ) -> None:
     deploy(promoted, 43)
-    done = tierctl("rollback", "-t", promoted.target)
+    done = tierctl("rollback", "-t", promoted.top)
     assert 0 == done.code
     assert "green: deployment 43 -> deployment 41" in done.out
     assert "41" == served(promoted)
-    assert 2 == len(tierctl("history", "-t", promoted.target).out.splitlines())
+    assert 2 == len(tierctl("history", "-t", promoted.top).out.splitlines())
 
 
 def test_again_goes_further_back_and_never_forward(tierctl: Program, promoted: Layout) -> None:
     for number in (43, 44):
         deploy(promoted, number)
-        assert 0 == tierctl("promote-staging", "-t", promoted.target).code
+        assert 0 == tierctl("promote-staging", "-t", promoted.top).code
     went = []
-    while tierctl("rollback", "-t", promoted.target).code == 0:
+    while tierctl("rollback", "-t", promoted.top).code == 0:
         went.append(served(promoted))
     assert ["43", "42", "41"] == went
 
 
 def test_any_finished_deployment_can_be_named(tierctl: Program, promoted: Layout) -> None:
     make_deployment(promoted, 7)
-    assert 0 == tierctl("rollback", "-t", promoted.target, "--to", "7").code
+    assert 0 == tierctl("rollback", "-t", promoted.top, "--to", "7").code
     assert "7" == served(promoted)
 
 
 def test_the_deployment_that_is_served_is_no_change(tierctl: Program, promoted: Layout) -> None:
-    done = tierctl("rollback", "-t", promoted.target, "--to", "42")
+    done = tierctl("rollback", "-t", promoted.top, "--to", "42")
     assert (0, "42") == (done.code, served(promoted))
     assert "nothing to do" in done.out
 
@@ -130,15 +131,15 @@ def test_a_tier_made_by_hand_goes_back_once(tierctl: Program, tmp_path: Path) ->
 
 def test_a_dry_run_prints_the_same_and_writes_nothing(tierctl: Program, promoted: Layout) -> None:
     deploy(promoted, 43)
-    before = listing(promoted.target)
-    dry = tierctl("rollback", "-t", promoted.target, "--dry-run")
-    assert before == listing(promoted.target)
-    assert dry.out == tierctl("rollback", "-t", promoted.target).out
+    before = listing(promoted.top)
+    dry = tierctl("rollback", "-t", promoted.top, "--dry-run")
+    assert before == listing(promoted.top)
+    assert dry.out == tierctl("rollback", "-t", promoted.top).out
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "x", "../41"])
 def test_a_deployment_is_a_number(tierctl: Program, promoted: Layout, number: str) -> None:
-    assert 2 == tierctl("rollback", "-t", promoted.target, "--to", number).code
+    assert 2 == tierctl("rollback", "-t", promoted.top, "--to", number).code
 
 
 def test_an_interrupted_rollback_to_what_was_removed_since_moves_nothing(
@@ -151,22 +152,22 @@ def test_an_interrupted_rollback_to_what_was_removed_since_moves_nothing(
         at += 1
         with suppress(Killed):
             faulty = FaultyFileSystem(fs, Fault(at, number=None))
-            changes.carry_out(faulty, promoted, Rollback(), ADA, Heard(), lock_timeout=0)
+            change.carry_out(Target(faulty, promoted), Rollback(), ADA, Heard(), lock_timeout=0)
     shutil.rmtree(promoted.within("deployments/41"))
     before = links(promoted)
-    done = tierctl("promote-staging", "-t", promoted.target)
+    done = tierctl("promote-staging", "-t", promoted.top)
     assert (1, before) == (done.code, links(promoted))
     assert "deployment 41 is gone" in done.err
     assert "42" == served(promoted)
 
 
 def test_the_last_line_says_how_to_go_forward_again(tierctl: Program, promoted: Layout) -> None:
-    done = tierctl("rollback", "-t", promoted.target)
-    forward = f"tierctl rollback --to 42 --target {promoted.target}"
+    done = tierctl("rollback", "-t", promoted.top)
+    forward = f"tierctl rollback --to 42 --target {promoted.top}"
     assert f"To go forward again: {forward}" == done.out.splitlines()[-1]
     again = tierctl(*forward.split()[1:], "--json")
     assert (0, "42", None) == (again.code, served(promoted), again.document["forward"])
-    back = tierctl("rollback", "-t", promoted.target, "--json")
+    back = tierctl("rollback", "-t", promoted.top, "--json")
     assert (0, forward) == (back.code, back.document["forward"])
 
 

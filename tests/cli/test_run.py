@@ -10,7 +10,7 @@ import pytest
 
 from program import Program, installed, run_installed
 from targets import make_target, opened
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 from tools import require_root
 
 
@@ -26,7 +26,7 @@ def layout(tierctl: Program, tmp_path: Path) -> Layout:
 
 
 def test_a_command_of_the_tier_is_found_and_its_exit_code_passed_on(layout: Layout) -> None:
-    done = run_installed("run", "-t", layout.target, "staging", "hello", "-x", "--json", "a b")
+    done = run_installed("run", "-t", layout.top, "staging", "hello", "-x", "--json", "a b")
     assert (7, "hello from staging -x --json a b\n", "") == done
 
 
@@ -42,7 +42,7 @@ def test_it_finds_what_a_shell_finds_that_sourced_the_profile(layout: Layout, ti
         check=True,
         env=dict(os.environ),
     )
-    done = run_installed("run", "-t", layout.target, tier, "env")
+    done = run_installed("run", "-t", layout.top, tier, "env")
     differing = ("_=", "SHLVL=")
     expected, found = (
         sorted(line for line in text.splitlines() if not line.startswith(differing))
@@ -56,7 +56,7 @@ def test_it_finds_what_a_shell_finds_that_sourced_the_profile(layout: Layout, ti
 def test_no_word_is_read_by_a_shell(layout: Layout, tmp_path: Path) -> None:
     words = ["$HOME", "`touch x`", "$(touch x)", "; touch x", "a'b\"c", "*", "", "-n", "\n"]
     done = run_installed(
-        "run", "-t", layout.target, "blue", "printf", "<%s>", *words, cwd=str(tmp_path)
+        "run", "-t", layout.top, "blue", "printf", "<%s>", *words, cwd=str(tmp_path)
     )
     assert (0, "".join(f"<{word}>" for word in words)) == (done.code, done.out)
     assert not (tmp_path / "x").exists()
@@ -71,12 +71,12 @@ def test_the_environment_cannot_bring_a_script_along(layout: Layout, tmp_path: P
     trap = tmp_path / "trap"
     trap.write_text("echo trapped\n")
     environment = {"BASH_ENV": str(trap), "BASH_FUNC_hello%%": "() { echo trapped; }"}
-    done = run_installed("run", "-t", layout.target, "blue", "hello", env=environment)
+    done = run_installed("run", "-t", layout.top, "blue", "hello", env=environment)
     assert (7, "hello from blue \n".replace(" \n", "\n")) == (done.code, done.out)
 
 
 def test_it_becomes_the_command_so_a_signal_reaches_it(layout: Layout) -> None:
-    command = [installed(), "run", "-t", layout.target, "blue", "sh", "-c", "echo $$; sleep 60"]
+    command = [installed(), "run", "-t", layout.top, "blue", "sh", "-c", "echo $$; sleep 60"]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert running.stdout is not None
     assert running.pid == int(running.stdout.readline())
@@ -87,7 +87,7 @@ def test_it_becomes_the_command_so_a_signal_reaches_it(layout: Layout) -> None:
 
 def test_a_command_whose_reader_is_gone_ends(layout: Layout) -> None:
     """Python ignores SIGPIPE; the command must not."""
-    command = [installed(), "run", "-t", layout.target, "blue", "yes"]
+    command = [installed(), "run", "-t", layout.top, "blue", "yes"]
     running = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert running.stdout is not None
     running.stdout.read(10)
@@ -96,7 +96,7 @@ def test_a_command_whose_reader_is_gone_ends(layout: Layout) -> None:
 
 
 def test_an_unknown_command_is_127(layout: Layout) -> None:
-    done = run_installed("run", "-t", layout.target, "blue", "no-such-command")
+    done = run_installed("run", "-t", layout.top, "blue", "no-such-command")
     assert (127, "") == (done.code, done.out)
     assert "tierctl: no command no-such-command in the tier, nor on PATH\n" == done.err
 
@@ -104,7 +104,7 @@ def test_an_unknown_command_is_127(layout: Layout) -> None:
 def test_in_a_target_that_was_moved_or_copied_nothing_is_run(
     layout: Layout, tmp_path: Path
 ) -> None:
-    shutil.copytree(layout.target, tmp_path / "copy", symlinks=True)
+    shutil.copytree(layout.top, tmp_path / "copy", symlinks=True)
     done = run_installed("run", "-t", tmp_path / "copy", "staging", "echo", "it ran")
     assert (1, "") == (done.code, done.out)
     assert f"etc/profile.sh leads to {layout.deployments}/1" in done.err
@@ -112,7 +112,7 @@ def test_in_a_target_that_was_moved_or_copied_nothing_is_run(
 
 @pytest.mark.parametrize("tier", ["nix", "../blue", "dev1", ""])
 def test_what_is_no_tier_is_refused(layout: Layout, tier: str) -> None:
-    done = run_installed("run", "-t", layout.target, tier, "true")
+    done = run_installed("run", "-t", layout.top, tier, "true")
     assert 1 == done.code
     assert "there is no tier" in done.err
     assert "There are: production, staging, blue, green" in done.err
@@ -120,7 +120,7 @@ def test_what_is_no_tier_is_refused(layout: Layout, tier: str) -> None:
 
 def test_a_tier_without_profile_is_refused(tmp_path: Path) -> None:
     layout = make_target(tmp_path)
-    done = run_installed("run", "-t", layout.target, "blue", "true")
+    done = run_installed("run", "-t", layout.top, "blue", "true")
     assert 1 == done.code
     assert f"{layout.within('blue')}/etc/profile.sh is missing" in done.err
 
@@ -129,9 +129,9 @@ def test_a_profile_of_one_s_own_may_find_out_where_it_is(layout: Layout) -> None
     here = '"$(cd "${BASH_SOURCE[0]%/*}/.." && pwd -P)"'
     profile = Path(layout.within("blue"), "etc", "profile.sh")
     profile.write_text(f"export IAC_TIER_DIR={here}\n")
-    done = run_installed("run", "-t", layout.target, "staging", "printenv", "IAC_TIER_DIR")
+    done = run_installed("run", "-t", layout.top, "staging", "printenv", "IAC_TIER_DIR")
     assert (0, f"{layout.deployments}/1\n", "") == done
-    assert 0 == run_installed("doctor", "-t", layout.target).code
+    assert 0 == run_installed("doctor", "-t", layout.top).code
 
 
 def test_root_runs_only_what_root_wrote(layout: Layout) -> None:
@@ -139,7 +139,7 @@ def test_root_runs_only_what_root_wrote(layout: Layout) -> None:
     profile = f"{layout.within('blue')}/etc/profile.sh"
     os.chown(profile, 10031, -1)
     os.chown(layout.infrastructure, 10031, -1)
-    done = run_installed("run", "-t", layout.target, "blue", "hello")
+    done = run_installed("run", "-t", layout.top, "blue", "hello")
     assert 1 == done.code
     assert "belongs to user 10031, and root runs only what root wrote" in done.err
 
@@ -160,40 +160,40 @@ def test_root_runs_nothing_that_a_group_could_have_written(layout: Layout, name:
     for directory in ("blue/conda/envs/tools/bin", ACTIVATE):
         Path(layout.within(directory)).mkdir(parents=True)
     Path(layout.within(ACTIVATE), "x.sh").touch(0o644)
-    assert 7 == run_installed("run", "-t", layout.target, "blue", "hello").code
+    assert 7 == run_installed("run", "-t", layout.top, "blue", "hello").code
     path = Path(layout.within(name))
     os.chown(path, 0, 10031)
     path.chmod(path.stat().st_mode | 0o020)
-    done = run_installed("run", "-t", layout.target, "blue", "hello")
+    done = run_installed("run", "-t", layout.top, "blue", "hello")
     assert 1 == done.code
     assert "can be written by group 10031, and root runs only what root wrote" in done.err
 
 
 def test_what_stands_before_the_command_may_be_two_dashes(layout: Layout) -> None:
-    assert 7 == run_installed("run", "-t", layout.target, "blue", "--", "hello").code
-    assert 2 == run_installed("run", "-t", layout.target, "blue", "--").code
+    assert 7 == run_installed("run", "-t", layout.top, "blue", "--", "hello").code
+    assert 2 == run_installed("run", "-t", layout.top, "blue", "--").code
 
 
 def test_a_profile_that_ends_the_shell_is_no_success(layout: Layout) -> None:
     Path(layout.within("blue"), "etc", "profile.d", "x.sh").write_text("exit 0\n")
-    done = run_installed("run", "-t", layout.target, "blue", "hello")
+    done = run_installed("run", "-t", layout.top, "blue", "hello")
     assert (126, "") == (done.code, done.out)
     assert "the tier was not loaded, nothing is run" in done.err
 
 
 def test_what_others_could_have_written_is_not_run(layout: Layout) -> None:
     Path(layout.within("blue"), "etc", "profile.sh").chmod(0o666)
-    done = run_installed("run", "-t", layout.target, "blue", "hello")
+    done = run_installed("run", "-t", layout.top, "blue", "hello")
     assert 1 == done.code
     assert "can be written by everybody" in done.err
 
 
 def test_without_a_command_it_is_wrong_usage(layout: Layout) -> None:
-    assert 2 == run_installed("run", "-t", layout.target, "blue").code
+    assert 2 == run_installed("run", "-t", layout.top, "blue").code
 
 
 def test_words_that_look_like_options_are_the_command_s(layout: Layout) -> None:
-    done = run_installed("run", "-t", layout.target, "blue", "-c", "env")
+    done = run_installed("run", "-t", layout.top, "blue", "-c", "env")
     assert (127, "") == (done.code, done.out)
 
 
@@ -201,7 +201,7 @@ def test_words_that_look_like_options_are_the_command_s(layout: Layout) -> None:
 def test_a_target_behind_the_command_is_the_command_s_and_where_it_belongs_is_told(
     layout: Layout, tmp_path: Path, words: list[str]
 ) -> None:
-    words = [word.replace("DIR", layout.target) for word in words]
+    words = [word.replace("DIR", layout.top) for word in words]
     done = run_installed("run", "staging", "true", *words, cwd=tmp_path, env={"IAC_TIER_DIR": ""})
     assert (1, True) == (done.code, "tierctl run --target DIR TIER CMD" in done.err)
     right = run_installed("run", *words, "staging", "true", cwd=tmp_path)

@@ -15,12 +15,14 @@ from program import Program, installed
 from reporters import Heard
 from targets import listing, make_target, with_profiles
 from terminal import Terminal
-from tierctl import changes, status
-from tierctl.cli import screen
-from tierctl.events import Author
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.request import Promotion
+from tierctl.change import change
+from tierctl.change.requests import Promotion
+from tierctl.cli.shared import screen
+from tierctl.fs.local import OsFileSystem
+from tierctl.report import status
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def promoted(tierctl: Program, tmp_path: Path) -> Layout:
 
 
 def test_it_shows_both_tiers_since_when_by_whom_and_why(tierctl: Program, promoted: Layout) -> None:
-    done = tierctl("status", "-t", promoted.target)
+    done = tierctl("status", "-t", promoted.top)
     assert (0, "") == (done.code, done.err)
     head, titles, production, staging = done.out.splitlines()
     assert promoted.infrastructure == head
@@ -43,7 +45,7 @@ def test_it_shows_both_tiers_since_when_by_whom_and_why(tierctl: Program, promot
 
 
 def test_json_says_the_same(tierctl: Program, promoted: Layout) -> None:
-    document = tierctl("status", "-t", promoted.target, "--json").document
+    document = tierctl("status", "-t", promoted.top, "--json").document
     production = document["tiers"]["production"]
     assert ("blue", 42, "on a whim") == tuple(
         production[key] for key in ("color", "deployment", "reason")
@@ -67,7 +69,7 @@ def test_before_the_first_promotion_production_is_none(tierctl: Program, tmp_pat
 
 def test_a_production_that_was_taken_away_is_a_problem(tierctl: Program, promoted: Layout) -> None:
     os.unlink(promoted.within("production"))
-    done = tierctl("status", "-t", promoted.target)
+    done = tierctl("status", "-t", promoted.top)
     assert 0 == done.code
     assert "not promoted yet" not in done.out
     assert "production: is missing, though history knows that it was blue" in done.out
@@ -79,7 +81,7 @@ def test_what_was_moved_by_hand_is_since_unknown(tierctl: Program, promoted: Lay
     path = Path(promoted.within("blue"))
     path.unlink()
     path.symlink_to("deployments/41")
-    production = tierctl("status", "-t", promoted.target, "--json").document["tiers"]["production"]
+    production = tierctl("status", "-t", promoted.top, "--json").document["tiers"]["production"]
     assert (41, None) == (production["deployment"], production["since"])
 
 
@@ -89,7 +91,7 @@ def test_a_damaged_tier_is_told_of_and_the_other_is_shown(
     path = Path(promoted.within("staging"))
     path.unlink()
     path.symlink_to("yellow")
-    done = tierctl("status", "-t", promoted.target)
+    done = tierctl("status", "-t", promoted.top)
     assert 0 == done.code
     assert "is dangling" in done.out
     assert "deployment 42" in done.out
@@ -102,21 +104,21 @@ def test_both_on_one_color_is_told(tierctl: Program, tmp_path: Path) -> None:
 
 def test_rubbish_in_the_records_is_told_of(tierctl: Program, promoted: Layout) -> None:
     Path(promoted.intent).write_text("{")
-    done = tierctl("status", "-t", promoted.target)
+    done = tierctl("status", "-t", promoted.top)
     assert 0 == done.code
     assert "intent.json" in done.out
 
 
 def test_other_tiers_can_be_named(tierctl: Program, promoted: Layout) -> None:
     Path(promoted.within("dev1")).symlink_to("deployments/41")
-    document = tierctl("status", "-t", promoted.target, "dev1", "blue", "--json").document
+    document = tierctl("status", "-t", promoted.top, "dev1", "blue", "--json").document
     assert ["dev1", "blue"] == list(document["tiers"])
     assert 41 == document["tiers"]["dev1"]["deployment"]
 
 
 @pytest.mark.parametrize("name", ["dev2", "deployments", "../x", ".tierctl", ""])
 def test_what_is_no_tier_is_refused(tierctl: Program, promoted: Layout, name: str) -> None:
-    done = tierctl("status", "-t", promoted.target, name)
+    done = tierctl("status", "-t", promoted.top, name)
     assert 1 == done.code
     assert "There are: production, staging, blue, green" in done.err
 
@@ -125,18 +127,18 @@ def test_the_holder_of_the_lock_is_named(tierctl: Program, promoted: Layout) -> 
     Path(promoted.holder).write_text(
         '{"user": "ada", "host": "node7", "pid": 12, "command": "promotion", "time": "today"}'
     )
-    assert "Locked" not in tierctl("status", "-t", promoted.target).out
+    assert "Locked" not in tierctl("status", "-t", promoted.top).out
     with OsFileSystem().lock(promoted.lock, mode=0o600, timeout=0):
-        assert "Locked by ada on node7" in tierctl("status", "-t", promoted.target).out
-        document = tierctl("status", "-t", promoted.target, "--json").document
+        assert "Locked by ada on node7" in tierctl("status", "-t", promoted.top).out
+        document = tierctl("status", "-t", promoted.top, "--json").document
     assert (True, "ada") == (document["lock"]["held"], document["lock"]["holder"]["user"])
 
 
 def test_an_unfinished_change_is_told_of(tierctl: Program, promoted: Layout) -> None:
-    event = tierctl("history", "-t", promoted.target, "--json").document["events"][0]
+    event = tierctl("history", "-t", promoted.top, "--json").document["events"][0]
     Path(promoted.intent).write_text(json.dumps(event))
-    assert "Unfinished: a promotion" in tierctl("status", "-t", promoted.target).out
-    document = tierctl("status", "-t", promoted.target, "--json").document
+    assert "Unfinished: a promotion" in tierctl("status", "-t", promoted.top).out
+    document = tierctl("status", "-t", promoted.top, "--json").document
     assert event == document["unfinished"]
 
 
@@ -148,7 +150,7 @@ def test_markup_in_a_reason_is_only_text(tierctl: Program, tmp_path: Path) -> No
 
 def test_watching_prints_a_document_a_line_until_interrupted(promoted: Layout) -> None:
     watching = subprocess.Popen(
-        [installed(), "status", "--target", promoted.target, "--watch", "--json"],
+        [installed(), "status", "--target", promoted.top, "--watch", "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -165,7 +167,7 @@ def test_watching_prints_a_document_a_line_until_interrupted(promoted: Layout) -
 def test_watching_ends_when_nobody_reads(promoted: Layout) -> None:
     reading, writing = os.pipe()
     watching = subprocess.Popen(
-        [installed(), "status", "--target", promoted.target, "--watch", "--json"], stdout=writing
+        [installed(), "status", "--target", promoted.top, "--watch", "--json"], stdout=writing
     )
     os.close(writing)
     os.read(reading, 10)
@@ -190,9 +192,9 @@ def test_where_there_is_little_room_the_last_columns_are_cut_first(
 ) -> None:
     layout = with_profiles(make_target(tmp_path, blue=42, green=41))
     ada = Author("ada", "lab", WHY)
-    changes.carry_out(OsFileSystem(), layout, Promotion(), ada, Heard(), lock_timeout=0)
+    change.carry_out(Target(OsFileSystem(), layout), Promotion(), ada, Heard(), lock_timeout=0)
     console = Console(width=columns, file=io.StringIO(), highlight=False)
-    console.print(screen.StatusTable(layout, status.read(OsFileSystem(), layout)))
+    console.print(screen.StatusTable(layout, status.read(Target(OsFileSystem(), layout))))
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue()
     times = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "TIME", shown)
@@ -205,7 +207,7 @@ def test_where_there_is_little_room_the_last_columns_are_cut_first(
 def test_on_a_terminal_watching_says_when_it_looked_and_how_it_ends(
     promoted: Layout, kind: str
 ) -> None:
-    command = [installed(), "status", "-t", promoted.target, "--watch"]
+    command = [installed(), "status", "-t", promoted.top, "--watch"]
     with Terminal(*command, env=dict(os.environ), columns=100, kind=kind) as terminal:
         terminal.wait_for(r"deployment 42(.|\n)*\d\d:\d\d:\d\d, again every 2 s; Ctrl-C ends")
 
@@ -269,7 +271,7 @@ def test_a_tier_that_cannot_be_looked_into_does_not_hide_the_other(
         meta.touch()
     else:
         meta.symlink_to("meta")
-    document = tierctl("status", "-t", promoted.target, "--json").document
+    document = tierctl("status", "-t", promoted.top, "--json").document
     assert 41 == document["tiers"]["staging"]["deployment"]
     (problem,) = document["problems"]
     assert problem.startswith("production: ")
@@ -282,7 +284,7 @@ def test_wide_characters_are_given_their_room(tierctl: Program, tmp_path: Path) 
     assert "安定版の更新" in tierctl("status", "-t", tmp_path).out
     layout = Layout.of_target(str(tmp_path))
     console = Console(width=90, file=io.StringIO(), highlight=False)
-    console.print(screen.StatusTable(layout, status.read(OsFileSystem(), layout)))
+    console.print(screen.StatusTable(layout, status.read(Target(OsFileSystem(), layout))))
     assert isinstance(console.file, io.StringIO)
     assert "安定版の更新" in console.file.getvalue()
 
@@ -291,6 +293,6 @@ def test_a_staging_that_is_gone_does_not_hide_production(
     tierctl: Program, promoted: Layout
 ) -> None:
     os.unlink(promoted.within("staging"))
-    document = tierctl("status", "-t", promoted.target, "--json").document
+    document = tierctl("status", "-t", promoted.top, "--json").document
     assert 42 == document["tiers"]["production"]["deployment"]
     assert ["staging: is missing"] == document["problems"]

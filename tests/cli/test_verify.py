@@ -64,7 +64,7 @@ def top(built: Lab) -> Path:
 
 
 def verify(lab: Lab, *words: str) -> Ended:
-    return run_installed("verify", "-t", lab.layout.target, *words)
+    return run_installed("verify", "-t", lab.layout.top, *words)
 
 
 def differences(lab: Lab, *words: str) -> list[tuple[str, str, str | None]]:
@@ -320,7 +320,7 @@ def test_a_manifest_that_is_missing_is_found(built: Lab, top: Path) -> None:
 
 def test_what_users_and_other_commands_do_is_no_difference(built: Lab, top: Path) -> None:
     require_root()
-    target = built.layout.target
+    target = built.layout.top
     for parent in (Path(target), *Path(target).parents):
         parent.chmod(parent.stat().st_mode | 0o005)
     python = str(top / ENVIRONMENT / "bin" / "python")
@@ -340,12 +340,12 @@ def run(*command: str) -> None:
 def test_doctor_tells_of_what_is_shown(built: Lab, top: Path) -> None:
     with Opened(top / "bin" / "own"):
         (top / "bin" / "new").touch()
-    done = run_installed("doctor", "-n", "-t", built.layout.target)
+    done = run_installed("doctor", "-n", "-t", built.layout.top)
     with Opened(top / "bin" / "own"):
         (top / "bin" / "new").unlink()
     assert 1 == done.code
     assert "is not what was built:\n         bin/new was not built: a file\n" in done.out
-    assert f"tierctl verify {top.name} --target {built.layout.target}\n" in done.out
+    assert f"tierctl verify {top.name} --target {built.layout.top}\n" in done.out
 
 
 def test_without_a_manifest_nothing_can_be_said(tmp_path: Path) -> None:

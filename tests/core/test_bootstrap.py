@@ -15,7 +15,7 @@ from pytest_mock import MockerFixture
 
 from program import Program, installed
 from targets import BOOTSTRAPPED, bootstrapped_mode, links, listing, make_target
-from tierctl import bootstrap, loadable, verification
+from tierctl.change import bootstrap
 from tierctl.errors import (
     ChangeUnfinished,
     Exists,
@@ -27,13 +27,15 @@ from tierctl.errors import (
     UnsuitableFilesystem,
     Untrusted,
 )
-from tierctl.events import Author
-from tierctl.filesystem import Entry, FileSystem, LockUnavailable
-from tierctl.groups import Group
-from tierctl.layout import Layout
-from tierctl.mounts import Mount
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.rotation import Content
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.mounts import Mount
+from tierctl.fs.protocol import Entry, FileSystem, LockUnavailable
+from tierctl.report import loadable, verify
+from tierctl.rotation.state import Content
+from tierctl.target.groups import Group
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 from tierctl.testing import Fault, FaultyFileSystem, Killed, Operation
 from tools import as_user, require_root
 
@@ -163,9 +165,9 @@ class TestWhatItFinishes:
         (tmp_path / "lab").rename(tmp_path / "moved")
         create(tmp_path / "moved")
         layout, content = Layout.of_target(str(tmp_path / "moved")), Content.of_deployment(1)
-        found = verification.verify(OsFileSystem(), layout, content)
+        found = verify.verify(Target(OsFileSystem(), layout), content)
         assert (True, True) == (found.is_whole, found.is_witnessed)
-        assert "" == loadable.hindrance(OsFileSystem(), layout, content.directory)
+        assert "" == loadable.hindrance(Target(OsFileSystem(), layout), content.directory)
 
     @pytest.mark.parametrize("what_is_typed", ["again", "to remove it"])
     def test_a_user_whom_modes_keep_out_can_go_on_when_it_was_sealed(
@@ -361,7 +363,7 @@ class TestOnWhatItCannotBe:
             def entry(self, path: str, *, follow: bool = False) -> Entry:
                 return super().entry(path, follow=follow)._replace(uid=65534)
 
-        mocker.patch("tierctl.mounts.find", return_value=mount)
+        mocker.patch("tierctl.fs.mounts.find", return_value=mount)
         error = self.refused(tmp_path, Squashing(), "makes there.* belongs to")
         assert "Run bootstrap as the user" in error.hint or os.geteuid() != 0
         assert (mount is not None) == ("(nfs4, mounted on /mnt/lab)" in error.message)
@@ -376,7 +378,7 @@ class TestOnWhatItCannotBe:
             ) -> None:
                 raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), path)
 
-        mocker.patch("tierctl.mounts.find", return_value=NFS)
+        mocker.patch("tierctl.fs.mounts.find", return_value=NFS)
         error = self.refused(tmp_path, Squashing(), "root_squash", some_group())
         assert "Run bootstrap as the user" in error.hint
 
@@ -432,7 +434,7 @@ class TestOnWhatItCannotBe:
         self, tmp_path: Path, mocker: MockerFixture
     ) -> None:
         mount = Mount("cifs", "/mnt/lab", ("rw", "vers=3.1.1", "mfsymlinks"))
-        mocker.patch("tierctl.mounts.find", return_value=mount)
+        mocker.patch("tierctl.fs.mounts.find", return_value=mount)
         self.refused(tmp_path, OsFileSystem(), "mfsymlinks")
         with pytest.raises(UnsuitableFilesystem, match="mfsymlinks"):
             bootstrap.check(OsFileSystem(), str(tmp_path / "new"))

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from pytest_mock import MockerFixture
 
-from tierctl import clientcache, syscalls
-from tierctl.mounts import Mount
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs import clientcache, syscalls
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.mounts import Mount
 
 NFS = Mount("nfs4", "/mnt", ("rw", "vers=4.2"))
 WITHOUT_OBJECTS = Mount("nfs", "/mnt", ("rw", "vers=3", "nordirplus"))
@@ -53,7 +53,7 @@ def asked(mocker: MockerFixture) -> list[str]:
         names.append(name)
         real(fd, name)
 
-    mocker.patch("tierctl.syscalls.ask_server", ask)
+    mocker.patch("tierctl.fs.syscalls.ask_server", ask)
     return names
 
 
@@ -141,7 +141,7 @@ class TestRefresh:
                 (place / name).unlink()
             raise FileNotFoundError
 
-        mocker.patch("tierctl.syscalls.ask_server", side_effect=remove)
+        mocker.patch("tierctl.fs.syscalls.ask_server", side_effect=remove)
         clientcache.refresh(opened, WITHOUT_OBJECTS, write=True, is_new=False)
         assert ["directory", "production", "staging"] == sorted(os.listdir(place))
 
@@ -178,7 +178,7 @@ class TestRefresh:
     ) -> None:
         real, kept = os.stat, (place / "staging").lstat()
         mocker.patch("os.stat", lambda name, **how: kept if name == "old" else real(name, **how))
-        ask = mocker.patch("tierctl.syscalls.ask_server", side_effect=FileNotFoundError)
+        ask = mocker.patch("tierctl.fs.syscalls.ask_server", side_effect=FileNotFoundError)
         clientcache.refresh(opened, NFS, ["old"], write=True, is_new=False)
         ask.assert_called_once_with(opened, "old")
 
@@ -187,7 +187,7 @@ class TestRefresh:
     ) -> None:
         real, kept = os.stat, (place / "staging").lstat()
         mocker.patch("os.stat", lambda name, **how: kept if name == "old" else real(name, **how))
-        mocker.patch("tierctl.syscalls.ask_server")
+        mocker.patch("tierctl.fs.syscalls.ask_server")
         with pytest.raises(OSError, match="does not show what the server has") as caught:
             clientcache.refresh(opened, NFS, ["old"], write=True, is_new=False)
         assert (errno.ESTALE, "old") == (caught.value.errno, caught.value.filename)
@@ -204,7 +204,7 @@ class TestOsFileSystem:
         self, place: Path, asked: list[str], mocker: MockerFixture
     ) -> None:
         mocker.patch("os.major", return_value=8)
-        find = mocker.patch("tierctl.mounts.find")
+        find = mocker.patch("tierctl.fs.mounts.find")
         OsFileSystem().refresh(str(place), write=True)
         assert LONG_AGO == place.stat().st_mtime
         find.assert_not_called()
@@ -214,7 +214,7 @@ class TestOsFileSystem:
         self, place: Path, mocker: MockerFixture, kind: str
     ) -> None:
         mocker.patch("os.major", return_value=0)
-        mocker.patch("tierctl.mounts.find", return_value=Mount(kind, "/mnt", ()))
+        mocker.patch("tierctl.fs.mounts.find", return_value=Mount(kind, "/mnt", ()))
         OsFileSystem().refresh(str(place), write=True)
         assert LONG_AGO == place.stat().st_mtime
 
@@ -223,7 +223,7 @@ class TestOsFileSystem:
     )
     def test_on_any_other_it_is(self, place: Path, mocker: MockerFixture, kind: str) -> None:
         mocker.patch("os.major", return_value=0)
-        mocker.patch("tierctl.mounts.find", return_value=Mount(kind, "/mnt", ()))
+        mocker.patch("tierctl.fs.mounts.find", return_value=Mount(kind, "/mnt", ()))
         OsFileSystem().refresh(str(place), write=True)
         assert place.stat().st_mtime > LONG_AGO
 
@@ -237,7 +237,7 @@ class TestOsFileSystem:
         expected: list[str],
     ) -> None:
         mocker.patch("os.major", return_value=0)
-        mocker.patch("tierctl.mounts.find", return_value=mount)
+        mocker.patch("tierctl.fs.mounts.find", return_value=mount)
         assert b"text" == OsFileSystem().load(str(place / "file"))[1]
         assert expected == asked
 
@@ -246,13 +246,13 @@ class TestOsFileSystem:
     ) -> None:
         """Another host may have removed it, and made a new one, while this one waited."""
         mocker.patch("os.major", return_value=0)
-        mocker.patch("tierctl.mounts.find", return_value=NFS)
+        mocker.patch("tierctl.fs.mounts.find", return_value=NFS)
         with OsFileSystem().lock(str(place / "lock"), timeout=0):
             assert ["lock"] == asked
 
     def test_errors_tell_of_the_directory(self, place: Path, mocker: MockerFixture) -> None:
         mocker.patch("os.major", return_value=0)
-        mocker.patch("tierctl.mounts.find", return_value=NFS)
+        mocker.patch("tierctl.fs.mounts.find", return_value=NFS)
         mocker.patch("os.utime", side_effect=OSError(errno.EIO, "broken"))
         with pytest.raises(OSError, match="broken") as caught:
             OsFileSystem().refresh(str(place), write=True)

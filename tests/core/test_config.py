@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from places import FILESYSTEMS, place_on
-from tierctl import config
-from tierctl.config import Config
 from tierctl.errors import BadFile, Untrusted
-from tierctl.filesystem import FileSystem
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import FileSystem
+from tierctl.target import policy
+from tierctl.target.paths import Layout
+from tierctl.target.policy import Config
+from tierctl.target.target import Target
 from tierctl.testing import MemoryFileSystem
 from tools import require_root
 
@@ -32,11 +33,11 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[FileSystem, 
 def load(target: tuple[FileSystem, Layout], text: bytes) -> Config:
     fs, layout = target
     fs.write(layout.config, text, mode=0o644)
-    return config.load(fs, layout)
+    return policy.load(Target(fs, layout))
 
 
 def test_without_a_file_there_are_the_defaults(target: tuple[FileSystem, Layout]) -> None:
-    assert Config(group=None) == config.load(*target)
+    assert Config(group=None) == policy.load(Target(*target))
 
 
 def test_an_empty_file_says_the_defaults(target: tuple[FileSystem, Layout]) -> None:
@@ -77,7 +78,7 @@ def test_a_policy_that_everybody_may_set_is_refused(target: tuple[FileSystem, La
     fs, layout = target
     fs.write(layout.config, b'group = "lab"\n', mode=0o646)
     with pytest.raises(Untrusted):
-        config.load(fs, layout)
+        policy.load(Target(fs, layout))
 
 
 def test_a_policy_behind_a_link_is_refused(target: tuple[FileSystem, Layout]) -> None:
@@ -85,14 +86,14 @@ def test_a_policy_behind_a_link_is_refused(target: tuple[FileSystem, Layout]) ->
     fs.write(layout.config + ".real", b'group = "lab"\n', mode=0o644)
     fs.make_link(layout.config, "config.toml.real")
     with pytest.raises(Untrusted):
-        config.load(fs, layout)
+        policy.load(Target(fs, layout))
 
 
 def test_a_policy_that_is_a_directory_is_refused(target: tuple[FileSystem, Layout]) -> None:
     fs, layout = target
     fs.make_directory(layout.config, 0o755)
     with pytest.raises(Untrusted):
-        config.load(fs, layout)
+        policy.load(Target(fs, layout))
 
 
 def test_a_policy_of_a_real_stranger_is_refused(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_a_policy_of_a_real_stranger_is_refused(tmp_path: Path) -> None:
     Path(layout.config).write_text('group = "lab"\n')
     os.chown(layout.config, 65534, -1)
     with pytest.raises(Untrusted):
-        config.load(OsFileSystem(), layout)
+        policy.load(Target(OsFileSystem(), layout))
 
 
 # DEL apart, which no group's name has
@@ -114,5 +115,5 @@ def test_a_rendered_policy_is_loaded_as_it_was(group: str | None) -> None:
     fs, layout = MemoryFileSystem(), Layout("/infrastructure")
     fs.make_directory(layout.infrastructure, 0o755)
     fs.make_directory(layout.control, 0o755)
-    text = config.render(Config(group)).encode()
+    text = policy.render(Config(group)).encode()
     assert Config(group) == load((fs, layout), text)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from targets import listing
-from tierctl.layout import CONTROL, DEPLOYMENTS, INFRASTRUCTURE
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.rotation.names import CONTROL, DEPLOYMENTS, INFRASTRUCTURE
 
 FS = OsFileSystem()
 

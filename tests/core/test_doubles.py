@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierctl.filesystem import FileSystem, read
+from tierctl.fs.protocol import FileSystem, read
 from tierctl.testing import Effect, Fault, FaultyFileSystem, Killed, MemoryFileSystem
 
 

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samples import EVENTS, PLAIN, STATES, event
-from tierctl.events import (
-    Author,
+from tierctl.journal.events import (
     Event,
     EventKind,
     MalformedEvent,
@@ -21,8 +20,9 @@ from tierctl.events import (
     state_to_document,
     to_document,
 )
-from tierctl.past import Past
-from tierctl.rotation import Content, State, promoted
+from tierctl.rotation.state import Content, State, promoted
+from tierctl.rotation.trail import Past
+from tierctl.target.users import Author
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),

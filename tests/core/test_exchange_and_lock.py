@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from tierctl import syscalls
-from tierctl.filesystem import ExchangeUnsupported, LockTimeout, LockUnavailable, read
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs import syscalls
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import ExchangeUnsupported, LockTimeout, LockUnavailable, read
 from tools import as_user, require_tool
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="this is how Linux does it")
@@ -24,7 +24,7 @@ FS = OsFileSystem()
 
 HOLD = """
 import sys, time
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
 with OsFileSystem().lock(sys.argv[1], mode=0o600, timeout=0):
     print("held", flush=True)
     sys.stdin.read()
@@ -33,7 +33,7 @@ with OsFileSystem().lock(sys.argv[1], mode=0o600, timeout=0):
 ADA = 10001
 EXCHANGE = """
 import sys
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
 try:
     OsFileSystem().exchange(*sys.argv[1:])
 except OSError as error:
@@ -95,7 +95,7 @@ class TestExchange:
     def test_a_filesystem_that_cannot_swap_says_so_and_nothing_is_changed(
         self, links: tuple[str, str], mocker: MockerFixture, number: int
     ) -> None:
-        mocker.patch("tierctl.syscalls.exchange", return_value=number)
+        mocker.patch("tierctl.fs.syscalls.exchange", return_value=number)
         with pytest.raises(ExchangeUnsupported) as caught:
             FS.exchange(*links)
         assert (number, *links) == (
@@ -136,7 +136,7 @@ class TestExchange:
     def test_any_other_error_is_no_sign_of_a_filesystem_that_cannot(
         self, links: tuple[str, str], mocker: MockerFixture, number: int
     ) -> None:
-        mocker.patch("tierctl.syscalls.exchange", side_effect=[number, errno.ENOENT])
+        mocker.patch("tierctl.fs.syscalls.exchange", side_effect=[number, errno.ENOENT])
         with pytest.raises(OSError) as caught:  # noqa: PT011 (its number is looked at)
             FS.exchange(*links)
         assert number == caught.value.errno

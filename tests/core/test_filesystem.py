@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pytest_mock import MockerFixture
 
 from places import FILESYSTEMS, Place, place_on
-from tierctl.filesystem import ExchangeUnsupported, FileSystem, Kind, LockTimeout, exists, read
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import ExchangeUnsupported, FileSystem, Kind, LockTimeout, exists, read
 from tierctl.testing import Fault, FaultyFileSystem, MemoryFileSystem
 from tools import require_root
 

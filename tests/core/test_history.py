@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from places import FILESYSTEMS, Place, place_on
 from samples import EVENTS, event
 from targets import make_target
-from tierctl import history
 from tierctl.errors import BadFile, NoSuchEvent, Untrusted
-from tierctl.events import Event
-from tierctl.filesystem import Entry, FileSystem, read
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import Entry, FileSystem, read
+from tierctl.journal import history
+from tierctl.journal.events import Event
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 from tierctl.testing import Effect, Fault, FaultyFileSystem, MemoryFileSystem
 from tools import require_root
 
@@ -36,7 +37,7 @@ class Records:
 
     def append(self, *events: Event) -> None:
         for given_event in events:
-            history.append(self.fs, self.layout, given_event)
+            history.append(Target(self.fs, self.layout), given_event)
 
     @property
     def content(self) -> bytes:
@@ -47,10 +48,10 @@ class Records:
         self.fs.write(self.layout.history, data, mode=0o644)
 
     def newest_first(self) -> list[Event]:
-        return list(history.newest_first(self.fs, self.layout))
+        return list(history.newest_first(Target(self.fs, self.layout)))
 
     def find(self, beginning: str) -> Event:
-        return history.find(self.fs, self.layout, beginning)
+        return history.find(Target(self.fs, self.layout), beginning)
 
 
 def in_memory() -> Records:
@@ -69,11 +70,11 @@ class TestAppend:
     def test_the_newest_comes_first(self, records: Records) -> None:
         records.append(event(1), event(2), event(3))
         assert [event(3), event(2), event(1)] == records.newest_first()
-        assert event(3) == history.newest(records.fs, records.layout)
+        assert event(3) == history.newest(Target(records.fs, records.layout))
 
     def test_without_history_there_is_no_event(self, records: Records) -> None:
         assert [] == records.newest_first()
-        assert history.newest(records.fs, records.layout) is None
+        assert history.newest(Target(records.fs, records.layout)) is None
 
     def test_every_event_is_one_line(self, records: Records) -> None:
         records.append(event(1, reason="one\ntwo\r\u2028three"), event(2))
@@ -149,7 +150,7 @@ class TestTornLines:
         for cut in range(len(one), len(two)):
             records.content = two[:cut]
             assert [event(1)] == records.newest_first()
-            assert cut - len(one) == history.torn_bytes(records.fs, records.layout)
+            assert cut - len(one) == history.torn_bytes(Target(records.fs, records.layout))
             records.append(event(2))
             assert two == records.content
 
@@ -169,7 +170,7 @@ class TestTornLines:
         records.content += b"{" + b"x" * LONG
         records.append(event(2))
         assert [event(2), event(1)] == records.newest_first()
-        assert 0 == history.torn_bytes(records.fs, records.layout)
+        assert 0 == history.torn_bytes(Target(records.fs, records.layout))
 
     def test_an_append_that_is_torn_is_mended_by_the_next(self) -> None:
         records = in_memory()
@@ -193,14 +194,14 @@ class TestTornLines:
         records.append(event(1))
         whole = records.content
         records.content = whole + b'{"schema":'
-        history.cut_torn_line(records.fs, records.layout)
+        history.cut_torn_line(Target(records.fs, records.layout))
         assert whole == records.content
 
     def test_without_a_torn_line_nothing_is_cut(self, records: Records) -> None:
         records.append(event(1))
         whole = records.content
-        assert 0 == history.torn_bytes(records.fs, records.layout)
-        history.cut_torn_line(records.fs, records.layout)
+        assert 0 == history.torn_bytes(Target(records.fs, records.layout))
+        history.cut_torn_line(Target(records.fs, records.layout))
         assert whole == records.content
 
 
@@ -227,7 +228,7 @@ class TestUnreadableLines:
         records.append(event(2))
         records.content += line + b"\n"
         assert [event(2), event(1)] == records.newest_first()
-        assert 2 == history.unreadable_lines(records.fs, records.layout)
+        assert 2 == history.unreadable_lines(Target(records.fs, records.layout))
 
     def test_they_are_kept(self, records: Records) -> None:
         records.content = b"of a later version\n"
@@ -236,7 +237,7 @@ class TestUnreadableLines:
 
     def test_events_are_none_of_them(self, records: Records) -> None:
         records.append(event(1), event(2))
-        assert 0 == history.unreadable_lines(records.fs, records.layout)
+        assert 0 == history.unreadable_lines(Target(records.fs, records.layout))
 
 
 class CountingFileSystem(OsFileSystem):
@@ -297,7 +298,7 @@ class TestBlocks:
         fs, records = long_history(tmp_path)
         records.append(event(2))
         fs.bytes_read = 0
-        assert event(2) == history.newest(fs, records.layout)
+        assert event(2) == history.newest(Target(fs, records.layout))
         assert fs.bytes_read <= 64 * 1024
 
     def test_an_event_is_added_without_reading_the_rest(self, tmp_path: Path) -> None:
@@ -307,7 +308,7 @@ class TestBlocks:
 
     def test_a_few_events_are_found_without_reading_the_rest(self, tmp_path: Path) -> None:
         fs, records = long_history(tmp_path)
-        rows = history.newest_first(fs, records.layout)
+        rows = history.newest_first(Target(fs, records.layout))
         assert [event(1)] * 100 == [next(rows) for _ in range(100)]
         assert fs.bytes_read <= 512 * 1024
 
@@ -369,7 +370,7 @@ class TestTrust:
     def refuses_all(self, records: Records) -> None:
         before = Path(records.layout.history).read_bytes()
         with pytest.raises(Untrusted):
-            history.newest(records.fs, records.layout)
+            history.newest(Target(records.fs, records.layout))
         with pytest.raises(Untrusted):
             records.append(event(2))
         assert before == Path(records.layout.history).read_bytes()
@@ -388,12 +389,12 @@ class TestTrust:
         os.remove(trusted.layout.history)
         os.mkdir(trusted.layout.history)
         with pytest.raises(Untrusted):
-            history.newest(trusted.fs, trusted.layout)
+            history.newest(Target(trusted.fs, trusted.layout))
 
     def test_what_no_line_of_ends_is_not_read_for_ever(self, trusted: Records) -> None:
         os.truncate(trusted.layout.history, 1 << 40)
         with pytest.raises(BadFile, match="a line of it has more than"):
-            history.newest(trusted.fs, trusted.layout)
+            history.newest(Target(trusted.fs, trusted.layout))
 
     def test_a_stranger_s_is_not_trusted(self, trusted: Records) -> None:
         require_root()

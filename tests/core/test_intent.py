@@ -11,12 +11,13 @@ from hypothesis import given
 
 from places import FILESYSTEMS, Place, place_on
 from samples import EVENTS, event
-from tierctl import intent
 from tierctl.errors import BadFile, NewerVersion, Untrusted
-from tierctl.events import Event, EventKind, to_document
-from tierctl.filesystem import FileSystem, exists
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import FileSystem, exists
+from tierctl.journal import intent
+from tierctl.journal.events import Event, EventKind, to_document
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 from tierctl.testing import Effect, Fault, FaultyFileSystem, Killed, MemoryFileSystem
 from tools import require_root
 
@@ -49,41 +50,41 @@ def put(fs: FileSystem, layout: Layout, data: bytes) -> None:
 
 
 def test_without_one_no_change_is_under_way(fs: FileSystem, layout: Layout) -> None:
-    assert intent.read(fs, layout) is None
+    assert intent.read(Target(fs, layout)) is None
 
 
 def test_it_is_read_as_it_was_written(fs: FileSystem, layout: Layout) -> None:
-    intent.write(fs, layout, event(1, reason="a\nb \udcff"))
-    assert event(1, reason="a\nb \udcff") == intent.read(fs, layout)
+    intent.write(Target(fs, layout), event(1, reason="a\nb \udcff"))
+    assert event(1, reason="a\nb \udcff") == intent.read(Target(fs, layout))
 
 
 @given(EVENTS.filter(lambda given_event: given_event.before and given_event.after.production))
 def test_any_change_is_read_as_it_was_written(given_event: Event) -> None:
     fs, layout = in_memory()
-    intent.write(fs, layout, given_event)
-    assert given_event == intent.read(fs, layout)
+    intent.write(Target(fs, layout), given_event)
+    assert given_event == intent.read(Target(fs, layout))
 
 
 def test_a_new_one_takes_the_place_of_the_old(fs: FileSystem, layout: Layout) -> None:
-    intent.write(fs, layout, event(1, reason="long" * 100))
-    intent.write(fs, layout, event(2))
-    assert event(2) == intent.read(fs, layout)
+    intent.write(Target(fs, layout), event(1, reason="long" * 100))
+    intent.write(Target(fs, layout), event(2))
+    assert event(2) == intent.read(Target(fs, layout))
     assert ["intent.json"] == fs.names(layout.control)
 
 
 def test_it_outlives_a_power_cut_as_soon_as_it_is_written() -> None:
     fs, layout = in_memory()
-    intent.write(fs, layout, event(1))
+    intent.write(Target(fs, layout), event(1))
     fs.cut_power()
-    assert event(1) == intent.read(fs, layout)
+    assert event(1) == intent.read(Target(fs, layout))
 
 
 def test_it_stays_away_after_a_power_cut_once_it_is_cleared() -> None:
     fs, layout = in_memory()
-    intent.write(fs, layout, event(1))
-    intent.clear(fs, layout)
+    intent.write(Target(fs, layout), event(1))
+    intent.clear(Target(fs, layout))
     fs.cut_power()
-    assert intent.read(fs, layout) is None
+    assert intent.read(Target(fs, layout)) is None
 
 
 @pytest.mark.parametrize("effect", Effect)
@@ -98,15 +99,15 @@ def test_whatever_stops_the_writing_it_is_the_old_one_or_the_new(
         position += 1
         fs, layout = in_memory()
         if old is not None:
-            intent.write(fs, layout, old)
+            intent.write(Target(fs, layout), old)
         faulty = FaultyFileSystem(fs, Fault(position, number, effect))
         with suppress(OSError, Killed):
-            intent.write(faulty, layout, event(2))
-        assert intent.read(fs, layout) in (old, event(2))
+            intent.write(Target(faulty, layout), event(2))
+        assert intent.read(Target(fs, layout)) in (old, event(2))
         fs.cut_power()
-        assert intent.read(fs, layout) in (old, event(2))
-        intent.write(fs, layout, event(3))
-        assert event(3) == intent.read(fs, layout)
+        assert intent.read(Target(fs, layout)) in (old, event(2))
+        intent.write(Target(fs, layout), event(3))
+        assert event(3) == intent.read(Target(fs, layout))
         if not faulty.fired:
             break
     assert position > 3
@@ -114,25 +115,25 @@ def test_whatever_stops_the_writing_it_is_the_old_one_or_the_new(
 
 class TestWithdraw:
     def test_it_takes_the_intent_and_its_draft_away(self, fs: FileSystem, layout: Layout) -> None:
-        intent.write(fs, layout, event(1))
+        intent.write(Target(fs, layout), event(1))
         fs.write(f"{layout.control}/.intent.json.new", b"torn", mode=0o644)
-        assert intent.withdraw(fs, layout)
+        assert intent.withdraw(Target(fs, layout))
         assert [] == fs.names(layout.control)
 
     def test_it_works_where_there_is_nothing(self, fs: FileSystem, layout: Layout) -> None:
-        assert intent.withdraw(fs, layout)
+        assert intent.withdraw(Target(fs, layout))
 
     def test_it_says_so_where_the_intent_may_still_stand(
         self, fs: FileSystem, layout: Layout
     ) -> None:
-        intent.write(fs, layout, event(1))
+        intent.write(Target(fs, layout), event(1))
         for position in range(1, 4):
-            assert not intent.withdraw(FaultyFileSystem(fs, Fault(position)), layout)
+            assert not intent.withdraw(Target(FaultyFileSystem(fs, Fault(position)), layout))
 
     def test_it_is_durable(self) -> None:
         fs, layout = in_memory()
-        intent.write(fs, layout, event(1))
-        assert intent.withdraw(fs, layout)
+        intent.write(Target(fs, layout), event(1))
+        assert intent.withdraw(Target(fs, layout))
         fs.cut_power()
         assert not exists(fs, layout.intent)
 
@@ -164,7 +165,7 @@ def test_what_is_no_intent_is_named_with_what_to_do(
 ) -> None:
     put(fs, layout, data)
     with pytest.raises(BadFile) as caught:
-        intent.read(fs, layout)
+        intent.read(Target(fs, layout))
     assert layout.intent in caught.value.message
     assert "doctor --fix" == caught.value.command
 
@@ -175,7 +176,7 @@ def test_one_of_a_newer_version_is_not_to_be_dropped(
 ) -> None:
     put(fs, layout, json.dumps(DOCUMENT | changed).encode())
     with pytest.raises(NewerVersion, match="written by a newer tierctl") as caught:
-        intent.read(fs, layout)
+        intent.read(Target(fs, layout))
     assert "" == caught.value.command
     assert caught.value.hint.startswith("Update tierctl here")
 
@@ -186,25 +187,25 @@ class TestTrust:
         """A real target with a change under way."""
         fs, layout = OsFileSystem(), Layout(str(tmp_path))
         fs.make_directory(layout.control, 0o755)
-        intent.write(fs, layout, event(1))
+        intent.write(Target(fs, layout), event(1))
         return fs, layout
 
     def test_what_everybody_may_write_is_not_trusted(self, real: tuple[FileSystem, Layout]) -> None:
         os.chmod(real[1].intent, 0o646)
         with pytest.raises(Untrusted):
-            intent.read(*real)
+            intent.read(Target(*real))
 
     def test_a_link_is_not_trusted(self, real: tuple[FileSystem, Layout]) -> None:
         os.rename(real[1].intent, real[1].intent + ".real")
         os.symlink("intent.json.real", real[1].intent)
         with pytest.raises(Untrusted):
-            intent.read(*real)
+            intent.read(Target(*real))
 
     def test_a_stranger_s_is_not_trusted(self, real: tuple[FileSystem, Layout]) -> None:
         require_root()
         os.chown(real[1].intent, 65534, -1)
         with pytest.raises(Untrusted):
-            intent.read(*real)
+            intent.read(Target(*real))
 
     def test_nothing_is_written_through_a_link(
         self, real: tuple[FileSystem, Layout], tmp_path: Path
@@ -213,7 +214,7 @@ class TestTrust:
         precious.write_bytes(b"old")
         os.symlink(precious, f"{real[1].control}/.intent.json.new")
         with pytest.raises(OSError):  # noqa: PT011 (which one is up to the kernel)
-            intent.write(*real, event(2))
+            intent.write(Target(*real), event(2))
         assert b"old" == precious.read_bytes()
 
 

@@ -11,13 +11,14 @@ import pytest
 from pytest_mock import MockerFixture
 
 from places import FILESYSTEMS, place_on
-from tierctl import locking
 from tierctl.errors import Locked, LocksUnsupported
-from tierctl.events import Author
-from tierctl.filesystem import FileSystem, LockUnavailable
-from tierctl.layout import Layout
-from tierctl.locking import Holder, locked, read_holder
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import FileSystem, LockUnavailable
+from tierctl.journal import lock
+from tierctl.journal.lock import Holder, locked, read_holder
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 
 ADA = Author("ada", "lab7", "why")
 
@@ -51,9 +52,9 @@ HOLDER = {
 
 def test_who_is_kept_out_is_told_by_whom(fs: FileSystem, layout: Layout) -> None:
     with (
-        locked(fs, layout, ADA, "rollback", 0),
+        locked(Target(fs, layout), ADA, "rollback", 0),
         pytest.raises(Locked) as caught,
-        locked(fs, layout, Author("bob", "lab8"), "promotion", 0),
+        locked(Target(fs, layout), Author("bob", "lab8"), "promotion", 0),
     ):
         pytest.fail("both hold it")
     assert f"locked by ada on lab7 (rollback, process {os.getpid()}, since" in str(caught.value)
@@ -64,13 +65,16 @@ def test_who_is_kept_out_is_told_by_whom(fs: FileSystem, layout: Layout) -> None
 def test_who_is_kept_out_by_a_stopped_process_is_told_how_it_goes_on(
     fs: FileSystem, layout: Layout
 ) -> None:
-    with subprocess.Popen(["sleep", "60"]) as stopped, locked(fs, layout, ADA, "promotion", 0):
+    with (
+        subprocess.Popen(["sleep", "60"]) as stopped,
+        locked(Target(fs, layout), ADA, "promotion", 0),
+    ):
         os.kill(stopped.pid, signal.SIGSTOP)
         os.waitpid(stopped.pid, os.WUNTRACED)
         for host, hint in (("lab7", f"kill -CONT {stopped.pid}"), ("lab8", "Try again")):
             holder = HOLDER | {"pid": stopped.pid, "host": host}
             write_holder(fs, layout, json.dumps(holder).encode())
-            with pytest.raises(Locked) as caught, locked(fs, layout, ADA, "rollback", 0):
+            with pytest.raises(Locked) as caught, locked(Target(fs, layout), ADA, "rollback", 0):
                 pytest.fail("both hold it")
             assert (host == "lab7") == ("which is stopped" in caught.value.message)
             assert hint in caught.value.hint
@@ -78,27 +82,27 @@ def test_who_is_kept_out_by_a_stopped_process_is_told_how_it_goes_on(
 
 
 def test_the_holder_can_be_read_meanwhile(fs: FileSystem, layout: Layout) -> None:
-    with locked(fs, layout, ADA, "rollback", 0):
-        holder = read_holder(fs, layout)
+    with locked(Target(fs, layout), ADA, "rollback", 0):
+        holder = read_holder(Target(fs, layout))
     assert holder is not None
     assert ("ada", "lab7", os.getpid(), "rollback") == holder[:4]
 
 
 def test_the_newest_holder_is_the_one_that_is_named(fs: FileSystem, layout: Layout) -> None:
-    with locked(fs, layout, Author("somebody with a long name", "lab7"), "promotion", 0):
+    with locked(Target(fs, layout), Author("somebody with a long name", "lab7"), "promotion", 0):
         pass
-    with locked(fs, layout, ADA, "rollback", 0):
-        holder = read_holder(fs, layout)
+    with locked(Target(fs, layout), ADA, "rollback", 0):
+        holder = read_holder(Target(fs, layout))
     assert holder is not None
     assert ("ada", "rollback") == (holder.user, holder.command)
 
 
 def test_the_lock_is_free_when_its_holder_leaves_or_fails(fs: FileSystem, layout: Layout) -> None:
-    with locked(fs, layout, ADA, "promotion", 0):
+    with locked(Target(fs, layout), ADA, "promotion", 0):
         pass
-    with pytest.raises(ZeroDivisionError), locked(fs, layout, ADA, "promotion", 0):
+    with pytest.raises(ZeroDivisionError), locked(Target(fs, layout), ADA, "promotion", 0):
         raise ZeroDivisionError
-    with locked(fs, layout, ADA, "promotion", 0):
+    with locked(Target(fs, layout), ADA, "promotion", 0):
         pass
 
 
@@ -106,17 +110,17 @@ def test_the_lock_is_free_when_its_holder_leaves_or_fails(fs: FileSystem, layout
 def test_only_who_may_promote_can_hold_it(tmp_path: Path, directory: int, expected: int) -> None:
     layout = Layout(str(tmp_path))
     OsFileSystem().make_directory(layout.control, directory)
-    with locked(OsFileSystem(), layout, ADA, "promotion", 0):
+    with locked(Target(OsFileSystem(), layout), ADA, "promotion", 0):
         assert expected == OsFileSystem().entry(layout.lock).mode
 
 
 def test_a_disk_too_full_to_write_down_the_holder_is_no_hindrance(
     fs: FileSystem, layout: Layout, mocker: MockerFixture
 ) -> None:
-    with locked(fs, layout, ADA, "promotion", 0):
+    with locked(Target(fs, layout), ADA, "promotion", 0):
         pass
     mocker.patch.object(fs, "write", side_effect=OSError(errno.ENOSPC, "full"))
-    with locked(fs, layout, ADA, "rollback", 0):
+    with locked(Target(fs, layout), ADA, "rollback", 0):
         pass
 
 
@@ -124,7 +128,7 @@ def test_without_a_holder_written_down_somebody_is_named(fs: FileSystem, layout:
     with (
         fs.lock(layout.lock, mode=0o600, timeout=0),
         pytest.raises(Locked, match="locked by somebody"),
-        locked(fs, layout, ADA, "promotion", 0),
+        locked(Target(fs, layout), ADA, "promotion", 0),
     ):
         pytest.fail("both hold it")
 
@@ -135,7 +139,7 @@ def test_a_filesystem_without_locks_is_refused_with_what_to_do(
     mocker.patch.object(fs, "lock", side_effect=LockUnavailable(errno.ENOLCK, "No locks available"))
     with (
         pytest.raises(LocksUnsupported, match="No locks available") as caught,
-        locked(fs, layout, ADA, "promotion", 0),
+        locked(Target(fs, layout), ADA, "promotion", 0),
     ):
         pytest.fail("locked without locks")
     assert layout.lock in caught.value.message
@@ -146,11 +150,11 @@ class TestReadHolder:
     def test_what_was_written_is_read(self, fs: FileSystem, layout: Layout) -> None:
         write_holder(fs, layout, json.dumps(HOLDER).encode())
         assert Holder("ada", "lab7", 12, "promotion", "2024-01-01T00:00:00Z") == read_holder(
-            fs, layout
+            Target(fs, layout)
         )
 
     def test_without_a_file_there_is_none(self, fs: FileSystem, layout: Layout) -> None:
-        assert read_holder(fs, layout) is None
+        assert read_holder(Target(fs, layout)) is None
 
     @pytest.mark.parametrize(
         "data",
@@ -158,14 +162,14 @@ class TestReadHolder:
     )
     def test_what_is_no_holder_is_none(self, fs: FileSystem, layout: Layout, data: bytes) -> None:
         write_holder(fs, layout, data)
-        assert read_holder(fs, layout) is None
+        assert read_holder(Target(fs, layout)) is None
 
     @pytest.mark.parametrize("pid", ["x", None, [], {}, float("nan")])
     def test_a_holder_whose_process_is_no_number_is_none(
         self, fs: FileSystem, layout: Layout, pid: object
     ) -> None:
         write_holder(fs, layout, json.dumps(HOLDER | {"pid": pid}).encode())
-        assert read_holder(fs, layout) is None
+        assert read_holder(Target(fs, layout)) is None
 
     @pytest.mark.parametrize(
         "data",
@@ -176,12 +180,12 @@ class TestReadHolder:
         self, fs: FileSystem, layout: Layout, data: bytes
     ) -> None:
         write_holder(fs, layout, data)
-        assert read_holder(fs, layout) is None
+        assert read_holder(Target(fs, layout)) is None
 
     def test_a_link_is_not_followed(self, fs: FileSystem, layout: Layout) -> None:
         fs.write(layout.holder + ".real", json.dumps(HOLDER).encode(), mode=0o644)
         fs.make_link(layout.holder, "holder.json.real")
-        assert read_holder(fs, layout) is None
+        assert read_holder(Target(fs, layout)) is None
 
     def test_a_holder_cannot_forge_a_line(self) -> None:
         holder = Holder("a\nb", "\x1b[2J", 1, "c\rd", "e\udcff")
@@ -190,5 +194,5 @@ class TestReadHolder:
 
 def test_only_the_lock_of_the_filesystem_is_proof(fs: FileSystem, layout: Layout) -> None:
     write_holder(fs, layout, json.dumps(HOLDER).encode())
-    with locking.locked(fs, layout, ADA, "promotion", 0):
+    with lock.locked(Target(fs, layout), ADA, "promotion", 0):
         pass

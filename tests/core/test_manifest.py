@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierctl import listing, manifest, verification
-from tierctl.layout import Layout
-from tierctl.manifest import Directory, Entry, Whole
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.rotation import Content
+from tierctl.fs import listing
+from tierctl.fs.listing import Directory, Entry, Whole
+from tierctl.fs.local import OsFileSystem
+from tierctl.report import verify
+from tierctl.rotation.state import Content
+from tierctl.target import manifest
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 from tools import require_tool
 
 # What a name can be: any bytes but a slash and NUL, which Python tells as lone surrogates.
@@ -94,7 +97,7 @@ def test_a_file_that_is_none_is_a_bad_file(tmp_path: Path, text: bytes) -> None:
     path = Path(layout.manifest("deployments/4"))
     path.parent.mkdir(parents=True)
     path.write_bytes(text)
-    found = verification.verify(OsFileSystem(), layout, Content.of_deployment(4))
+    found = verify.verify(Target(OsFileSystem(), layout), Content.of_deployment(4))
     (difference,) = found.differences
     assert "meta/manifest: is no manifest" in difference.found
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from tierctl import mounts
-from tierctl.mounts import Limit, Mount
+from tierctl.fs import mounts
+from tierctl.fs.mounts import Limit, Mount
 from tools import missing
 
 ROOT = "25 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro"
@@ -186,7 +186,7 @@ class TestNfs:
 class TestCanExchange:
     @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay"])
     def test_it_is_foretold_of_what_can(self, mocker: MockerFixture, kind: str) -> None:
-        mocker.patch("tierctl.mounts.find", return_value=Mount(kind, "/", ("rw",)))
+        mocker.patch("tierctl.fs.mounts.find", return_value=Mount(kind, "/", ("rw",)))
         assert mounts.can_exchange("/")
 
     @pytest.mark.parametrize(
@@ -197,18 +197,18 @@ class TestCanExchange:
         self, mocker: MockerFixture, tmp_path: Path, version: str, exchanges: bool
     ) -> None:
         (tmp_path / "version").write_text(version + "\n")
-        mocker.patch("tierctl.mounts.find", return_value=Mount("zfs", "/", ("rw",)))
-        mocker.patch("tierctl.mounts._ZFS_VERSION", str(tmp_path / "version"))
+        mocker.patch("tierctl.fs.mounts.find", return_value=Mount("zfs", "/", ("rw",)))
+        mocker.patch("tierctl.fs.mounts._ZFS_VERSION", str(tmp_path / "version"))
         assert exchanges is mounts.can_exchange("/")
 
     def test_a_zfs_that_does_not_tell_its_version_is_an_old_one(
         self, mocker: MockerFixture, tmp_path: Path
     ) -> None:
-        mocker.patch("tierctl.mounts.find", return_value=Mount("zfs", "/", ("rw",)))
-        mocker.patch("tierctl.mounts._ZFS_VERSION", str(tmp_path / "missing"))
+        mocker.patch("tierctl.fs.mounts.find", return_value=Mount("zfs", "/", ("rw",)))
+        mocker.patch("tierctl.fs.mounts._ZFS_VERSION", str(tmp_path / "missing"))
         assert not mounts.can_exchange("/")
 
     @pytest.mark.parametrize("kind", ["nfs", "nfs4", "lustre", "ceph", "beegfs", "9p", "fuse.x"])
     def test_it_is_not_foretold_of_what_cannot(self, mocker: MockerFixture, kind: str) -> None:
-        mocker.patch("tierctl.mounts.find", return_value=Mount(kind, "/", ("rw",)))
+        mocker.patch("tierctl.fs.mounts.find", return_value=Mount(kind, "/", ("rw",)))
         assert not mounts.can_exchange("/")

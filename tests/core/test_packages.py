@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from targets import make_target
-from tierctl import packages
-from tierctl.difference import Change, Kind, between
 from tierctl.errors import BadFile, Untrusted
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.packages import Package
+from tierctl.fs.local import OsFileSystem
+from tierctl.report.difference import Change, Kind, between
+from tierctl.target import packages
+from tierctl.target.packages import Package
+from tierctl.target.target import Target
 
 NUMPY = Package("numpy", "2.0", "py311_0", "linux-64", "https://x/conda-forge", "a" * 64, 10)
 PIP = Package("numpy", "2.0", sha256="b" * 64)
@@ -49,7 +50,7 @@ def test_rubbish_is_named_by_its_path(tmp_path: Path, text: str) -> None:
     record = Path(layout.packages_record("deployments/41"))
     record.write_text(text)
     with pytest.raises(BadFile, match=r"deployments/41/meta/packages\.json"):
-        packages.read(OsFileSystem(), layout, "deployments/41")
+        packages.read(Target(OsFileSystem(), layout), "deployments/41")
 
 
 def test_what_others_could_have_written_is_not_believed(tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_what_others_could_have_written_is_not_believed(tmp_path: Path) -> None:
     record.write_text(json.dumps(packages.to_document({})))
     record.chmod(0o666)
     with pytest.raises(Untrusted):
-        packages.read(OsFileSystem(), layout, "deployments/41")
+        packages.read(Target(OsFileSystem(), layout), "deployments/41")
 
 
 @pytest.mark.parametrize(

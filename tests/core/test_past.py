@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierctl.past import LONGEST_TRAIL, Past
-from tierctl.rotation import Content
+from tierctl.rotation.state import Content
+from tierctl.rotation.trail import LONGEST_TRAIL, Past
 
 BLUE, GREEN = Content("blue"), Content("green")
 

@@ -8,12 +8,13 @@ import pytest
 from harness.volumes import EXCHANGING, KINDS, Volume, each_of
 from reporters import carry_out
 from targets import make_deployment
-from tierctl import history
-from tierctl.layout import Layout
-from tierctl.observe import observe
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.request import Promotion, Request, Rollback
-from tierctl.rotation import Exchange
+from tierctl.change.requests import Promotion, Request, Rollback
+from tierctl.fs.local import OsFileSystem
+from tierctl.journal import history
+from tierctl.rotation.plan import Exchange
+from tierctl.target.links import observe
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 
 volume = each_of(KINDS)
 
@@ -62,8 +63,8 @@ def test_it_takes_the_steps_that_the_filesystem_can(
     done = carry_out(layout, request)
     expected = STEPS[build][0 if volume.kind in EXCHANGING else 1]
     assert [step.format(after=done.after) for step in expected] == list(map(str, done.steps))
-    assert done.after == observe(OsFileSystem(), layout)
-    assert done.event == history.newest(OsFileSystem(), layout)
+    assert done.after == observe(Target(OsFileSystem(), layout))
+    assert done.event == history.newest(Target(OsFileSystem(), layout))
 
 
 def test_what_can_be_exchanged_is_foretold(volume: Volume) -> None:

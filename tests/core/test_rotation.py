@@ -4,23 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierctl.rotation import (
+from tierctl.rotation.plan import (
     Adopt,
-    Color,
-    Content,
     Exchange,
     Plan,
     PutBack,
     Replace,
     SetAside,
-    State,
-    deployed,
     lies_between,
     plan,
-    promoted,
-    rolled_back,
     states_along,
 )
+from tierctl.rotation.state import Color, Content, State, deployed, promoted, rolled_back
 
 BLUE, GREEN = Color.BLUE, Color.GREEN
 NUMBERS = st.integers(1, 5)
@@ -350,6 +345,18 @@ class TestLiesBetween:
     )
     def test_what_no_plan_passes_through_does_not(self, stranger: State) -> None:
         assert not lies_between(stranger, BUILT, promoted(BUILT))
+
+
+def test_steps_of_different_kinds_are_never_the_same() -> None:
+    steps = [
+        Exchange("production", "green"),
+        Replace("production", "green"),
+        Adopt("blue", 1, "green"),
+        SetAside("blue", 1),
+        PutBack("blue", 1),
+    ]
+    assert len(steps) == len(set(steps))
+    assert Exchange("production", "green") != Replace("production", "green")
 
 
 def test_steps_are_shown_as_a_person_would_say_them() -> None:

@@ -8,8 +8,8 @@ import pytest
 from pytest_mock import MockerFixture
 
 from targets import make_target
-from tierctl import target
 from tierctl.errors import AmbiguousTarget, BadFile, NoTarget, NotATarget, Untrusted
+from tierctl.target import find
 from tools import require_root
 
 
@@ -24,7 +24,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_option_comes_first(tmp_path: Path) -> None:
     one, two = make_target(tmp_path / "one"), make_target(tmp_path / "two")
-    assert one == target.find(one.target, {"IAC_TIER_DIR": two.within("blue")})
+    assert one == find.find(one.top, {"IAC_TIER_DIR": two.within("blue")})
 
 
 @pytest.mark.parametrize("given", [".", "target", "target/", "target/infrastructure", "nothing"])
@@ -32,17 +32,17 @@ def test_the_option_wants_the_directory_given_to_bootstrap(tmp_path: Path, given
     os.chdir(tmp_path)
     layout = make_target(tmp_path / "target")
     if given.startswith("target") and "infra" not in given:
-        assert layout == target.find(given, {})
+        assert layout == find.find(given, {})
     else:
         with pytest.raises(NotATarget):
-            target.find(given, {})
+            find.find(given, {})
 
 
 def test_the_infrastructure_s_parent_is_proposed(tmp_path: Path) -> None:
     layout = make_target(tmp_path / "my lab")
     with pytest.raises(NotATarget) as raised:
-        target.find(layout.infrastructure, {})
-    assert f"Try: --target '{layout.target}'" == raised.value.hint
+        find.find(layout.infrastructure, {})
+    assert f"Try: --target '{layout.top}'" == raised.value.hint
 
 
 def test_of_a_link_to_an_infrastructure_the_real_parent_is_proposed(tmp_path: Path) -> None:
@@ -50,8 +50,8 @@ def test_of_a_link_to_an_infrastructure_the_real_parent_is_proposed(tmp_path: Pa
     link = tmp_path / "software"
     link.symlink_to(layout.infrastructure)
     with pytest.raises(NotATarget, match="is an infrastructure") as raised:
-        target.find(str(link), {})
-    assert f"Try: --target '{layout.target}'" == raised.value.hint
+        find.find(str(link), {})
+    assert f"Try: --target '{layout.top}'" == raised.value.hint
 
 
 @pytest.mark.parametrize(
@@ -62,12 +62,12 @@ def test_what_is_wrong_with_a_directory_is_said(tmp_path: Path, name: str, reaso
     (tmp_path / "file").touch()
     (tmp_path / "my lab").mkdir()
     with pytest.raises(NotATarget, match=f"{name} {reason}"):
-        target.find(str(tmp_path / name), {})
+        find.find(str(tmp_path / name), {})
 
 
 def test_an_empty_path_is_seen_to_be_one() -> None:
     with pytest.raises(NotATarget, match=r"^--target: '' is empty$"):
-        target.find("", {})
+        find.find("", {})
 
 
 def test_a_working_directory_that_cannot_be_told_stops_only_who_needs_it(
@@ -75,9 +75,9 @@ def test_a_working_directory_that_cannot_be_told_stops_only_who_needs_it(
 ) -> None:
     layout = make_target(tmp_path / "lab")
     mocker.patch("os.getcwd", side_effect=OSError(116, "Stale file handle"))
-    assert layout == target.find(None, {"IAC_TIER_DIR": layout.within("blue")})
+    assert layout == find.find(None, {"IAC_TIER_DIR": layout.within("blue")})
     with pytest.raises(NotATarget, match="working directory"):
-        target.find("lab", {})
+        find.find("lab", {})
 
 
 def test_a_path_up_from_a_symlink_is_where_the_kernel_goes(tmp_path: Path) -> None:
@@ -85,8 +85,8 @@ def test_a_path_up_from_a_symlink_is_where_the_kernel_goes(tmp_path: Path) -> No
     layout = make_target(tmp_path / "gpfs" / "lab")
     make_target(tmp_path / "lab")
     (tmp_path / "software").symlink_to("gpfs/software")
-    assert layout == target.find(f"{tmp_path}/software/../lab", {})
-    assert f"{tmp_path}/lab" == target.absolute(f"{tmp_path}/elsewhere/../lab//.", {})
+    assert layout == find.find(f"{tmp_path}/software/../lab", {})
+    assert f"{tmp_path}/lab" == find.absolute(f"{tmp_path}/elsewhere/../lab//.", {})
 
 
 def test_without_a_working_directory_an_absolute_path_will_do(
@@ -94,44 +94,44 @@ def test_without_a_working_directory_an_absolute_path_will_do(
 ) -> None:
     layout = make_target(tmp_path / "lab")
     elsewhere.rmdir()
-    assert layout == target.find(layout.target, {"PWD": str(elsewhere)})
-    assert layout == target.find(None, {"IAC_TIER_DIR": layout.within("blue")})
+    assert layout == find.find(layout.top, {"PWD": str(elsewhere)})
+    assert layout == find.find(None, {"IAC_TIER_DIR": layout.within("blue")})
     with pytest.raises(NotATarget, match=f"{elsewhere} has been removed"):
-        target.find("lab", {"PWD": str(elsewhere)})
+        find.find("lab", {"PWD": str(elsewhere)})
 
 
 class TestLoadedTier:
     @pytest.mark.parametrize("tier", ["blue", "production", "deployments/41", "blue/"])
     def test_its_infrastructure_is_found(self, tmp_path: Path, tier: str) -> None:
         layout = make_target(tmp_path / "lab", blue=41)
-        assert layout == target.find(None, {"IAC_TIER_DIR": layout.within(tier)})
+        assert layout == find.find(None, {"IAC_TIER_DIR": layout.within(tier)})
 
     def test_its_spelling_is_kept(self, tmp_path: Path) -> None:
         make_target(tmp_path / "gpfs" / "lab")
         (tmp_path / "software").symlink_to("gpfs")
         tier = f"{tmp_path}/software/lab/infrastructure/blue"
-        found = target.find(None, {"IAC_TIER_DIR": tier})
-        assert f"{tmp_path}/software/lab" == found.target
+        found = find.find(None, {"IAC_TIER_DIR": tier})
+        assert f"{tmp_path}/software/lab" == found.top
 
     def test_a_link_to_it_from_elsewhere_is_resolved(self, tmp_path: Path) -> None:
         layout = make_target(tmp_path / "lab", blue=41)
         (tmp_path / "shortcut").symlink_to(layout.within("blue"))
-        assert layout == target.find(None, {"IAC_TIER_DIR": str(tmp_path / "shortcut")})
+        assert layout == find.find(None, {"IAC_TIER_DIR": str(tmp_path / "shortcut")})
 
     @pytest.mark.parametrize("value", ["relative/blue", "/", "/nowhere/blue"])
     def test_what_is_no_tier_is_refused(self, value: str) -> None:
         with pytest.raises(NotATarget, match="IAC_TIER_DIR"):
-            target.find(None, {"IAC_TIER_DIR": value})
+            find.find(None, {"IAC_TIER_DIR": value})
 
     def test_one_that_is_gone_is_said_to_be(self, tmp_path: Path) -> None:
         with pytest.raises(NotATarget, match="deployments/41 is gone") as raised:
-            target.find(None, {"IAC_TIER_DIR": f"{tmp_path}/lab/infrastructure/deployments/41"})
+            find.find(None, {"IAC_TIER_DIR": f"{tmp_path}/lab/infrastructure/deployments/41"})
         assert "Load a tier again" in raised.value.hint
 
     @pytest.mark.parametrize("environment", [{}, {"IAC_TIER_DIR": ""}])
     def test_without_one_both_ways_are_named(self, environment: dict[str, str]) -> None:
         with pytest.raises(NoTarget) as raised:
-            target.find(None, environment)
+            find.find(None, environment)
         assert "IAC_TIER_DIR" in raised.value.message
         assert "--target" in raised.value.hint
 
@@ -143,7 +143,7 @@ class TestDefinitions:
         (elsewhere / "tierctl.toml").write_text('target = "../lab"')
         (elsewhere / "a" / "b").mkdir(parents=True)
         os.chdir(elsewhere / "a" / "b")
-        assert layout == target.find(None, {})
+        assert layout == find.find(None, {})
 
     def test_the_same_target_twice_is_no_contradiction(
         self, tmp_path: Path, elsewhere: Path
@@ -151,42 +151,42 @@ class TestDefinitions:
         layout = make_target(tmp_path / "lab")
         (tmp_path / "alias").symlink_to("lab")
         (elsewhere / "tierctl.toml").write_text(f'target = "{tmp_path}/alias"')
-        assert layout == target.find(None, {"IAC_TIER_DIR": layout.within("blue")})
+        assert layout == find.find(None, {"IAC_TIER_DIR": layout.within("blue")})
 
     def test_two_different_targets_are_refused(self, tmp_path: Path, elsewhere: Path) -> None:
         one, two = make_target(tmp_path / "one"), make_target(tmp_path / "two")
-        (elsewhere / "tierctl.toml").write_text(f'target = "{two.target}"')
+        (elsewhere / "tierctl.toml").write_text(f'target = "{two.top}"')
         with pytest.raises(AmbiguousTarget) as raised:
-            target.find(None, {"IAC_TIER_DIR": one.within("blue")})
+            find.find(None, {"IAC_TIER_DIR": one.within("blue")})
         assert "--target" in raised.value.hint
 
     def test_one_that_names_no_target_is_said_to(self, elsewhere: Path) -> None:
         (elsewhere / "tierctl.toml").write_text('path = ["python"]')
         with pytest.raises(NoTarget, match=f"{elsewhere}/tierctl.toml names none"):
-            target.find(None, {})
+            find.find(None, {})
 
     def test_one_that_names_no_target_leaves_it_to_the_loaded_tier(
         self, tmp_path: Path, elsewhere: Path
     ) -> None:
         layout = make_target(tmp_path / "lab")
         (elsewhere / "tierctl.toml").write_text('path = ["python"]')
-        assert layout == target.find(None, {"IAC_TIER_DIR": layout.within("blue")})
+        assert layout == find.find(None, {"IAC_TIER_DIR": layout.within("blue")})
 
     def test_one_s_own_link_is_followed(self, tmp_path: Path, elsewhere: Path) -> None:
         layout = make_target(tmp_path / "lab")
         (tmp_path / "repo").mkdir()
-        (tmp_path / "repo" / "definitions.toml").write_text(f'target = "{layout.target}"')
+        (tmp_path / "repo" / "definitions.toml").write_text(f'target = "{layout.top}"')
         (elsewhere / "tierctl.toml").symlink_to("../repo/definitions.toml")
-        assert layout == target.find(None, {})
+        assert layout == find.find(None, {})
 
     def test_a_link_of_another_user_is_not(self, tmp_path: Path, elsewhere: Path) -> None:
         require_root()
         layout = make_target(tmp_path / "lab")
-        (tmp_path / "mine.toml").write_text(f'target = "{layout.target}"')
+        (tmp_path / "mine.toml").write_text(f'target = "{layout.top}"')
         (elsewhere / "tierctl.toml").symlink_to("../mine.toml")
         os.lchown(elsewhere / "tierctl.toml", 12345, 12345)
         with pytest.raises(Untrusted, match="is a symlink of user 12345"):
-            target.find(None, {})
+            find.find(None, {})
 
     @pytest.mark.parametrize(
         "text", ["target = 1", "target = ''", "target", "\xff", "a = " + "[" * 9999]
@@ -194,26 +194,26 @@ class TestDefinitions:
     def test_rubbish_is_named(self, elsewhere: Path, text: str) -> None:
         (elsewhere / "tierctl.toml").write_bytes(text.encode("latin-1"))
         with pytest.raises(BadFile, match=r"tierctl\.toml"):
-            target.find(None, {})
+            find.find(None, {})
 
     def test_one_that_everybody_may_write_is_not_believed(
         self, tmp_path: Path, elsewhere: Path
     ) -> None:
         layout = make_target(tmp_path / "lab")
         file = elsewhere / "tierctl.toml"
-        file.write_text(f'target = "{layout.target}"')
+        file.write_text(f'target = "{layout.top}"')
         file.chmod(0o666)
         with pytest.raises(Untrusted, match="everybody"):
-            target.find(None, {})
+            find.find(None, {})
 
     def test_one_of_another_user_is_not_believed(self, tmp_path: Path, elsewhere: Path) -> None:
         require_root()
         layout = make_target(tmp_path / "lab")
         file = elsewhere / "tierctl.toml"
-        file.write_text(f'target = "{layout.target}"')
+        file.write_text(f'target = "{layout.top}"')
         os.chown(file, 12345, 12345)
         with pytest.raises(Untrusted, match="user 12345"):
-            target.find(None, {})
+            find.find(None, {})
 
     def test_the_refusal_names_the_target_that_it_names(
         self, tmp_path: Path, elsewhere: Path
@@ -224,7 +224,7 @@ class TestDefinitions:
         file.write_text('target = "../lab"')
         os.chown(file, pwd.getpwnam("daemon").pw_uid, 12345)
         with pytest.raises(Untrusted, match="belongs to user daemon") as caught:
-            target.find(None, {})
+            find.find(None, {})
         assert caught.value.hint.endswith(f"--target {tmp_path}/lab")
 
     @pytest.mark.parametrize("mode", [0o600, 0o644, 0o666])
@@ -239,27 +239,27 @@ class TestDefinitions:
         file.write_text(text)
         file.chmod(mode)
         os.chown(file, 12345, 12345)
-        assert layout == target.find(None, {"IAC_TIER_DIR": layout.within("green")})
+        assert layout == find.find(None, {"IAC_TIER_DIR": layout.within("green")})
 
     def test_one_that_no_memory_could_hold_is_not_read(self, elsewhere: Path) -> None:
         with open(elsewhere / "tierctl.toml", "wb") as file:
             file.truncate(1 << 40)
         with pytest.raises(BadFile, match="is too large"):
-            target.find(None, {})
+            find.find(None, {})
 
     def test_a_fifo_does_not_hang(self, elsewhere: Path) -> None:
         os.mkfifo(elsewhere / "tierctl.toml")
         with pytest.raises(Untrusted, match="not a file"):
-            target.find(None, {})
+            find.find(None, {})
 
 
 def test_a_relative_path_is_spelled_as_the_shell_spells_it(tmp_path: Path) -> None:
     (tmp_path / "gpfs").mkdir()
     (tmp_path / "software").symlink_to("gpfs")
     os.chdir(tmp_path / "software")
-    assert f"{tmp_path}/software/lab" == target.absolute("lab", {"PWD": f"{tmp_path}/software"})
+    assert f"{tmp_path}/software/lab" == find.absolute("lab", {"PWD": f"{tmp_path}/software"})
 
 
 @pytest.mark.parametrize("lie", ["/", "relative", "/nowhere", ""])
 def test_a_wrong_pwd_is_not_believed(elsewhere: Path, lie: str) -> None:
-    assert f"{elsewhere}/lab" == target.absolute("lab", {"PWD": lie})
+    assert f"{elsewhere}/lab" == find.absolute("lab", {"PWD": lie})

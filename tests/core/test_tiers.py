@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from targets import make_deployment, make_target
-from tierctl import tiers
 from tierctl.errors import NoSuchTier
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.target import tiers
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 
 FS = OsFileSystem()
 
@@ -28,18 +29,18 @@ def layout(tmp_path: Path) -> Layout:
 
 def test_private_tiers_are_directories_and_links_that_are_named_so(layout: Layout) -> None:
     expected = ["production", "staging", "blue", "green", "dev1", "dev2", "test"]
-    assert expected == tiers.names(FS, layout)
+    assert expected == tiers.names(Target(FS, layout))
 
 
 @pytest.mark.parametrize("name", ["production", "green", "dev1", "dev2", "test"])
 def test_a_tier_that_is_there_may_be_named_even_if_it_is_damaged(layout: Layout, name: str) -> None:
-    tiers.require(FS, layout, name)
+    tiers.require(Target(FS, layout), name)
 
 
 @pytest.mark.parametrize("name", ["test.txt", "mine", "dev3", "deployments", "dev1/../mine", ""])
 def test_what_is_no_tier_is_refused_with_those_that_are(layout: Layout, name: str) -> None:
     with pytest.raises(NoSuchTier) as raised:
-        tiers.require(FS, layout, name)
+        tiers.require(Target(FS, layout), name)
     assert "There are: production, staging, blue, green, dev1, dev2, test" == raised.value.hint
 
 
@@ -53,5 +54,5 @@ def test_deployments_are_directories_newest_first(layout: Layout) -> None:
     make_deployment(layout, 9)
     (top / "9/meta").rename(top / "9/was-meta")
     (top / "9/meta").symlink_to("meta")  # a loop: nobody can look into it
-    assert [10, 7] == tiers.deployments(FS, layout, finished=True)
-    assert [9, 8] == tiers.deployments(FS, layout, finished=False)
+    assert [10, 7] == tiers.deployments(Target(FS, layout), finished=True)
+    assert [9, 8] == tiers.deployments(Target(FS, layout), finished=False)

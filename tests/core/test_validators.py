@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from places import FILESYSTEMS, Place, place_on
 from targets import make_target
 from tierctl.errors import InvalidLink, InvalidTargetPath, SameColor
-from tierctl.filesystem import FileSystem
-from tierctl.layout import Layout
-from tierctl.rotation import Color, Content, State
-from tierctl.validators import (
+from tierctl.fs.protocol import FileSystem
+from tierctl.rotation.state import Color, Content, State
+from tierctl.target.paths import Layout
+from tierctl.target.validators import (
     LONGEST_PREFIX,
     is_deployment_number,
     validate_color,
@@ -25,7 +25,7 @@ from tierctl.validators import (
 BLUE, GREEN = Content("blue"), Content("green")
 
 
-class Target(Place):
+class ByHand(Place):
     """A target at ``root`` whose colors are plain directories, and nothing in it loadable yet."""
 
     @property
@@ -51,12 +51,12 @@ class Target(Place):
 
 
 @pytest.fixture(params=FILESYSTEMS)
-def target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
+def target(request: pytest.FixtureRequest, tmp_path: Path) -> ByHand:
     """A target without tiers, with deployments 7 and 41, really and in memory."""
     fs, root = place_on(request.param, tmp_path)
     fs.make_directory(f"{root}/lab", 0o755)
     make_target(f"{root}/lab", fs=fs, production=None, staging=None, deployments=(7, 41))
-    return Target(fs, root)
+    return ByHand(fs, root)
 
 
 class TestTier:
@@ -65,71 +65,71 @@ class TestTier:
         ["blue", "./blue", "blue/", "././blue//", ".//blue", "../infrastructure/blue"],
     )
     def test_every_spelling_of_a_color_beside_it_is_accepted(
-        self, target: Target, text: str
+        self, target: ByHand, text: str
     ) -> None:
         assert Color.BLUE is target.tier(text)
 
-    def test_green_is_accepted_as_well(self, target: Target) -> None:
+    def test_green_is_accepted_as_well(self, target: ByHand) -> None:
         assert Color.GREEN is target.tier("green")
 
-    def test_an_absolute_path_to_the_color_beside_it_is_accepted(self, target: Target) -> None:
+    def test_an_absolute_path_to_the_color_beside_it_is_accepted(self, target: ByHand) -> None:
         assert Color.BLUE is target.tier(target.path("lab/infrastructure/blue"))
 
-    def test_an_absolute_path_through_a_symlinked_parent_is_accepted(self, target: Target) -> None:
+    def test_an_absolute_path_through_a_symlinked_parent_is_accepted(self, target: ByHand) -> None:
         target.fs.make_link(target.path("alias"), "lab")
         assert Color.BLUE is target.tier(target.path("alias/infrastructure/blue"))
 
     def test_a_tier_that_is_reached_through_a_symlinked_parent_is_accepted(
-        self, target: Target
+        self, target: ByHand
     ) -> None:
         target.tier("blue")
         target.fs.make_link(target.path("alias"), "lab")
         path = target.path("alias/infrastructure/staging")
         assert Color.BLUE is validate_symlink_target(path, target.fs)
 
-    def test_a_color_that_is_a_link_is_accepted(self, target: Target) -> None:
+    def test_a_color_that_is_a_link_is_accepted(self, target: ByHand) -> None:
         target.color("deployments/41")
         assert Color.BLUE is target.tier("blue")
 
-    def test_what_is_missing_is_said_to_be(self, target: Target) -> None:
+    def test_what_is_missing_is_said_to_be(self, target: ByHand) -> None:
         with pytest.raises(InvalidLink, match=r"staging is missing$"):
             validate_symlink_target(target.layout.within("staging"), target.fs)
 
-    def test_a_directory_is_no_tier(self, target: Target) -> None:
+    def test_a_directory_is_no_tier(self, target: ByHand) -> None:
         path = target.directory("lab/infrastructure/staging")
         with pytest.raises(InvalidLink, match="is a directory, not a symlink"):
             validate_symlink_target(path, target.fs)
 
-    def test_a_file_is_no_tier(self, target: Target) -> None:
+    def test_a_file_is_no_tier(self, target: ByHand) -> None:
         path = target.layout.within("staging")
         target.fs.write(path, b"blue", mode=0o644)
         with pytest.raises(InvalidLink, match="is a file, not a symlink"):
             validate_symlink_target(path, target.fs)
 
     @pytest.mark.parametrize("text", ["nowhere", "deployments/99", "../blue", "/no/where/blue"])
-    def test_a_dangling_link_is_said_to_be(self, target: Target, text: str) -> None:
+    def test_a_dangling_link_is_said_to_be(self, target: ByHand, text: str) -> None:
         with pytest.raises(
             InvalidLink, match=f"is dangling: staging -> {text}, which does not exist"
         ):
             target.tier(text)
 
-    def test_a_link_to_a_dangling_color_is_dangling(self, target: Target) -> None:
+    def test_a_link_to_a_dangling_color_is_dangling(self, target: ByHand) -> None:
         with pytest.raises(InvalidLink, match="is dangling"):
             target.color("deployments/99")
         with pytest.raises(InvalidLink, match="dangling: staging -> blue -> deployments/99, which"):
             target.tier("blue")
 
-    def test_a_loop_is_said_to_be(self, target: Target) -> None:
+    def test_a_loop_is_said_to_be(self, target: ByHand) -> None:
         with pytest.raises(InvalidLink, match="is a loop: it points to staging"):
             target.tier("staging")
 
-    def test_a_loop_of_two_is_said_to_be(self, target: Target) -> None:
+    def test_a_loop_of_two_is_said_to_be(self, target: ByHand) -> None:
         target.fs.make_link(target.layout.within("production"), "staging")
         with pytest.raises(InvalidLink, match="is a loop: it points to production"):
             target.tier("production")
 
     @pytest.mark.parametrize("text", ["deployments", "other", "./production", "Blue", "blue2"])
-    def test_whatever_is_neither_blue_nor_green_is_refused(self, target: Target, text: str) -> None:
+    def test_whatever_is_neither_blue_nor_green_is_refused(self, target: ByHand, text: str) -> None:
         target.fs.make_link(target.layout.within("production"), "blue")
         for name in ("other", "Blue", "blue2"):
             target.directory(f"lab/infrastructure/{name}")
@@ -137,13 +137,13 @@ class TestTier:
             target.tier(text)
 
     @pytest.mark.parametrize("text", ["deployments/41", "..", "../..", ".", "blue/inside", "/"])
-    def test_what_is_not_beside_it_is_outside(self, target: Target, text: str) -> None:
+    def test_what_is_not_beside_it_is_outside(self, target: ByHand, text: str) -> None:
         target.directory("lab/infrastructure/blue/inside")
         with pytest.raises(InvalidLink, match="outside"):
             target.tier(text)
 
     @pytest.mark.parametrize("how", ["..", "absolute", "through another link"])
-    def test_a_color_of_another_target_is_outside(self, target: Target, how: str) -> None:
+    def test_a_color_of_another_target_is_outside(self, target: ByHand, how: str) -> None:
         target.directory("other")
         make_target(target.path("other"), fs=target.fs)
         target.fs.make_link(target.layout.within("other"), "../../other/infrastructure")
@@ -155,7 +155,7 @@ class TestTier:
         with pytest.raises(InvalidLink, match="outside"):
             target.tier(text)
 
-    def test_a_file_is_no_color(self, target: Target) -> None:
+    def test_a_file_is_no_color(self, target: ByHand) -> None:
         path = target.layout.within("blue")
         target.fs.remove(path)
         target.fs.write(path, b"", mode=0o644)
@@ -163,12 +163,12 @@ class TestTier:
             target.tier("blue")
 
     @pytest.mark.parametrize("text", ["file/blue", "file/"])
-    def test_what_leads_through_a_file_is_refused(self, target: Target, text: str) -> None:
+    def test_what_leads_through_a_file_is_refused(self, target: ByHand, text: str) -> None:
         target.fs.write(target.path("lab/infrastructure/file"), b"", mode=0o644)
         with pytest.raises(InvalidLink):
             target.tier(text)
 
-    def test_a_refusal_says_what_to_type_next(self, target: Target) -> None:
+    def test_a_refusal_says_what_to_type_next(self, target: ByHand) -> None:
         with pytest.raises(InvalidLink) as caught:
             target.tier("deployments")
         assert "Point staging to blue or green" in caught.value.hint
@@ -193,7 +193,7 @@ class TestTier:
     ("text", "shown"),
     [("a\nproduction -> blue", r"a\nproduction -> blue"), ("\x1b[2J", r"\x1b[2J")],
 )
-def test_a_link_cannot_forge_a_line_of_a_message(target: Target, text: str, shown: str) -> None:
+def test_a_link_cannot_forge_a_line_of_a_message(target: ByHand, text: str, shown: str) -> None:
     with pytest.raises(InvalidLink) as caught:
         target.tier(text)
     assert shown in caught.value.message
@@ -201,7 +201,7 @@ def test_a_link_cannot_forge_a_line_of_a_message(target: Target, text: str, show
 
 
 @pytest.mark.parametrize("where", ["lab/infrastructure/", "", "lab/infrastructure/deployments/"])
-def test_a_link_to_what_is_there_cannot_forge_a_line_either(target: Target, where: str) -> None:
+def test_a_link_to_what_is_there_cannot_forge_a_line_either(target: ByHand, where: str) -> None:
     path = target.directory(where + "a\nb")
     for follow in (target.tier, target.color):
         with pytest.raises(InvalidLink) as caught:
@@ -210,7 +210,7 @@ def test_a_link_to_what_is_there_cannot_forge_a_line_either(target: Target, wher
 
 
 @pytest.mark.parametrize("name", ["lab\n", "l\udcffab", "\x1b]0;"])
-def test_a_directory_cannot_forge_a_line_of_a_message(target: Target, name: str) -> None:
+def test_a_directory_cannot_forge_a_line_of_a_message(target: ByHand, name: str) -> None:
     path = f"{target.directory(name)}/staging"
     target.fs.make_link(path, name)
     for validate in (validate_symlink_target, validate_color):
@@ -231,37 +231,37 @@ def test_names_in_the_working_directory_can_be_checked(
 
 
 class TestColor:
-    def test_a_plain_directory_is_a_color(self, target: Target) -> None:
+    def test_a_plain_directory_is_a_color(self, target: ByHand) -> None:
         path = target.layout.within("blue")
         assert BLUE == validate_color(path, target.fs)
 
     @pytest.mark.parametrize(
         "text", ["deployments/41", "./deployments/41", "deployments/41/", "deployments//41"]
     )
-    def test_a_link_to_a_deployment_is_a_color(self, target: Target, text: str) -> None:
+    def test_a_link_to_a_deployment_is_a_color(self, target: ByHand, text: str) -> None:
         assert Content("deployments/41") == target.color(text)
 
-    def test_a_deployment_that_is_itself_a_link_is_none(self, target: Target) -> None:
+    def test_a_deployment_that_is_itself_a_link_is_none(self, target: ByHand) -> None:
         target.directory("elsewhere")
         path = target.path("lab/infrastructure/deployments/42")
         target.fs.make_link(path, target.path("elsewhere"))
         with pytest.raises(InvalidLink, match="which is itself a symlink"):
             target.color("deployments/42")
 
-    def test_an_absolute_link_to_a_deployment_is_a_color(self, target: Target) -> None:
+    def test_an_absolute_link_to_a_deployment_is_a_color(self, target: ByHand) -> None:
         path = target.path("lab/infrastructure/deployments/41")
         assert Content.of_deployment(41) == target.color(path)
 
-    def test_an_absolute_link_through_a_symlinked_parent_is_a_color(self, target: Target) -> None:
+    def test_an_absolute_link_through_a_symlinked_parent_is_a_color(self, target: ByHand) -> None:
         target.fs.make_link(target.path("alias"), "lab")
         path = target.path("alias/infrastructure/deployments/41")
         assert Content.of_deployment(41) == target.color(path)
 
-    def test_what_is_missing_is_said_to_be(self, target: Target) -> None:
+    def test_what_is_missing_is_said_to_be(self, target: ByHand) -> None:
         with pytest.raises(InvalidLink, match="is missing"):
             validate_color(target.layout.within("purple"), target.fs)
 
-    def test_a_file_is_no_color(self, target: Target) -> None:
+    def test_a_file_is_no_color(self, target: ByHand) -> None:
         target.fs.write(target.path("file"), b"", mode=0o644)
         with pytest.raises(InvalidLink, match="is a file; a color is a directory or a symlink"):
             validate_color(target.path("file"), target.fs)
@@ -272,40 +272,40 @@ class TestColor:
             validate_color(str(tmp_path / "blue"))
 
     @pytest.mark.parametrize("text", ["deployments/99", "/no/where"])
-    def test_a_dangling_link_is_said_to_be(self, target: Target, text: str) -> None:
+    def test_a_dangling_link_is_said_to_be(self, target: ByHand, text: str) -> None:
         with pytest.raises(InvalidLink, match="is dangling"):
             target.color(text)
 
-    def test_a_loop_is_said_to_be(self, target: Target) -> None:
+    def test_a_loop_is_said_to_be(self, target: ByHand) -> None:
         with pytest.raises(InvalidLink, match="is a loop"):
             target.color("blue")
 
     @pytest.mark.parametrize("name", ["007", "x", "0", "4\u0661", "-1", "1 ", "1234567890", "+7"])
     def test_what_is_no_number_as_tierctl_writes_it_is_no_deployment(
-        self, target: Target, name: str
+        self, target: ByHand, name: str
     ) -> None:
         target.directory(f"lab/infrastructure/deployments/{name}")
         with pytest.raises(InvalidLink, match="no deployment of this target"):
             target.color(f"deployments/{name}")
 
     @pytest.mark.parametrize("text", ["green", "..", "deployments", "deployments/.", "41", "/"])
-    def test_what_is_not_among_the_deployments_is_none(self, target: Target, text: str) -> None:
+    def test_what_is_not_among_the_deployments_is_none(self, target: ByHand, text: str) -> None:
         target.directory("lab/infrastructure/41")
         with pytest.raises(InvalidLink, match="no deployment of this target"):
             target.color(text)
 
-    def test_what_is_below_a_deployment_is_none(self, target: Target) -> None:
+    def test_what_is_below_a_deployment_is_none(self, target: ByHand) -> None:
         target.directory("lab/infrastructure/deployments/41/41")
         with pytest.raises(InvalidLink, match="no deployment of this target"):
             target.color("deployments/41/41")
 
-    def test_a_deployment_of_another_target_is_none(self, target: Target) -> None:
+    def test_a_deployment_of_another_target_is_none(self, target: ByHand) -> None:
         target.directory("other")
         make_target(target.path("other"), fs=target.fs, deployments=(41,))
         with pytest.raises(InvalidLink, match="no deployment of this target"):
             target.color("../../other/infrastructure/deployments/41")
 
-    def test_a_deployment_that_is_a_file_is_none(self, target: Target) -> None:
+    def test_a_deployment_that_is_a_file_is_none(self, target: ByHand) -> None:
         path = target.path("lab/infrastructure/deployments/5")
         target.fs.write(path, b"", mode=0o644)
         with pytest.raises(InvalidLink, match="which is a file"):
@@ -375,7 +375,7 @@ class TestTargetPath:
         validate_target_path(path)
 
 
-def test_validating_changes_nothing(target: Target) -> None:
+def test_validating_changes_nothing(target: ByHand) -> None:
     def names(fs: FileSystem) -> list[str]:
         return fs.names(target.layout.infrastructure)
 

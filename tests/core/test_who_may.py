@@ -15,12 +15,14 @@ import pytest
 from program import installed
 from reporters import Heard
 from targets import links, listing, make_target
-from tierctl import changes, mounts
+from tierctl.change import change
+from tierctl.change.requests import Promotion
 from tierctl.errors import NotWritable, Untrusted
-from tierctl.events import Author
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.request import Promotion
+from tierctl.fs import mounts
+from tierctl.fs.local import OsFileSystem
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 from tools import as_user, require_root
 
 ADA, BOB, LAB = 10011, 10012, 10013
@@ -57,14 +59,14 @@ def test_a_record_that_cannot_be_written_is_found_before_anything_moves(
 ) -> None:
     layout = make_target(place / "lab", blue=42, green=41)
     give(place / "lab", ADA, ADA)
-    assert 0 == run_as(ADA, "promote-staging", "-t", layout.target)[0]
+    assert 0 == run_as(ADA, "promote-staging", "-t", layout.top)[0]
     os.chown(f"{layout.control}/{record}", 0, 0)
     os.chmod(f"{layout.control}/{record}", 0o644)
     before = links(layout), sorted(os.listdir(layout.control))
-    real = run_as(ADA, "rollback", "-t", layout.target)
+    real = run_as(ADA, "rollback", "-t", layout.top)
     assert real[0] == 1
     assert f"no permission to write to {layout.control}/{record}: only root can" in real[1]
-    assert (1, real[1]) == run_as(ADA, "rollback", "-n", "-t", layout.target)
+    assert (1, real[1]) == run_as(ADA, "rollback", "-n", "-t", layout.top)
     assert before == (links(layout), sorted(os.listdir(layout.control)))
 
 
@@ -72,12 +74,12 @@ def test_where_another_member_s_link_cannot_be_moved_no_other_link_ever_is(place
     """In a sticky directory: nothing is moved, and moved back, to find that out."""
     layout = make_target(place / "lab", blue=42, green=41)
     give(place / "lab", ADA, LAB, group_writes=True)
-    assert 0 == run_as(ADA, "promote-staging", "-t", layout.target, groups=(LAB,))[0]
+    assert 0 == run_as(ADA, "promote-staging", "-t", layout.top, groups=(LAB,))[0]
     os.chmod(layout.infrastructure, 0o3775)
     os.chown(layout.infrastructure, 0, LAB)
     os.lchown(layout.within("staging"), BOB, LAB)
     before = {name: os.lstat(layout.within(name)) for name in links(layout)}
-    code, said = run_as(ADA, "rollback", "-t", layout.target, groups=(LAB,))
+    code, said = run_as(ADA, "rollback", "-t", layout.top, groups=(LAB,))
     assert (1, True) == (code, "nothing was changed" in said), said
     assert "Operation not permitted" in said
     assert before == {name: os.lstat(layout.within(name)) for name in links(layout)}
@@ -86,19 +88,19 @@ def test_where_another_member_s_link_cannot_be_moved_no_other_link_ever_is(place
 def test_what_root_makes_in_somebody_s_target_they_can_go_on_with(place: Path) -> None:
     layout = make_target(place / "lab", blue=42, green=41)
     give(place / "lab", ADA, ADA)
-    assert 0 == run_as(0, "promote-staging", "-t", layout.target)[0]
+    assert 0 == run_as(0, "promote-staging", "-t", layout.top)[0]
     owners = {name: os.stat(f"{layout.control}/{name}").st_uid for name in _records(layout)}
     assert {".": ADA, "history.jsonl": ADA, "holder.json": ADA, "lock": ADA} == owners
-    assert 0 == run_as(ADA, "rollback", "-t", layout.target)[0]
+    assert 0 == run_as(ADA, "rollback", "-t", layout.top)[0]
 
 
 def test_members_of_a_group_go_on_where_another_one_stopped(place: Path) -> None:
     """In a target made by hand there is no policy that names the group."""
     layout = make_target(place / "lab", blue=42, green=41)
     give(place / "lab", ADA, LAB, group_writes=True)
-    assert 0 == run_as(BOB, "promote-staging", "-t", layout.target, groups=(LAB,))[0]
-    assert 0 == run_as(ADA, "rollback", "-t", layout.target, groups=(LAB,))[0]
-    assert (1, True) == _refused(run_as(BOB + 5, "rollback", "-t", layout.target))
+    assert 0 == run_as(BOB, "promote-staging", "-t", layout.top, groups=(LAB,))[0]
+    assert 0 == run_as(ADA, "rollback", "-t", layout.top, groups=(LAB,))[0]
+    assert (1, True) == _refused(run_as(BOB + 5, "rollback", "-t", layout.top))
     newest = json.loads(Path(layout.history).read_text().splitlines()[-1])
     assert ("rollback", str(ADA)) == (newest["kind"], newest["user"])
 
@@ -106,9 +108,9 @@ def test_members_of_a_group_go_on_where_another_one_stopped(place: Path) -> None
 def test_a_group_is_not_believed_where_only_the_owner_writes(place: Path) -> None:
     layout = make_target(place / "lab", blue=42, green=41)
     give(place / "lab", ADA, LAB)
-    assert 0 == run_as(ADA, "promote-staging", "-t", layout.target)[0]
+    assert 0 == run_as(ADA, "promote-staging", "-t", layout.top)[0]
     os.chown(layout.history, BOB, LAB)
-    _, said = run_as(ADA, "status", "-t", layout.target)
+    _, said = run_as(ADA, "status", "-t", layout.top)
     assert "not trusted" in said
 
 
@@ -137,7 +139,7 @@ def test_records_put_elsewhere_while_waiting_for_the_lock_are_not_followed(tmp_p
     with OsFileSystem().lock(layout.lock, mode=0o600, timeout=0):
         swapping.start()
         waiting = subprocess.Popen(
-            [sys.executable, installed(), "promote-staging", "-t", layout.target],
+            [sys.executable, installed(), "promote-staging", "-t", layout.top],
             stderr=subprocess.PIPE,
         )
         swapping.join()
@@ -181,8 +183,8 @@ def _refused(ended: tuple[int, str]) -> tuple[int, bool]:
 
 
 def _promote(layout: Layout) -> None:
-    changes.carry_out(
-        OsFileSystem(), layout, Promotion(), Author("ada", "lab"), Heard(), lock_timeout=0
+    change.carry_out(
+        Target(OsFileSystem(), layout), Promotion(), Author("ada", "lab"), Heard(), lock_timeout=0
     )
 
 

@@ -17,23 +17,28 @@ from pytest_mock import MockerFixture
 import archives
 from archives import PLACEHOLDER
 from targets import make_deployment, make_target
-from tierctl import history, packages
 from tierctl.demo.channel import SUBDIR, write_package
-from tierctl.deploy import building, definitions, engine, numbering, records, sealing, tree
-from tierctl.deploy.engine import Engine
-from tierctl.deploy.failures import EngineFailed, Incomplete
-from tierctl.deploy.progress import Step
-from tierctl.deploy.tree import Held
+from tierctl.deploy import build, definitions, numbering, records
+from tierctl.deploy.engine import client
+from tierctl.deploy.engine.client import Engine
+from tierctl.deploy.engine.failures import EngineFailed, Incomplete
+from tierctl.deploy.engine.progress import Step
 from tierctl.deploy.wanted import Build
 from tierctl.errors import Locked
-from tierctl.events import Author, EventKind, new_event
-from tierctl.filesystem import exists, read
-from tierctl.layout import Layout
-from tierctl.manifest import Directory, Tree, Whole
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.packages import Package
-from tierctl.past import Past
-from tierctl.rotation import Color, Content, State
+from tierctl.fs import sealing, tree
+from tierctl.fs.listing import Directory, Tree, Whole
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import exists, read
+from tierctl.fs.tree import Held
+from tierctl.journal import history
+from tierctl.journal.events import EventKind, new_event
+from tierctl.rotation.state import Color, Content, State
+from tierctl.rotation.trail import Past
+from tierctl.target import packages
+from tierctl.target.packages import Package
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 from tierctl.testing import MemoryFileSystem
 from tools import as_user, require_root
 
@@ -69,7 +74,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def started(layout: Layout) -> Iterator[Engine]:
-    with engine.started(layout.cache) as running:
+    with client.started(layout.cache) as running:
         yield running
 
 
@@ -84,8 +89,8 @@ def prepared(repository: Path, running: Engine) -> Build:
 
 def deploy(layout: Layout, repository: Path, running: Engine) -> int:
     wanted = prepared(repository, running)
-    with numbering.reserved(FS, layout, lock_timeout=5) as (number, _):
-        building.build(FS, layout, number, wanted, running, mark)
+    with numbering.reserved(Target(FS, layout), lock_timeout=5) as (number, _):
+        build.build(Target(FS, layout), number, wanted, running, mark)
     return number
 
 
@@ -145,7 +150,7 @@ class TestBuilding:
             record["definitions"]["path"],
             record["environments"],
         )
-        found = packages.read(FS, layout, directory)
+        found = packages.read(Target(FS, layout), directory)
         assert ["base", "hello"] == [package.name for package in found["tools"]]
 
     def test_nobody_can_change_it_and_everyone_can_read_it(
@@ -161,7 +166,7 @@ class TestBuilding:
     ) -> None:
         numbers = []
         for _ in range(2):
-            with engine.started(layout.cache) as running:
+            with client.started(layout.cache) as running:
                 numbers.append(deploy(layout, repository, running))
         assert [1, 2] == numbers
         file = "conda/envs/tools/share/base"
@@ -177,10 +182,10 @@ class TestFailing:
         for archive in (repository.parent / "channel" / SUBDIR).glob("hello*"):
             archive.write_bytes(b"rubbish")
         with (
-            numbering.reserved(FS, layout, lock_timeout=5) as (number, _),
+            numbering.reserved(Target(FS, layout), lock_timeout=5) as (number, _),
             pytest.raises(EngineFailed),
         ):
-            building.build(FS, layout, number, wanted, started, mark)
+            build.build(Target(FS, layout), number, wanted, started, mark)
         assert [] == os.listdir(layout.deployments)
         assert not any(name.startswith("building") for name in os.listdir(layout.control))
 
@@ -189,11 +194,13 @@ class TestFailing:
     ) -> None:
         script = (
             "import os, signal, sys\n"
-            "from tierctl.deploy import numbering, sealing, tree\n"
-            "from tierctl.osfilesystem import OsFileSystem\n"
-            "from tierctl.layout import Layout\n"
-            "layout = Layout(sys.argv[1])\n"
-            "with numbering.reserved(OsFileSystem(), layout, lock_timeout=5) as (number, _):\n"
+            "from tierctl.deploy import numbering\n"
+            "from tierctl.fs import sealing, tree\n"
+            "from tierctl.fs.local import OsFileSystem\n"
+            "from tierctl.target.paths import Layout\n"
+            "from tierctl.target.target import Target\n"
+            "layout = Target(OsFileSystem(), Layout(sys.argv[1]))\n"
+            "with numbering.reserved(layout, lock_timeout=5) as (number, _):\n"
             "    top = layout.within(f'deployments/{number}')\n"
             "    os.mkdir(top + '/conda')\n"
             "    with tree.held(top) as held:\n"
@@ -202,8 +209,8 @@ class TestFailing:
         )
         subprocess.run([sys.executable, "-c", script, layout.infrastructure])
         assert ["1"] == os.listdir(layout.deployments)
-        assert [1] == numbering.abandoned(FS, layout)
-        assert [1] == numbering.remove_unfinished(FS, layout, lock_timeout=5)
+        assert [1] == numbering.abandoned(Target(FS, layout))
+        assert [1] == numbering.remove_unfinished(Target(FS, layout), lock_timeout=5)
         assert 1 == deploy(layout, repository, started)
 
     def test_no_number_is_taken_while_it_cannot_be_read_which_were(
@@ -212,7 +219,7 @@ class TestFailing:
         mocker.patch.object(OsFileSystem, "load", side_effect=OSError(errno.EIO, "failing disk"))
         with (
             pytest.raises(OSError, match="failing disk"),
-            numbering.reserved(FS, layout, lock_timeout=5),
+            numbering.reserved(Target(FS, layout), lock_timeout=5),
         ):
             pytest.fail("a number was taken")
 
@@ -220,23 +227,23 @@ class TestFailing:
         self, layout: Layout, mocker: MockerFixture
     ) -> None:
         error = PermissionError(errno.EACCES, "refused")
-        with numbering.reserved(FS, layout, lock_timeout=5):
+        with numbering.reserved(Target(FS, layout), lock_timeout=5):
             mocker.patch.object(OsFileSystem, "is_locked", side_effect=error)
             with pytest.raises(PermissionError, match="refused"):
-                numbering.abandoned(FS, layout)
+                numbering.abandoned(Target(FS, layout))
 
     def test_one_that_is_being_built_is_left_alone(self, layout: Layout) -> None:
-        with numbering.reserved(FS, layout, lock_timeout=5) as (one, _):
-            assert [] == numbering.remove_unfinished(FS, layout, lock_timeout=5)
-            with numbering.reserved(FS, layout, lock_timeout=5) as (two, _):
+        with numbering.reserved(Target(FS, layout), lock_timeout=5) as (one, _):
+            assert [] == numbering.remove_unfinished(Target(FS, layout), lock_timeout=5)
+            with numbering.reserved(Target(FS, layout), lock_timeout=5) as (two, _):
                 assert (1, 2) == (one, two)
-                assert [] == numbering.abandoned(FS, layout)
+                assert [] == numbering.abandoned(Target(FS, layout))
         assert [] == os.listdir(layout.deployments)
 
     def test_one_that_was_made_by_hand_is_left_alone(self, layout: Layout) -> None:
         make_deployment(layout, 7, finished=False)
-        assert [] == numbering.remove_unfinished(FS, layout, lock_timeout=5)
-        with numbering.reserved(FS, layout, lock_timeout=5) as (number, _):
+        assert [] == numbering.remove_unfinished(Target(FS, layout), lock_timeout=5)
+        with numbering.reserved(Target(FS, layout), lock_timeout=5) as (number, _):
             assert 8 == number
         assert ["7"] == os.listdir(layout.deployments)
 
@@ -244,26 +251,29 @@ class TestFailing:
         self, layout: Layout, mocker: MockerFixture
     ) -> None:
         mocker.patch("os.rmdir", side_effect=KeyboardInterrupt)
-        with pytest.raises(KeyboardInterrupt), numbering.reserved(FS, layout, lock_timeout=5):
+        with (
+            pytest.raises(KeyboardInterrupt),
+            numbering.reserved(Target(FS, layout), lock_timeout=5),
+        ):
             pass
         assert [".1.going"] == os.listdir(layout.deployments)
         mocker.stopall()
-        assert [1] == numbering.remove_unfinished(FS, layout, lock_timeout=5)
+        assert [1] == numbering.remove_unfinished(Target(FS, layout), lock_timeout=5)
         assert [] == os.listdir(layout.deployments)
-        assert [] == numbering.abandoned(FS, layout)
+        assert [] == numbering.abandoned(Target(FS, layout))
 
     def test_one_that_was_finished_and_killed_then_stays(
         self, layout: Layout, repository: Path, started: Engine
     ) -> None:
         number = deploy(layout, repository, started)
         Path(layout.building(number)).touch()
-        assert [number] == numbering.remove_unfinished(FS, layout, lock_timeout=5)
+        assert [number] == numbering.remove_unfinished(Target(FS, layout), lock_timeout=5)
         assert [str(number)] == os.listdir(layout.deployments)
         assert not Path(layout.building(number)).exists()
 
     def test_ctrl_c_leaves_nothing(self, layout: Layout) -> None:
         def interrupted() -> None:
-            with numbering.reserved(FS, layout, lock_timeout=5) as (number, _):
+            with numbering.reserved(Target(FS, layout), lock_timeout=5) as (number, _):
                 Path(layout.within(f"deployments/{number}/half")).touch()
                 raise KeyboardInterrupt
 
@@ -276,9 +286,9 @@ class TestFailing:
             def remove(self, path: str) -> None:
                 raise OSError(errno.EIO, os.strerror(errno.EIO), path)
 
-        with numbering.reserved(Stuck(), layout, lock_timeout=5) as (number, _):
+        with numbering.reserved(Target(Stuck(), layout), lock_timeout=5) as (number, _):
             make_deployment(layout, number)
-        assert [number] == numbering.remove_unfinished(FS, layout, lock_timeout=5)
+        assert [number] == numbering.remove_unfinished(Target(FS, layout), lock_timeout=5)
         assert [str(number)] == os.listdir(layout.deployments)
         assert not Path(layout.building(number)).exists()
 
@@ -286,15 +296,15 @@ class TestFailing:
 class TestNumbers:
     def test_the_next_one_follows_the_highest(self, layout: Layout) -> None:
         make_deployment(layout, 41)
-        with numbering.reserved(FS, layout, lock_timeout=5) as (number, _):
+        with numbering.reserved(Target(FS, layout), lock_timeout=5) as (number, _):
             assert 42 == number
 
     def test_one_that_was_removed_is_not_given_again(self, layout: Layout) -> None:
         state = State(Color.BLUE, Color.GREEN, Content("deployments/50"), Content("green"))
         past = Past((Content("deployments/49"),), (51,))
         os.mkdir(layout.control)
-        history.append(FS, layout, new_event(EventKind.ROLLBACK, ADA, state, state, past))
-        with numbering.reserved(FS, layout, lock_timeout=5) as (number, _):
+        history.append(Target(FS, layout), new_event(EventKind.ROLLBACK, ADA, state, state, past))
+        with numbering.reserved(Target(FS, layout), lock_timeout=5) as (number, _):
             assert 52 == number
 
     def test_one_that_is_being_removed_is_known_after_a_power_cut(self) -> None:
@@ -304,29 +314,29 @@ class TestNumbers:
         memory.make_directory(layout.control, 0o755)
         for path in ("/", "/lab", layout.infrastructure, layout.control):
             memory.sync(path)
-        numbering.remember(memory, layout, [])
+        numbering.remember(Target(memory, layout), [])
         assert not exists(memory, layout.highest)
-        numbering.remember(memory, layout, [50])
+        numbering.remember(Target(memory, layout), [50])
         memory.cut_power()
         assert b"50\n" == read(memory, layout.highest)
 
     def test_whatever_has_one_keeps_it(self, layout: Layout) -> None:
         os.mkdir(layout.deployments)
         os.symlink("deployments/8", f"{layout.deployments}/7")
-        with numbering.reserved(FS, layout, lock_timeout=5) as (number, _):
+        with numbering.reserved(Target(FS, layout), lock_timeout=5) as (number, _):
             assert 8 == number
 
     def test_one_before_it_is_kept_for_a_plain_directory_that_may_give_way(
         self, layout: Layout
     ) -> None:
-        with numbering.reserved(FS, layout, lock_timeout=5, spare=True) as one:
-            with numbering.reserved(FS, layout, lock_timeout=5, spare=True) as two:
+        with numbering.reserved(Target(FS, layout), lock_timeout=5, spare=True) as one:
+            with numbering.reserved(Target(FS, layout), lock_timeout=5, spare=True) as two:
                 assert ((2, 1), (4, 3)) == (one, two)
             assert ["2"] == os.listdir(layout.deployments)
 
     def test_none_is_kept_where_colors_are_deployments(self, tmp_path: Path) -> None:
         layout = make_target(tmp_path / "lab", blue=41, green=42)
-        with numbering.reserved(FS, layout, lock_timeout=5, spare=True) as reserved:
+        with numbering.reserved(Target(FS, layout), lock_timeout=5, spare=True) as reserved:
             assert (43, None) == reserved
 
     def test_whoever_takes_one_excludes_others(self, layout: Layout) -> None:
@@ -334,7 +344,7 @@ class TestNumbers:
         with (
             FS.lock(layout.numbers, timeout=0),
             pytest.raises(Locked),
-            numbering.reserved(FS, layout, lock_timeout=0),
+            numbering.reserved(Target(FS, layout), lock_timeout=0),
         ):
             pytest.fail("both have a number")
 
@@ -349,10 +359,11 @@ class TestNumbers:
             script = (
                 "import os, sys\n"
                 "from tierctl.deploy import numbering\n"
-                "from tierctl.osfilesystem import OsFileSystem\n"
-                "from tierctl.layout import Layout\n"
-                "fs, layout = OsFileSystem(), Layout(sys.argv[1])\n"
-                "with numbering.reserved(fs, layout, lock_timeout=5) as (number, _):\n"
+                "from tierctl.fs.local import OsFileSystem\n"
+                "from tierctl.target.paths import Layout\n"
+                "from tierctl.target.target import Target\n"
+                "layout = Target(OsFileSystem(), Layout(sys.argv[1]))\n"
+                "with numbering.reserved(layout, lock_timeout=5) as (number, _):\n"
                 "    print(number, oct(os.stat(layout.within('deployments/1')).st_mode))\n"
             )
             command = [*as_user(uid, 10053), sys.executable, "-c", script, layout.infrastructure]
@@ -456,7 +467,7 @@ class TestVerifying:
         prefix = str(tmp_path / "41" / "conda" / "envs" / "tools")
         Path(prefix).parent.mkdir(parents=True)
         (tmp_path / "41" / "meta").mkdir()
-        with engine.started(layout.cache) as running:
+        with client.started(layout.cache) as running:
             prepared(repository, running)
             running.install({"tools": prefix}, {})
             verify(running, prefix)

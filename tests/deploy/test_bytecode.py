@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tierctl.deploy.worker import bytecode
+from tierctl.deploy.engine.worker import bytecode
 
 
 def test_modules_that_a_link_shows_again_are_compiled_once(tmp_path: Path) -> None:

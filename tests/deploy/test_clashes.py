@@ -14,13 +14,13 @@ from archives import PYTHON, Package, python, write_index
 from lab import Served
 from targets import listing
 from tierctl.demo.channel import NOARCH, SUBDIR
-from tierctl.deploy import engine
-from tierctl.deploy.engine import Engine
-from tierctl.deploy.environments import Environment
-from tierctl.deploy.failures import EngineFailed
-from tierctl.deploy.problems import Place
-from tierctl.deploy.worker import unpacked
-from tierctl.deploy.worker.wheels import Wheel
+from tierctl.deploy.definitions.environments import Environment
+from tierctl.deploy.definitions.problems import Place
+from tierctl.deploy.engine import client
+from tierctl.deploy.engine.client import Engine
+from tierctl.deploy.engine.failures import EngineFailed
+from tierctl.deploy.engine.worker import unpacked
+from tierctl.deploy.engine.worker.wheels import Wheel
 
 pytest.importorskip("rattler")
 pytest.importorskip("uv")
@@ -117,7 +117,7 @@ def content(path: Path) -> str:
 
 @pytest.fixture
 def bench(tmp_path: Path, with_python: Path) -> Iterator[Bench]:
-    with engine.started(str(tmp_path / "cache")) as running:
+    with client.started(str(tmp_path / "cache")) as running:
         yield Bench(tmp_path, with_python, running)
 
 

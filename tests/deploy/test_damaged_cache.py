@@ -11,10 +11,10 @@ import pytest
 from archives import Package
 from hostile import EVIL, Hostile
 from tierctl.demo.channel import SUBDIR
-from tierctl.deploy import engine
-from tierctl.deploy.environments import Environment
-from tierctl.deploy.failures import EngineFailed
-from tierctl.deploy.problems import Place
+from tierctl.deploy.definitions.environments import Environment
+from tierctl.deploy.definitions.problems import Place
+from tierctl.deploy.engine import client
+from tierctl.deploy.engine.failures import EngineFailed
 
 pytest.importorskip("rattler")
 
@@ -32,7 +32,7 @@ class Room:
     def install(self, name: str, *, offline: bool = False) -> Path:
         """Install the package in an engine of its own, and return the prefix."""
         wanted = Environment("tools", Place("tools.yaml", 1), (self.channel.as_uri(),), ("tool",))
-        with engine.started(str(self.cache), offline=offline) as started:
+        with client.started(str(self.cache), offline=offline) as started:
             started.solve([wanted], SUBDIR)
             started.install({"tools": str(self.place / name)}, {})
         return self.place / name
@@ -151,7 +151,7 @@ def test_two_environments_cannot_have_different_packages_of_one_name(room: Room)
         for name, channel in (("one", room.channel), ("two", other))
     ]
     prefixes = {name: str(room.place / name) for name in ("one", "two")}
-    with engine.started(str(room.cache)) as started:
+    with client.started(str(room.cache)) as started:
         started.solve(wanted, SUBDIR)
         with pytest.raises(EngineFailed, match="have different packages of this name"):
             started.install(prefixes, {})

@@ -7,8 +7,8 @@ import pytest
 
 from tierctl.deploy import definitions
 from tierctl.deploy.definitions import Definitions
-from tierctl.deploy.environments import Environment
-from tierctl.deploy.problems import BadDefinitions
+from tierctl.deploy.definitions.environments import Environment
+from tierctl.deploy.definitions.problems import BadDefinitions
 
 PYTHON = "channels: [conda-forge]\ndependencies:\n  - python =3.11\n"
 

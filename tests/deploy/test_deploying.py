@@ -10,15 +10,16 @@ from pytest_mock import MockerFixture
 
 from targets import make_target
 from tierctl.demo.channel import SUBDIR
-from tierctl.deploy import building, deploying, unchanged
-from tierctl.deploy.engine import Engine
-from tierctl.deploy.failures import NotBuilt
-from tierctl.deploy.worker import notes
+from tierctl.deploy import build, deploy, unchanged
+from tierctl.deploy.engine.client import Engine
+from tierctl.deploy.engine.failures import NotBuilt
+from tierctl.deploy.engine.worker import notes
 from tierctl.errors import NoSuchTier
-from tierctl.events import Author
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.packages import Package
-from tierctl.rotation import Color, Content, State
+from tierctl.fs.local import OsFileSystem
+from tierctl.rotation.state import Color, Content, State
+from tierctl.target.packages import Package
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
@@ -31,12 +32,11 @@ def test_the_engine_has_ended_before_what_it_wrote_is_removed(
     engine.solve.return_value = {}
     there_at_the_end: list[str] = []
     engine.close.side_effect = lambda: there_at_the_end.extend(os.listdir(layout.deployments))
-    mocker.patch.object(building, "build", side_effect=error)
+    mocker.patch.object(build, "build", side_effect=error)
     with pytest.raises((error, NotBuilt)):
-        deploying.deploy(
-            OsFileSystem(),
-            layout,
-            deploying.Wish("dev1", str(tmp_path / "definitions"), SUBDIR),
+        deploy.deploy(
+            Target(OsFileSystem(), layout),
+            deploy.Wish("dev1", str(tmp_path / "definitions"), SUBDIR),
             engine,
             Author("ada", "lab", ""),
             mocker.Mock(),
@@ -59,14 +59,14 @@ def test_nothing_is_built_only_if_the_tier_still_shows_that_at_the_end(
         return True
 
     mocker.patch.object(unchanged.Shown, "was_built_from", was_built_from)
-    build = mocker.patch.object(building, "build")
+    built = mocker.patch.object(build, "build")
     engine = mocker.create_autospec(Engine, instance=True)
     engine.solve.return_value = {}
-    wish = deploying.Wish("staging", str(tmp_path / "definitions"), SUBDIR)
+    wish = deploy.Wish("staging", str(tmp_path / "definitions"), SUBDIR)
     author = Author("ada", "lab", "")
     with suppress(NoSuchTier):  # nothing was built here
-        deploying.deploy(fs, layout, wish, engine, author, reporter, lock_timeout=5)
-    assert is_promoted_meanwhile is build.called
+        deploy.deploy(Target(fs, layout), wish, engine, author, reporter, lock_timeout=5)
+    assert is_promoted_meanwhile is built.called
     assert is_promoted_meanwhile is not reporter.unchanged.called
 
 
@@ -81,7 +81,7 @@ def test_of_packages_that_are_not_whole_the_cache_loses_those_that_were_wanted(
         Path(layout.cache, f"{name}.lock").write_text("noted")
     packages = tuple(Package(name, "1", "0", "noarch", "c") for name in ("a", "b", "kept"))
     wanted = mocker.Mock(packages={"tools": packages})
-    deploying._remove_cached(layout, wanted, {"a-1-0", "b-1-0", "repodata", "."})
+    deploy._remove_cached(layout, wanted, {"a-1-0", "b-1-0", "repodata", "."})
     noted = sorted(path.name for path in Path(layout.cache).glob("*.lock") if path.read_text())
     assert ["kept-1-0.lock", "repodata.lock"] == noted
 
@@ -92,7 +92,7 @@ def test_a_package_of_another_member_in_the_cache_hides_no_error(
     layout = make_target(tmp_path / "lab")
     wanted = mocker.Mock(packages={"tools": (Package("a", "1", "0", "noarch", "c"),)})
     mocker.patch.object(notes, "clear", side_effect=PermissionError)
-    deploying._remove_cached(layout, wanted, {"a-1-0"})
+    deploy._remove_cached(layout, wanted, {"a-1-0"})
 
 
 @pytest.mark.parametrize(("replaced", "warned"), [(7, False), (8, False), (9, True)])
@@ -101,9 +101,9 @@ def test_only_what_was_not_there_when_it_began_is_another_s_deploy(
 ) -> None:
     """A promotion that exchanged the colors meanwhile brought nothing new."""
     seven, eight, other = (Content.of_deployment(number) for number in (7, 8, replaced))
-    seen = deploying.Seen(State(Color.GREEN, Color.BLUE, seven, eight), seven)
+    seen = deploy.Seen(State(Color.GREEN, Color.BLUE, seven, eight), seven)
     reporter = mocker.Mock()
-    watching = deploying._Watching(reporter, "staging", 10, seen)
+    watching = deploy._Watching(reporter, "staging", 10, seen)
     before = State(Color.BLUE, Color.GREEN, seven, other)
     watching.done(mocker.Mock(before=before))
     assert warned is reporter.warn.called
@@ -124,7 +124,7 @@ def test_after_a_failed_switch_it_is_said_what_shows_the_deployment(
     layout = make_target(tmp_path / "lab", blue=41, green=42, deployments=(43, 44))
     Path(layout.within("dev1")).symlink_to("deployments/43")
     Path(layout.within("dev2")).symlink_to("dev2")
-    assert expected == deploying._what_becomes_of(OsFileSystem(), layout, number)
+    assert expected == deploy._what_becomes_of(Target(OsFileSystem(), layout), number)
 
 
 def test_or_why_that_cannot_be_seen(tmp_path: Path, mocker: MockerFixture) -> None:
@@ -133,5 +133,5 @@ def test_or_why_that_cannot_be_seen(tmp_path: Path, mocker: MockerFixture) -> No
     mocker.patch.object(fs, "names", side_effect=OSError(errno.EIO, "broken", "/a/path"))
     assert (
         "deployment 41 is finished; what shows it cannot be seen: /a/path: broken"
-        == deploying._what_becomes_of(fs, layout, 41)
+        == deploy._what_becomes_of(Target(fs, layout), 41)
     )

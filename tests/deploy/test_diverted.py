@@ -8,7 +8,7 @@ import pytest
 from damage import found
 from program import Program
 from targets import listing, make_target
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 
 
 @pytest.fixture(
@@ -22,7 +22,7 @@ def diverted(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Layout, Pa
     (cache / "repodata").mkdir()
     (cache / "mine-1-0.tar.bz2").touch()
     elsewhere = tmp_path / "elsewhere"
-    place = Path(layout.target, request.param)
+    place = Path(layout.top, request.param)
     place.rename(elsewhere)
     place.symlink_to(elsewhere)
     (tmp_path / "definitions" / "tier" / "bin").mkdir(parents=True)
@@ -43,7 +43,7 @@ def test_nothing_is_built_or_removed_behind_them(
         pytest.importorskip("rattler")
         words = [*words, str(elsewhere.parent / "definitions")]
     before = listing(elsewhere)
-    done = tierctl(*words, "-t", layout.target, *dry)
+    done = tierctl(*words, "-t", layout.top, *dry)
     assert (1, True) == (done.code, "is a symlink, not a directory" in done.err), done.err
     assert before == listing(elsewhere)
 
@@ -56,5 +56,5 @@ def test_doctor_tells_of_them(diverted: tuple[Layout, Path]) -> None:
 
 def test_changes_of_the_links_go_on(diverted: tuple[Layout, Path], tierctl: Program) -> None:
     layout, _ = diverted
-    assert 0 == tierctl("promote-staging", "-t", layout.target).code
+    assert 0 == tierctl("promote-staging", "-t", layout.top).code
     assert "blue" == os.readlink(layout.within("production"))

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tierctl.demo.channel import SUBDIR, write_package
-from tierctl.deploy import engine
-from tierctl.deploy.engine import Engine
-from tierctl.deploy.environments import Environment
-from tierctl.deploy.failures import EngineFailed, EngineMissing
-from tierctl.deploy.problems import Place
+from tierctl.deploy.definitions.environments import Environment
+from tierctl.deploy.definitions.problems import Place
+from tierctl.deploy.engine import client
+from tierctl.deploy.engine.client import Engine
+from tierctl.deploy.engine.failures import EngineFailed, EngineMissing
 from tools import require_landlock
 
 pytest.importorskip("rattler")
@@ -32,7 +32,7 @@ def channel(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[Engine]:
-    with engine.started(str(tmp_path / "cache")) as running:
+    with client.started(str(tmp_path / "cache")) as running:
         yield running
 
 
@@ -111,9 +111,9 @@ def test_a_corrupt_archive_is_refused(channel: Path, started: Engine, tmp_path: 
 
 def test_offline_what_is_cached_is_enough(channel: Path, tmp_path: Path) -> None:
     cache, wanted = str(tmp_path / "cache"), [environment(channel, "hello")]
-    with engine.started(cache) as online:
+    with client.started(cache) as online:
         solved = online.solve(wanted, SUBDIR)
-    with engine.started(cache, offline=True) as offline:
+    with client.started(cache, offline=True) as offline:
         assert solved == offline.solve(wanted, SUBDIR)
 
 
@@ -147,7 +147,7 @@ def test_nothing_of_the_caller_s_home_is_used(
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CACHE_HOME", str(home))
-    with engine.started(str(tmp_path / "cache")) as running:
+    with client.started(str(tmp_path / "cache")) as running:
         running.solve([environment(channel, "hello")], SUBDIR)
         running.install({"tools": str(tmp_path / "prefix")}, {})
     assert [] == os.listdir(home)
@@ -163,7 +163,7 @@ def test_it_writes_nothing_outside_whatever_its_paths_lead_to(
     elsewhere.mkdir()
     (tmp_path / "cache").mkdir()
     (within / "deployments").symlink_to(elsewhere)
-    with engine.started(str(tmp_path / "cache"), confined=True) as running:
+    with client.started(str(tmp_path / "cache"), confined=True) as running:
         running.keep_to(str(within))
         running.solve([environment(channel, "hello")], SUBDIR)
         running.install({"tools": f"{within}/1"}, {"tools": f"{within}/lock"})
@@ -186,7 +186,7 @@ def test_a_device_can_be_asked_what_it_is(tmp_path: Path) -> None:
     script = "; ".join(
         (
             "import sys",
-            "from tierctl.deploy.worker.confining import confine",
+            "from tierctl.deploy.engine.worker.confining import confine",
             "assert confine(sys.argv[1:2])",
             "open(sys.argv[1] + '/x', 'w').close()",
             "open('/dev/zero', 'r+b').close()",
@@ -207,7 +207,7 @@ def test_one_that_dies_is_an_error_and_not_a_hang(
     broken.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(broken))
     with (
-        engine.started(str(tmp_path / "cache")) as running,
+        client.started(str(tmp_path / "cache")) as running,
         pytest.raises(EngineFailed, match="it ended without an answer"),
     ):
         running.solve([environment(channel, "hello")], SUBDIR)
@@ -216,7 +216,7 @@ def test_one_that_dies_is_an_error_and_not_a_hang(
 def test_without_the_extra_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(engine, "find_spec", lambda name: None)
-    with pytest.raises(EngineMissing) as caught, engine.started(str(tmp_path)):
+    monkeypatch.setattr(client, "find_spec", lambda name: None)
+    with pytest.raises(EngineMissing) as caught, client.started(str(tmp_path)):
         pytest.fail("started without an engine")
     assert "pip install 'tierctl[deploy]'" in caught.value.hint

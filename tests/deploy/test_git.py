@@ -11,8 +11,9 @@ from lab import Lab, wait_until_ended
 from program import run_installed
 from targets import make_target
 from tierctl.deploy import git
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 from tools import require_root, require_tool
 
 FS = OsFileSystem()
@@ -40,7 +41,7 @@ class Repository:
         return done.stdout.strip()
 
     def state(self, directory: Path | None = None) -> git.State:
-        return git.state(FS, self.layout, str(directory or self.file.parent), 30)
+        return git.state(Target(FS, self.layout), str(directory or self.file.parent), 30)
 
     def expected(self, *, dirty: bool | None) -> git.State:
         commit, tree = self.run("rev-parse", "HEAD"), self.run("rev-parse", "HEAD^{tree}")
@@ -61,7 +62,7 @@ def test_a_directory_without_a_repository_has_no_commit_and_nothing_is_said(
     tmp_path: Path,
 ) -> None:
     layout = make_target(tmp_path / "lab")
-    assert git.State(None) == git.state(FS, layout, str(tmp_path), 30)
+    assert git.State(None) == git.state(Target(FS, layout), str(tmp_path), 30)
 
 
 @pytest.mark.parametrize("format", ["sha1", "sha256"])
@@ -95,7 +96,7 @@ def test_a_second_worktree_and_a_packed_repository_are_read(
 def test_a_repository_without_a_commit_is_told_of(tmp_path: Path) -> None:
     layout = make_target(tmp_path / "lab")
     subprocess.run([require_tool("git"), "init", "-q", tmp_path / "new"], check=True)
-    told, warning = git.state(FS, layout, str(tmp_path / "new"), 30)
+    told, warning = git.state(Target(FS, layout), str(tmp_path / "new"), 30)
     assert told is None
     assert f"git -C {tmp_path}/new rev-parse HEAD" in warning
 

@@ -8,11 +8,11 @@ import pytest
 from hostile import EVIL, Hostile
 from targets import listing
 from tierctl.demo.channel import SUBDIR, write_package
-from tierctl.deploy import engine
-from tierctl.deploy.engine import Engine
-from tierctl.deploy.environments import Environment
-from tierctl.deploy.failures import EngineFailed
-from tierctl.deploy.problems import Place
+from tierctl.deploy.definitions.environments import Environment
+from tierctl.deploy.definitions.problems import Place
+from tierctl.deploy.engine import client
+from tierctl.deploy.engine.client import Engine
+from tierctl.deploy.engine.failures import EngineFailed
 
 pytest.importorskip("rattler")
 
@@ -53,7 +53,7 @@ def room(tmp_path: Path) -> Room:
 
 @pytest.fixture
 def started(room: Room) -> Iterator[Engine]:
-    with engine.started(str(room.cache)) as running:
+    with client.started(str(room.cache)) as running:
         running.solve([environment(room, "innocent")], SUBDIR)
         running.install({"tools": str(room.prefix.parent / "first")}, {})
         yield running

@@ -9,8 +9,8 @@ import pytest
 
 from lab import wait_until_ended
 from shell_driver import SHELLS, Shell, make_tier
-from tierctl.deploy.loading import NotLoadable, _Said, profiles_load
-from tierctl.layout import Layout
+from tierctl.deploy.shells import NotLoadable, _Said, profiles_load
+from tierctl.target.paths import Layout
 from tools import require_tool
 
 every_shell = pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell.name)

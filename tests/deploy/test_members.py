@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierctl.deploy.worker import members, outside
-from tierctl.deploy.worker.members import Contents, Kind, Member
+from tierctl.deploy.engine.worker import members, outside
+from tierctl.deploy.engine.worker.members import Contents, Kind, Member
 
 MODULES = "lib/python3.12/site-packages"
 PREFIX = "/software/lab/infrastructure/deployments/4/conda/envs/tools"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tierctl.deploy import personal
+from tierctl.deploy.definitions import personal
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import pytest
 
 from lab import wait_until_ended
 from program import installed
-from tierctl.deploy import process
-from tierctl.deploy.process import Worker
+from tierctl.deploy.engine import process
+from tierctl.deploy.engine.process import Worker
 from tools import require_tool
 
 pytest.importorskip("rattler")
@@ -30,7 +30,7 @@ CHECK = {
 WITHOUT = 'exec "$0" "$@" {}>&-'
 TALK = """
 import json, os, sys
-from tierctl.deploy.process import Worker
+from tierctl.deploy.engine.process import Worker
 worker = Worker()
 worker.ask(json.dumps({asked!r}).encode() + b"\\n")
 answer = next(worker.answers())
@@ -90,7 +90,7 @@ def test_a_deploy_starts_it_before_it_knows_what_for(
 
 def test_it_ends_with_a_process_that_never_asks_it_anything() -> None:
     """It is in its group's place, not the caller's: nothing else would end it."""
-    script = "from tierctl.deploy.process import Worker\nprint(Worker().pid)"
+    script = "from tierctl.deploy.engine.process import Worker\nprint(Worker().pid)"
     told = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, check=True, text=True, timeout=30
     )
@@ -147,7 +147,7 @@ def test_one_that_lacks_something_says_what(monkeypatch: pytest.MonkeyPatch) -> 
     worker = Worker()
     (said,) = json.loads(next(worker.answers()))["failed"].values()
     worker.wait()
-    assert "it cannot be started: No module named 'tierctl.deploy.worker.nothing'" == said
+    assert "it cannot be started: No module named 'tierctl.deploy.engine.worker.nothing'" == said
 
 
 def test_what_the_caller_has_open_is_not_the_engine_s(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_nobody_need_wait_for_it() -> None:
     """As where the caller's caller ignores SIGCHLD."""
     script = (
         "import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
-        "from tierctl.deploy.process import Worker\n"
+        "from tierctl.deploy.engine.process import Worker\n"
         "worker = Worker(); worker.kill(); worker.wait(); worker.kill()"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=30)

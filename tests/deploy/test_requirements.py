@@ -2,7 +2,7 @@
 
 import pytest
 
-from tierctl.deploy import requirements
+from tierctl.deploy.definitions import requirements
 
 
 @pytest.mark.parametrize(

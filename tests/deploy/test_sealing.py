@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from pytest_mock import MockerFixture
 
-from tierctl import listing
-from tierctl.deploy import sealing, tree
-from tierctl.manifest import Directory, Entry
+from tierctl.fs import listing, sealing, tree
+from tierctl.fs.listing import Directory, Entry
 from tools import as_user, missing, require_root
 from trees import modes, seal
 
@@ -228,7 +227,7 @@ def test_what_takes_the_place_of_a_file_that_is_sealed_is_not_changed(
         file.symlink_to(key)
         return 0o444
 
-    mocker.patch("tierctl.deploy.sealing.sealed", side_effect=replace)
+    mocker.patch("tierctl.fs.sealing.sealed", side_effect=replace)
     seal(tmp_path / "41")
     assert 0o600 == key.stat().st_mode & 0o777
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tierctl.deploy import secrets
+from tierctl.deploy.definitions import secrets
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,12 @@ from archives import PYTHON, Package
 from lab import Lab, Served, wait_until_ended
 from program import run_installed
 from tierctl.demo.channel import NOARCH, SUBDIR, write_package
-from tierctl.deploy import engine, stall
-from tierctl.deploy.environments import Environment
-from tierctl.deploy.failures import EngineFailed
-from tierctl.deploy.problems import Place
-from tierctl.deploy.worker import bytecode
-from tierctl.deploy.worker.failures import Failed
+from tierctl.deploy.definitions.environments import Environment
+from tierctl.deploy.definitions.problems import Place
+from tierctl.deploy.engine import client, stall
+from tierctl.deploy.engine.failures import EngineFailed
+from tierctl.deploy.engine.worker import bytecode
+from tierctl.deploy.engine.worker.failures import Failed
 
 pytest.importorskip("rattler")
 
@@ -87,7 +87,7 @@ def test_a_server_that_sends_next_to_nothing_is_named(behave: Behave, tmp_path: 
     begun = time.monotonic()
     with (
         serving(behave) as address,
-        engine.started(str(tmp_path / "cache"), timeout=LIMIT_S) as run,
+        client.started(str(tmp_path / "cache"), timeout=LIMIT_S) as run,
         pytest.raises(EngineFailed) as caught,
     ):
         run.solve([environment(f"http://{address}/channel", "hello")], SUBDIR)
@@ -101,7 +101,7 @@ def test_so_is_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(be_silent) as address:
         monkeypatch.setenv("http_proxy", f"http://{address}")
         with (
-            engine.started(str(tmp_path / "cache"), timeout=LIMIT_S) as run,
+            client.started(str(tmp_path / "cache"), timeout=LIMIT_S) as run,
             pytest.raises(EngineFailed, match=f"connected to {address}"),
         ):
             run.solve([environment("http://channel.example/channel", "hello")], SUBDIR)
@@ -167,7 +167,7 @@ def test_a_python_that_hangs_while_modules_are_compiled_is_named_and_killed(
     tmp_path: Path, script: str
 ) -> None:
     channel, prefix = with_python(tmp_path / "channel", script), tmp_path / "prefix"
-    with engine.started(str(tmp_path / "cache"), timeout=LIMIT_S) as run:
+    with client.started(str(tmp_path / "cache"), timeout=LIMIT_S) as run:
         run.solve([environment(channel, "python")], SUBDIR)
         with pytest.raises(EngineFailed) as caught:
             run.install({"tools": str(prefix)}, {})
@@ -256,7 +256,7 @@ def test_a_program_that_stops_the_engine_s_threads_with_it_is_named_too(
     write_package(tmp_path / "channel", "hello", "1.0", {"bin/hello": ""})
     channel = (tmp_path / "channel").as_uri()
     with (
-        engine.started(str(tmp_path / "cache"), timeout=LIMIT_S) as run,
+        client.started(str(tmp_path / "cache"), timeout=LIMIT_S) as run,
         pytest.raises(EngineFailed, match="it waits for sleep, process"),
     ):
         run.solve([environment(channel, "hello")], SUBDIR)

@@ -12,8 +12,9 @@ from pytest_mock import MockerFixture
 
 from open_files import OpenFiles
 from targets import listing
-from tierctl.deploy import overlay, tree
-from tierctl.deploy.problems import Problems
+from tierctl.deploy.definitions import overlay
+from tierctl.deploy.definitions.problems import Problems
+from tierctl.fs import tree
 from tools import as_user, require_root
 from trees import modes, seal
 
@@ -42,7 +43,7 @@ def test_a_copy_holds_the_same_and_everyone_may_read_it(source: Path, tmp_path: 
     destination = tmp_path / "41"
     (destination / "bin").mkdir(parents=True)
     old = os.umask(0o077)
-    tree.copy(items(source), str(destination))
+    overlay.copy(items(source), str(destination))
     os.umask(old)
     assert b"\0\xff" == (destination / "notes").read_bytes()
     assert "run" == os.readlink(destination / "bin" / "again")
@@ -55,14 +56,14 @@ def test_what_became_a_link_meanwhile_is_not_copied(source: Path, tmp_path: Path
     (source / "notes").symlink_to("/etc/passwd")
     (tmp_path / "41").mkdir()
     with pytest.raises(OSError, match="Too many levels"):
-        tree.copy(found, str(tmp_path / "41"))
+        overlay.copy(found, str(tmp_path / "41"))
 
 
 def test_nothing_is_copied_over_what_is_there(source: Path, tmp_path: Path) -> None:
     (tmp_path / "41").mkdir()
     (tmp_path / "41" / "notes").write_text("mine")
     with pytest.raises(FileExistsError):
-        tree.copy(items(source), str(tmp_path / "41"))
+        overlay.copy(items(source), str(tmp_path / "41"))
 
 
 def test_what_another_user_put_into_a_tree_keeps_nobody_from_going_on(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_what_another_user_put_into_a_tree_keeps_nobody_from_going_on(tmp_path: 
     (theirs / "file").touch()
     os.chown(home, 10041, 10041)
     os.chown(home / "41", 10041, 10041)
-    script = "import sys; from tierctl.deploy import tree; tree.remove(sys.argv[1])"
+    script = "import sys; from tierctl.fs import tree; tree.remove(sys.argv[1])"
     subprocess.run([*as_user(10041), sys.executable, "-c", script, f"{home}/41"], check=True)
     assert [".41.going"] == os.listdir(home)
     assert (home / ".41.going" / "theirs" / "file").exists()
@@ -127,7 +128,7 @@ class TestTakingApart:
         os.chown(place, uid, uid)
         subprocess.run(["chown", "-R", str(uid), str(place)], check=True)
         assert 1500 < tree.own_bytes([str(place / "41")]) // 512
-        script = f"from tierctl.deploy import tree; tree.remove({str(place / '41')!r})"
+        script = f"from tierctl.fs import tree; tree.remove({str(place / '41')!r})"
         who = as_user(uid) if uid else []
         subprocess.run([*who, sys.executable, "-c", script], check=True)
         assert [] == os.listdir(place)
@@ -297,7 +298,7 @@ def test_somebody_else_s_scratch_directory_is_passed_over(tmp_path: Path) -> Non
     theirs = tmp_path / "tierctl-7-theirs"
     theirs.mkdir()
     tmp_path.chmod(0o1777)
-    script = "from tierctl.deploy import tree; tree.remove_scratch(7)"
+    script = "from tierctl.fs import tree; tree.remove_scratch(7)"
     subprocess.run(
         [*as_user(10061), sys.executable, "-c", script],
         env={**os.environ, "TMPDIR": str(tmp_path)},

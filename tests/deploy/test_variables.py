@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tierctl.deploy import tree, variables
+from tierctl.deploy import variables
 from tierctl.deploy.variables import Variables
+from tierctl.fs import tree
 
 LARGEST = 1 << 20
 

@@ -6,7 +6,7 @@ import pytest
 from pytest_mock import MockerFixture
 
 from damage import bootstrapped, copied
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ import pytest
 from pytest_mock import MockerFixture
 
 from damage import found
-from tierctl.deploy.worker import confining
+from tierctl.deploy.engine.worker import confining
 from tierctl.doctor import Severity
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 from tools import require_landlock
 
 

@@ -27,8 +27,9 @@ from damage import (
 )
 from targets import make_deployment
 from tierctl.doctor import Remedy, Severity, diagnose
-from tierctl.layout import Layout, temporary
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.target.paths import Layout, temporary
+from tierctl.target.target import Target
 from tools import require_root
 
 PROBLEMS: dict[str, tuple[Damage, str, str]] = {
@@ -86,7 +87,7 @@ PROBLEMS: dict[str, tuple[Damage, str, str]] = {
             "permissions",
             "everybody may write to ",
         )
-        for name in ("target", "infrastructure", "deployments", "cache")
+        for name in ("top", "infrastructure", "deployments", "cache")
     },
     "control open to all": (
         lambda at: Path(at.control).chmod(0o777),
@@ -279,7 +280,7 @@ class TestDamage:
     def test_what_is_damaged_is_not_said_to_lack_a_profile_too(self, layout: Layout) -> None:
         Path(layout.within("dev1")).symlink_to("dev1")
         make_deployment(layout, 7, finished=False)
-        texts = [finding.text for finding in diagnose(OsFileSystem(), layout)]
+        texts = [finding.text for finding in diagnose(Target(OsFileSystem(), layout))]
         assert not any("profile.sh" in text for text in texts)
         assert "unfinished deployments: 7" in texts
 
@@ -292,7 +293,7 @@ class TestDamage:
     ) -> None:
         note_interrupted(layout)
         move_links(layout)
-        texts = [finding.text for finding in diagnose(OsFileSystem(), layout)]
+        texts = [finding.text for finding in diagnose(Target(OsFileSystem(), layout))]
         assert not any("without tierctl" in text for text in texts)
 
     def test_records_are_not_judged_while_a_change_is_under_way(self, layout: Layout) -> None:

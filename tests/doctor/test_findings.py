@@ -9,8 +9,9 @@ import pytest
 
 from damage import append, bootstrapped, found, problems
 from tierctl.doctor import diagnose
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 
 
 class Full(OsFileSystem):
@@ -86,5 +87,5 @@ def test_a_newer_versions_change_is_moved_away_by_what_is_typed(layout: Layout) 
 def test_a_link_that_is_damaged_is_not_said_to_have_been_moved_too(layout: Layout) -> None:
     Path(layout.within("staging")).unlink()
     assert 1 == len(problems(layout))
-    texts = [finding.text for finding in diagnose(OsFileSystem(), layout)]
+    texts = [finding.text for finding in diagnose(Target(OsFileSystem(), layout))]
     assert not any("without tierctl" in text for text in texts)

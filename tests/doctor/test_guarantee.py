@@ -21,12 +21,13 @@ from damage import (
     untimed,
 )
 from targets import listing
-from tierctl import mounts
 from tierctl.doctor import Severity, diagnose
-from tierctl.filesystem import Entry, FileSystem, LockUnavailable, exists
-from tierctl.layout import Layout
-from tierctl.mounts import Mount
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs import mounts
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.mounts import Mount
+from tierctl.fs.protocol import Entry, FileSystem, LockUnavailable, exists
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 from tools import missing, require_root, require_tool
 
 
@@ -67,25 +68,25 @@ class TestGuarantee:
     def test_it_says_on_which_filesystem_the_target_is(
         self, layout: Layout, mocker: MockerFixture
     ) -> None:
-        mocker.patch("tierctl.mounts.find", return_value=Mount("nfs4", "/lab", ("rw",)))
+        mocker.patch("tierctl.fs.mounts.find", return_value=Mount("nfs4", "/lab", ("rw",)))
         assert Severity.OK is found(layout, "filesystem: nfs4, mounted on /lab").severity
 
     def test_a_read_only_mount_is_a_note(self, layout: Layout, mocker: MockerFixture) -> None:
-        mocker.patch("tierctl.mounts.find", return_value=Mount("nfs4", "/lab", ("ro",)))
+        mocker.patch("tierctl.fs.mounts.find", return_value=Mount("nfs4", "/lab", ("ro",)))
         assert Severity.NOTE is found(layout, "it is mounted read-only here").severity
 
     @pytest.mark.parametrize("option", ["nolock", "localflock", "local_lock=all"])
     def test_locks_on_this_host_only_are_a_problem(
         self, layout: Layout, mocker: MockerFixture, option: str
     ) -> None:
-        mocker.patch("tierctl.mounts.find", return_value=Mount("nfs", "/lab", ("rw", option)))
+        mocker.patch("tierctl.fs.mounts.find", return_value=Mount("nfs", "/lab", ("rw", option)))
         finding = found(layout, f"it is mounted with {option}: locks hold on this host only")
         assert (Severity.PROBLEM, True) == (finding.severity, bool(finding.advice))
 
     def test_where_mounts_are_not_told_the_rest_is(
         self, layout: Layout, mocker: MockerFixture
     ) -> None:
-        mocker.patch("tierctl.mounts.find", return_value=None)
+        mocker.patch("tierctl.fs.mounts.find", return_value=None)
         assert Severity.OK is found(layout, "the links are swapped in one step").severity
 
     def test_a_table_of_mounts_that_says_nothing_tells_of_none(self, tmp_path: Path) -> None:
@@ -126,24 +127,24 @@ class TestGuarantee:
         assert [] == problems(layout, Shifted(seconds))
 
     def test_the_probe_leaves_nothing_whatever_fails(self, layout: Layout) -> None:
-        before = untimed(listing(layout.target))
+        before = untimed(listing(layout.top))
         for fs in faults(OsFileSystem(), errno.EIO):
-            diagnose(fs, layout)
-            diagnose(OsFileSystem(), layout)
-            assert before == untimed(listing(layout.target))
+            diagnose(Target(fs, layout))
+            diagnose(Target(OsFileSystem(), layout))
+            assert before == untimed(listing(layout.top))
 
     def test_only_removing_it_can_fail_to_remove_the_scratch(self, layout: Layout) -> None:
         left_by = set()
         for fs in faults(OsFileSystem(), errno.EIO):
-            diagnose(fs, layout)
+            diagnose(Target(fs, layout))
             if exists(OsFileSystem(), layout.scratch):
                 left_by.add(fs.trace[fs.fault.at - 1].verb)
-                diagnose(OsFileSystem(), layout)
+                diagnose(Target(OsFileSystem(), layout))
         assert {"entry", "remove"} == left_by
 
     def test_a_failing_probe_is_a_problem_with_advice(self, layout: Layout) -> None:
         for fs in faults(OsFileSystem(), errno.EIO):
-            findings = diagnose(fs, layout)
+            findings = diagnose(Target(fs, layout))
             if fs.fired and fs.trace[fs.fault.at - 1].verb in ("make_link", "exchange", "lock"):
                 fitting = [f for f in findings if "trying it out failed: " in f.text]
                 assert [True] == [bool(finding.advice) for finding in fitting]
@@ -156,7 +157,7 @@ class TestGuarantee:
         (precious / "file").touch()
         (precious / "one").touch()
         Path(layout.scratch).symlink_to(precious)
-        diagnose(OsFileSystem(), layout)
+        diagnose(Target(OsFileSystem(), layout))
         assert {"file", "one"} == set(os.listdir(precious))
 
     def test_what_others_keep_in_the_scratch_stays_and_is_told_of(self, layout: Layout) -> None:
@@ -170,9 +171,9 @@ class TestGuarantee:
         self, layout: Layout
     ) -> None:
         replace(layout.control, "symlink")
-        before = listing(layout.target)
-        diagnose(OsFileSystem(), layout)
-        assert before == listing(layout.target)
+        before = listing(layout.top)
+        diagnose(Target(OsFileSystem(), layout))
+        assert before == listing(layout.top)
 
 
 @pytest.fixture

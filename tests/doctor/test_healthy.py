@@ -5,15 +5,16 @@ from pathlib import Path
 from damage import NotMine, by_hand, found, problems, shared, untimed
 from targets import listing
 from tierctl.doctor import Severity, diagnose
-from tierctl.filesystem import exists
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import exists
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 from tools import require_root
 
 
 class TestHealthy:
     def test_what_bootstrap_makes_is_well_in_every_respect(self, template: Layout) -> None:
-        findings = diagnose(OsFileSystem(), template)
+        findings = diagnose(Target(OsFileSystem(), template))
         assert {Severity.OK} == {finding.severity for finding in findings}
         subjects = {
             "links",
@@ -40,20 +41,20 @@ class TestHealthy:
         assert [] == problems(shared(tmp_path))
 
     def test_a_diagnose_leaves_everything_as_it_was(self, layout: Layout) -> None:
-        before = untimed(listing(layout.target))
-        diagnose(OsFileSystem(), layout)
-        assert before == untimed(listing(layout.target))
+        before = untimed(listing(layout.top))
+        diagnose(Target(OsFileSystem(), layout))
+        assert before == untimed(listing(layout.top))
 
     def test_without_probing_it_writes_not_one_byte(self, layout: Layout) -> None:
-        before = listing(layout.target)
-        findings = diagnose(OsFileSystem(), layout, probe=False)
-        assert before == listing(layout.target)
+        before = listing(layout.top)
+        findings = diagnose(Target(OsFileSystem(), layout), probe=False)
+        assert before == listing(layout.top)
         assert any("not tried out" in finding.text for finding in findings)
 
     def test_without_the_right_to_write_it_writes_not_one_byte(self, layout: Layout) -> None:
-        before = listing(layout.target)
+        before = listing(layout.top)
         finding = found(layout, "not tried out: no permission to write to ", NotMine())
-        assert before == listing(layout.target)
+        assert before == listing(layout.top)
         assert Severity.NOTE is finding.severity
         assert (
             Severity.NOTE

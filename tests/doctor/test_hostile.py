@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from damage import Unreadable, faults, note_interrupted, problems
 from targets import make_target
 from tierctl.doctor import diagnose
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 from tierctl.testing import MemoryFileSystem
 
 
@@ -27,7 +28,7 @@ class TestHostile:
             Path(tier).symlink_to("deployments/9\n")
         for number in range(20):
             Path(layout.within(f"\n\udcfe{number}")).touch()
-        for finding in diagnose(OsFileSystem(), layout):
+        for finding in diagnose(Target(OsFileSystem(), layout)):
             for text in (finding.text, finding.meaning, finding.advice):
                 assert text.isprintable()
 
@@ -43,7 +44,7 @@ class TestHostile:
     def test_no_error_of_the_system_is_raised(self, layout: Layout, number: int) -> None:
         note_interrupted(layout)
         for fs in faults(OsFileSystem(), number):
-            assert diagnose(fs, layout)
+            assert diagnose(Target(fs, layout))
 
     @settings(max_examples=150)
     @given(st.sampled_from(["intent", "history", "config", "holder"]), st.data())
@@ -53,7 +54,7 @@ class TestHostile:
         layout = make_target("/lab", fs=fs)
         fs.make_directory(layout.control, 0o755)
         fs.write(getattr(layout, name), data.draw(RUBBISH), mode=0o644)
-        diagnose(fs, layout)
+        diagnose(Target(fs, layout))
 
     def test_nothing_at_all_is_a_problem(self, tmp_path: Path) -> None:
         assert problems(Layout.of_target(str(tmp_path / "missing")))

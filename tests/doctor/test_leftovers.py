@@ -4,10 +4,11 @@ import os
 import subprocess
 
 from damage import found, problems
-from tierctl.author import user_name
 from tierctl.doctor import Severity, diagnose
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import user_name
 
 
 def test_what_is_still_in_use_is_a_note_that_names_who_uses_it(layout: Layout) -> None:
@@ -33,5 +34,5 @@ def test_of_a_cached_package_that_nobody_is_seen_to_use_no_more_is_said(layout: 
 def test_what_only_looks_so_is_not_told(layout: Layout) -> None:
     os.makedirs(f"{layout.deployments}/.thesis.going")
     os.makedirs(f"{layout.cache}/.a-1-0")
-    findings = diagnose(OsFileSystem(), layout)
+    findings = diagnose(Target(OsFileSystem(), layout))
     assert not any("left of what was removed" in finding.text for finding in findings)

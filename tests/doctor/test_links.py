@@ -8,12 +8,13 @@ import pytest
 
 from reporters import Heard, carry_out
 from targets import links, make_deployment, make_target
-from tierctl import bootstrap, changes
+from tierctl.change import bootstrap, change
+from tierctl.change.requests import Promotion
 from tierctl.doctor import Finding, Severity, diagnose
-from tierctl.events import Author
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.request import Promotion
+from tierctl.fs.local import OsFileSystem
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 
 FS = OsFileSystem()
 
@@ -40,7 +41,7 @@ def relink(layout: Layout, name: str, text: str) -> None:
 
 
 def problems(layout: Layout) -> list[Finding]:
-    found = diagnose(FS, layout)
+    found = diagnose(Target(FS, layout))
     return [finding for finding in found if finding.severity is Severity.PROBLEM]
 
 
@@ -91,7 +92,7 @@ def test_what_stands_in_the_place_of_a_link_is_moved_aside(layout: Layout) -> No
 
 
 def test_a_production_that_was_there_is_a_problem_when_it_is_not(layout: Layout) -> None:
-    changes.carry_out(FS, layout, Promotion(), Author("ada", "lab"), Heard(), lock_timeout=0)
+    change.carry_out(Target(FS, layout), Promotion(), Author("ada", "lab"), Heard(), lock_timeout=0)
     Path(layout.within("production")).unlink()
     (finding,) = problems(layout)
     assert "production is missing; history knows that it was blue" == finding.text
@@ -104,7 +105,9 @@ def test_a_production_that_never_was_is_no_problem(tmp_path: Path) -> None:
     layout = make_target(tmp_path, production=None)
     assert [] == problems(layout)
     (finding,) = (
-        finding for finding in diagnose(FS, layout) if "production -> missing" in finding.text
+        finding
+        for finding in diagnose(Target(FS, layout))
+        if "production -> missing" in finding.text
     )
     assert (Severity.NOTE, "promote-staging") == (finding.severity, finding.command)
 
@@ -164,6 +167,8 @@ def test_what_is_named_like_a_deployment_and_is_none_is_worth_knowing(
 ) -> None:
     path = Path(layout.within("deployments/77"))
     path.touch() if kind == "file" else path.symlink_to("41")
-    texts = [found.text for found in diagnose(FS, layout) if found.severity is Severity.NOTE]
+    texts = [
+        found.text for found in diagnose(Target(FS, layout)) if found.severity is Severity.NOTE
+    ]
     assert f"{path} is a {kind}, not a directory" in texts
     assert not any("unfinished" in text for text in texts)

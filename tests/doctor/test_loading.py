@@ -12,9 +12,10 @@ from damage import bootstrapped, by_hand, found, problems
 from targets import make_target, opened
 from tierctl import profiles
 from tierctl.doctor import Severity, diagnose
-from tierctl.filesystem import Entry
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import Entry
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 
 FS = OsFileSystem()
 
@@ -86,7 +87,7 @@ class TestProfile:
         profile = Path(layout.within("green/etc/profile.sh"))
         profile.rename(profile.with_name("common.sh"))
         profile.symlink_to("common.sh")
-        assert not any("profile.sh" in finding.text for finding in diagnose(FS, layout))
+        assert not any("profile.sh" in finding.text for finding in diagnose(Target(FS, layout)))
 
     def test_a_deployment_that_cannot_be_looked_into_hides_nothing_of_the_others(
         self, layout: Layout
@@ -110,7 +111,7 @@ class TestProfile:
 
 class TestMoved:
     def test_what_is_typed_moves_it_back(self, layout: Layout, tmp_path: Path) -> None:
-        old, new = Path(layout.target), tmp_path / "it's elsewhere"
+        old, new = Path(layout.top), tmp_path / "it's elsewhere"
         assert [] == problems(layout)
         old.rename(new)
         moved = Layout.of_target(str(new))
@@ -121,7 +122,7 @@ class TestMoved:
         assert [] == problems(layout)
 
     def test_a_copy_is_not_moved_over_the_original(self, layout: Layout, tmp_path: Path) -> None:
-        shutil.copytree(layout.target, tmp_path / "copy", symlinks=True)
+        shutil.copytree(layout.top, tmp_path / "copy", symlinks=True)
         copy = Layout.of_target(str(tmp_path / "copy"))
         assert [] == problems(layout)
         assert problems(copy)
@@ -140,11 +141,11 @@ class TestMoved:
         Path(layout.within("deployments/1/etc")).mkdir()
         text = profiles.files(layout, "blue")["profile.sh"]
         Path(layout.within("deployments/1/etc/profile.sh")).write_text(text)
-        assert not any("leads to" in finding.text for finding in diagnose(FS, layout))
+        assert not any("leads to" in finding.text for finding in diagnose(Target(FS, layout)))
 
     def test_a_profile_is_never_run(self, tmp_path: Path) -> None:
         layout = by_hand(tmp_path / "lab")
         line = f"export IAC_TIER_DIR=$(touch {tmp_path}/run)\n"
         Path(layout.within("green/etc/profile.sh")).write_text(line)
-        diagnose(FS, layout)
+        diagnose(Target(FS, layout))
         assert not (tmp_path / "run").exists()

@@ -8,9 +8,10 @@ from pytest_mock import MockerFixture
 
 from damage import found
 from tierctl.doctor import Finding, Severity, diagnose
-from tierctl.layout import Layout
-from tierctl.mounts import Mount
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.mounts import Mount
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 
 SAFE = "A change made on this host asks the server once it has the lock."
 Mounted = Callable[..., Layout]
@@ -21,7 +22,7 @@ def mounted(layout: Layout, mocker: MockerFixture) -> Mounted:
     """A target that is mounted with some options, by type."""
 
     def mount(*options: str, of: str = "nfs4") -> Layout:
-        mocker.patch("tierctl.mounts.find", return_value=Mount(of, "/lab", ("rw", *options)))
+        mocker.patch("tierctl.fs.mounts.find", return_value=Mount(of, "/lab", ("rw", *options)))
         return layout
 
     return mount
@@ -29,7 +30,7 @@ def mounted(layout: Layout, mocker: MockerFixture) -> Mounted:
 
 def told(layout: Layout) -> list[Finding]:
     """Return what is said of the mount, its type and the probe apart."""
-    findings = diagnose(OsFileSystem(), layout)
+    findings = diagnose(Target(OsFileSystem(), layout))
     probed = "the links are", "a lock that", "by the filesystem's type", "filesystem: "
     return [
         finding
@@ -89,7 +90,7 @@ class TestSmb:
         for name in ("production", "staging", "blue", "green"):
             os.unlink(layout.within(name))
             os.mkdir(layout.within(name))
-        kind, smb = diagnose(OsFileSystem(), layout)
+        kind, smb = diagnose(Target(OsFileSystem(), layout))
         assert ("filesystem: cifs, mounted on /lab", Severity.PROBLEM) == (kind.text, smb.severity)
         assert "it is mounted with SMB (cifs), which has no symlinks" == smb.text
 

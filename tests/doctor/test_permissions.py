@@ -10,14 +10,17 @@ from pytest_mock import MockerFixture
 from reporters import Heard
 from samples import event
 from targets import make_deployment, opened
-from tierctl import bootstrap, intent, trust
+from tierctl.change import bootstrap
 from tierctl.doctor import Finding, Remedy, Severity, diagnose
 from tierctl.doctor.repairs import Repair, repair
 from tierctl.errors import Untrusted
-from tierctl.events import Author
-from tierctl.groups import Group
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.journal import intent
+from tierctl.target import trust
+from tierctl.target.groups import Group
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 from tools import require_root
 
 AUTHOR = Author("ada", "lab")
@@ -50,11 +53,11 @@ def some_group() -> Group:
 
 
 def fix(layout: Layout) -> list[Repair]:
-    return repair(FS, layout, AUTHOR, Heard(), lock_timeout=0)
+    return repair(Target(FS, layout), AUTHOR, Heard(), lock_timeout=0)
 
 
 def problems(layout: Layout) -> list[Finding]:
-    return [f for f in diagnose(FS, layout) if f.severity is Severity.PROBLEM]
+    return [f for f in diagnose(Target(FS, layout)) if f.severity is Severity.PROBLEM]
 
 
 def mode(path: str) -> int:
@@ -118,7 +121,7 @@ class TestStrangers:
     def test_somebody_elses_color_is_worth_knowing(self, layout: Layout, name: str) -> None:
         require_root()
         os.chown(layout.within(name), STRANGER, -1)
-        notes = [f for f in diagnose(FS, layout) if f.severity is Severity.NOTE]
+        notes = [f for f in diagnose(Target(FS, layout)) if f.severity is Severity.NOTE]
         assert [f"{layout.within(name)} belongs to {STRANGER}"] == [f.text for f in notes]
 
     def test_a_record_of_somebody_else_is_worth_knowing(self, shared: Layout) -> None:
@@ -126,16 +129,16 @@ class TestStrangers:
         make_deployment(shared, 9)
         record = shared.deployment_record("deployments/9")
         os.chown(record, STRANGER, STRANGER)
-        (found,) = [f for f in diagnose(FS, shared) if "the record of" in f.text]
+        (found,) = [f for f in diagnose(Target(FS, shared)) if "the record of" in f.text]
         said = f"the record of deployment 9 is not trusted: {record} belongs to user {STRANGER}"
         assert (Severity.NOTE, said) == (found.severity, found.text)
         os.chown(record, STRANGER, os.stat(shared.control).st_gid)
-        assert not any("the record of" in finding.text for finding in diagnose(FS, shared))
+        assert not any("the record of" in finding.text for finding in diagnose(Target(FS, shared)))
 
     def test_what_a_member_made_in_a_shared_target_is_no_strangers(self, shared: Layout) -> None:
         for path in (shared.control, shared.deployments, shared.within("blue")):
             os.chown(path, STRANGER, -1)
-        assert not any("belongs to" in finding.text for finding in diagnose(FS, shared))
+        assert not any("belongs to" in finding.text for finding in diagnose(Target(FS, shared)))
 
 
 class TestSharing:
@@ -161,7 +164,7 @@ class TestSharing:
         self, shared: Layout, name: str, how: str
     ) -> None:
         path = getattr(shared, name)
-        intent.write(FS, shared, event(2))
+        intent.write(Target(FS, shared), event(2))
         if how == "owner":
             os.chown(path, STRANGER, STRANGER)
         else:
@@ -176,7 +179,7 @@ class TestSharing:
         )
         assert any("not trusted" in finding.text for finding in problems(shared))
         with pytest.raises(Untrusted):
-            trust.require(FS, shared, path)
+            trust.require(Target(FS, shared), path)
 
     def test_what_a_member_made_without_the_group_is_shared(
         self, shared: Layout, mocker: MockerFixture

@@ -13,10 +13,11 @@ import pytest
 from pytest_mock import MockerFixture
 
 from targets import make_target
-from tierctl import bootstrap
+from tierctl.change import bootstrap
 from tierctl.doctor import Finding, Severity, diagnose, leftovers, scratch
-from tierctl.events import Author
-from tierctl.filesystem import (
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.mounts import Mount
+from tierctl.fs.protocol import (
     Entry,
     ExchangeUnsupported,
     FileSystem,
@@ -24,9 +25,9 @@ from tierctl.filesystem import (
     LockUnavailable,
     exists,
 )
-from tierctl.layout import Layout
-from tierctl.mounts import Mount
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 from tierctl.testing import MemoryFileSystem
 from tools import as_user, require_root
 
@@ -44,33 +45,33 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def texts(layout: Layout, fs: FileSystem = FS) -> list[str]:
-    return [finding.text for finding in diagnose(fs, layout)]
+    return [finding.text for finding in diagnose(Target(fs, layout))]
 
 
 def problems(layout: Layout, fs: FileSystem = FS) -> list[Finding]:
-    return [f for f in diagnose(fs, layout) if f.severity is Severity.PROBLEM]
+    return [f for f in diagnose(Target(fs, layout)) if f.severity is Severity.PROBLEM]
 
 
 class TestSeveralAtOnce:
     def test_one_that_is_at_work_is_left_in_peace_and_is_no_problem(self, layout: Layout) -> None:
-        with scratch.scratch(FS, layout):
+        with scratch.scratch(Target(FS, layout)):
             before = sorted(os.listdir(layout.scratch))
-            findings = diagnose(FS, layout)
+            findings = diagnose(Target(FS, layout))
             assert before == sorted(os.listdir(layout.scratch))
         assert BUSY in [finding.text for finding in findings]
         assert {Severity.OK, Severity.NOTE} == {finding.severity for finding in findings}
         assert not exists(FS, layout.scratch)
 
     def test_what_it_has_made_is_no_leftover_while_it_is_at_work(self, layout: Layout) -> None:
-        with scratch.scratch(FS, layout):
+        with scratch.scratch(Target(FS, layout)):
             Path(layout.scratch, "one").touch()
-            assert [] == list(leftovers.removable(FS, layout))
+            assert [] == list(leftovers.removable(Target(FS, layout)))
             os.utime(layout.scratch, (0, 0))  # a slow one, or a wrong clock
-            assert [] == list(leftovers.removable(FS, layout))
+            assert [] == list(leftovers.removable(Target(FS, layout)))
 
     def test_who_comes_second_leaves_what_is_the_firsts(self, layout: Layout) -> None:
         fs = Overtaken(layout)
-        with fs.overtaking, pytest.raises(scratch.InUse), scratch.scratch(fs, layout):
+        with fs.overtaking, pytest.raises(scratch.InUse), scratch.scratch(Target(fs, layout)):
             pass
         assert ["lock", "one"] == sorted(os.listdir(layout.scratch))
 
@@ -91,7 +92,7 @@ class TestSeveralAtOnce:
         os.mkdir(layout.scratch)
         then = time.time() - age
         os.utime(layout.scratch, (then, then))
-        assert left_over == bool(list(leftovers.removable(FS, layout)))
+        assert left_over == bool(list(leftovers.removable(Target(FS, layout))))
 
     @pytest.mark.parametrize(("age", "busy"), [(0, True), (3600, False)])
     def test_another_users_is_in_use_while_it_is_young(
@@ -107,9 +108,10 @@ class TestSeveralAtOnce:
         script = (
             "import sys\n"
             "from tierctl.doctor import diagnose\n"
-            "from tierctl.osfilesystem import OsFileSystem\n"
-            "from tierctl.layout import Layout\n"
-            "for f in diagnose(OsFileSystem(), Layout(sys.argv[1])):\n"
+            "from tierctl.fs.local import OsFileSystem\n"
+            "from tierctl.target.paths import Layout\n"
+            "from tierctl.target.target import Target\n"
+            "for f in diagnose(Target(OsFileSystem(), Layout(sys.argv[1]))):\n"
             "    print(f.subject, f.text)\n"
         )
         command = [*as_user(10005, 10006), sys.executable, "-c", script, layout.infrastructure]
@@ -137,7 +139,7 @@ class TestSeveralAtOnce:
     def test_the_lock_is_free_before_it_is_removed(self, layout: Layout) -> None:
         """NFS and FUSE would keep a removed file that is open, and so its directory."""
         fs = Watching(layout)
-        diagnose(fs, layout)
+        diagnose(Target(fs, layout))
         assert [True] * len(fs.free_when_removed) == fs.free_when_removed
         assert fs.free_when_removed
 
@@ -155,7 +157,7 @@ class Disturbed(OsFileSystem):
         )
         if verb == self._verb and inside and exists(FS, self._layout.scratch):
             self.disturbed = True
-            scratch.clear(FS, self._layout)
+            scratch.clear(Target(FS, self._layout))
 
     def make_link(self, path: str, target: str) -> None:
         self._disturb("make_link", path)
@@ -298,7 +300,7 @@ class TestLustre:
         options: tuple[str, ...],
         told: bool,
     ) -> None:
-        mocker.patch("tierctl.mounts.find", return_value=Mount(type_, "/lab", options))
+        mocker.patch("tierctl.fs.mounts.find", return_value=Mount(type_, "/lab", options))
         assert told == any("mounted without flock" in text for text in texts(layout))
 
 

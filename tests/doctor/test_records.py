@@ -10,12 +10,15 @@ import pytest
 
 from reporters import Heard
 from samples import event
-from tierctl import bootstrap, intent
+from tierctl.change import bootstrap
 from tierctl.doctor import Finding, Remedy, Severity, diagnose
 from tierctl.doctor.repairs import repair
-from tierctl.events import Author, Event, to_document
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.journal import intent
+from tierctl.journal.events import Event, to_document
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 from tools import as_user
 
 AUTHOR = Author("ada", "lab")
@@ -32,12 +35,14 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def records(layout: Layout) -> list[Finding]:
-    return [f for f in diagnose(FS, layout) if f.subject == "records"]
+    return [f for f in diagnose(Target(FS, layout)) if f.subject == "records"]
 
 
 def fix(layout: Layout) -> tuple[list[str], list[Event]]:
     heard = Heard()
-    return [done.text for done in repair(FS, layout, AUTHOR, heard, lock_timeout=0)], heard.finished
+    return [
+        done.text for done in repair(Target(FS, layout), AUTHOR, heard, lock_timeout=0)
+    ], heard.finished
 
 
 def write_intent(layout: Layout, **changed: object) -> bytes:
@@ -85,7 +90,7 @@ class TestDropping:
 
 class TestBrokenLinks:
     def test_a_broken_link_does_not_hide_an_interrupted_change(self, layout: Layout) -> None:
-        intent.write(FS, layout, INTERRUPTED)
+        intent.write(Target(FS, layout), INTERRUPTED)
         Path(layout.within("staging")).unlink()
         (finding,) = records(layout)
         assert Severity.PROBLEM is finding.severity
@@ -98,14 +103,14 @@ class TestBrokenLinks:
         )
 
     def test_neither_the_links_nor_the_intent_are_touched_then(self, layout: Layout) -> None:
-        intent.write(FS, layout, INTERRUPTED)
+        intent.write(Target(FS, layout), INTERRUPTED)
         Path(layout.within("staging")).unlink()
         assert ([], []) == fix(layout)
         assert not os.path.lexists(layout.within("staging"))
-        assert INTERRUPTED == intent.read(FS, layout)
+        assert INTERRUPTED == intent.read(Target(FS, layout))
 
     def test_once_they_are_mended_as_it_says_the_change_is_finished(self, layout: Layout) -> None:
-        intent.write(FS, layout, INTERRUPTED)
+        intent.write(Target(FS, layout), INTERRUPTED)
         for name, color in (("production", "blue"), ("staging", "green")):
             Path(layout.within(name)).unlink()
             Path(layout.within(name)).symlink_to(color)
@@ -117,13 +122,14 @@ def test_who_may_not_ask_for_the_lock_is_told_that_a_change_may_be_under_way(
     layout: Layout,
 ) -> None:
     """Somebody else, while the owner is in the middle of a promotion."""
-    intent.write(FS, layout, INTERRUPTED)
+    intent.write(Target(FS, layout), INTERRUPTED)
     script = (
         "import sys\n"
         "from tierctl.doctor import diagnose\n"
-        "from tierctl.osfilesystem import OsFileSystem\n"
-        "from tierctl.layout import Layout\n"
-        "for f in diagnose(OsFileSystem(), Layout(sys.argv[1])):\n"
+        "from tierctl.fs.local import OsFileSystem\n"
+        "from tierctl.target.paths import Layout\n"
+        "from tierctl.target.target import Target\n"
+        "for f in diagnose(Target(OsFileSystem(), Layout(sys.argv[1]))):\n"
         "    print(f.text, '|', f.meaning)\n"
     )
     command = [*as_user(10004), sys.executable, "-c", script, layout.infrastructure]

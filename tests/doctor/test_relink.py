@@ -8,12 +8,13 @@ import pytest
 from damage import by_hand, found, problems
 from reporters import Heard
 from targets import links, make_deployment, make_target
-from tierctl import changes
+from tierctl.change import change
+from tierctl.change.requests import Promotion
 from tierctl.doctor import Finding, Severity, diagnose
-from tierctl.events import Author
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.request import Promotion
+from tierctl.fs.local import OsFileSystem
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 from tierctl.text import typed
 
 FS = OsFileSystem()
@@ -41,7 +42,7 @@ def relink(layout: Layout, name: str, text: str) -> None:
 
 
 def promote(layout: Layout) -> None:
-    changes.carry_out(FS, layout, Promotion(), Author("ada", "lab"), Heard(), lock_timeout=0)
+    change.carry_out(Target(FS, layout), Promotion(), Author("ada", "lab"), Heard(), lock_timeout=0)
 
 
 def do_what_it_says(finding: Finding) -> None:
@@ -178,7 +179,7 @@ class TestUnfinished:
         for number in (50, 51):
             make_deployment(layout, number, finished=False)
         relink(layout, "blue", "deployments/50")
-        texts = [finding.text for finding in diagnose(FS, layout)]
+        texts = [finding.text for finding in diagnose(Target(FS, layout))]
         assert "unfinished deployments: 51" in texts
 
     def test_it_is_a_problem_though_another_link_is_damaged(self, layout: Layout) -> None:

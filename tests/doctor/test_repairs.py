@@ -27,14 +27,15 @@ from damage import (
 )
 from reporters import Heard
 from targets import links, listing, make_deployment, rotation
-from tierctl import history, intent
-from tierctl.deploy import tree
 from tierctl.doctor import Remedy
 from tierctl.doctor.repairs import Repair
 from tierctl.errors import ChangeFailed, Locked
-from tierctl.filesystem import exists
-from tierctl.layout import Layout, temporary
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs import tree
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import exists
+from tierctl.journal import history, intent
+from tierctl.target.paths import Layout, temporary
+from tierctl.target.target import Target
 from tierctl.testing import Fault, FaultyFileSystem, Killed
 from tools import require_root
 
@@ -118,9 +119,9 @@ class TestRepairs:
         require_root()
         fix(layout)
         set_group(layout, some_group().name)
-        before = {name: facts[4] for name, facts in listing(layout.target).items()}
+        before = {name: facts[4] for name, facts in listing(layout.top).items()}
         fix(layout)
-        after = {name: facts[4] for name, facts in listing(layout.target).items()}
+        after = {name: facts[4] for name, facts in listing(layout.top).items()}
         holder = "infrastructure/.tierctl/holder.json"
         assert {n: c for n, c in before.items() if n != holder} == {
             n: c for n, c in after.items() if n != holder
@@ -156,12 +157,12 @@ class TestRepairs:
         assert [INTERRUPTED] == heard.finished
         assert {"production": "blue", "staging": "green"} == rotation(layout)
         assert 1 == events(layout).count(INTERRUPTED.id)
-        assert intent.read(OsFileSystem(), layout) is None
+        assert intent.read(Target(OsFileSystem(), layout)) is None
 
     def test_an_event_that_is_there_already_is_not_written_twice(self, layout: Layout) -> None:
         note_interrupted(layout)
         move_links(layout)
-        history.append(OsFileSystem(), layout, INTERRUPTED)
+        history.append(Target(OsFileSystem(), layout), INTERRUPTED)
         fix(layout)
         assert 1 == events(layout).count(INTERRUPTED.id)
 
@@ -172,16 +173,16 @@ class TestRepairs:
         assert done.text.startswith("dropped the interrupted change; it is kept in ")
         assert noted == Path(f"{layout.intent}.dropped").read_bytes()
         assert before == links(layout)
-        assert intent.read(OsFileSystem(), layout) is None
+        assert intent.read(Target(OsFileSystem(), layout)) is None
 
     def test_nothing_is_repaired_while_somebody_holds_the_lock(self, layout: Layout) -> None:
         note_interrupted(layout)
         append(layout, b"{torn")
         with OsFileSystem().lock(layout.lock, mode=0o600, timeout=0):
-            before = listing(layout.target)
+            before = listing(layout.top)
             with pytest.raises(Locked):
                 fix(layout)
-            assert before == listing(layout.target)
+            assert before == listing(layout.top)
 
     def test_one_that_fails_is_told_of_and_the_others_are_made(self, layout: Layout) -> None:
         kept = Path(temporary(layout.within("production"))) / "thesis"
@@ -248,7 +249,7 @@ def stopped(fs: FaultyFileSystem, layout: Layout) -> None:
 
 
 def events(layout: Layout) -> list[str]:
-    return [event.id for event in history.newest_first(OsFileSystem(), layout)]
+    return [event.id for event in history.newest_first(Target(OsFileSystem(), layout))]
 
 
 def group_and_mode(path: str) -> tuple[int, int]:
@@ -275,7 +276,7 @@ def test_no_lock_is_held_while_what_interrupted_builds_left_is_taken_apart(
             seen.append(os.path.basename(path))
         real(path)
 
-    mocker.patch("tierctl.deploy.tree.take_apart", removing)
+    mocker.patch("tierctl.fs.tree.take_apart", removing)
     assert Repair("removed what was left of deployment 9", done=True) in fix(layout)
     assert ([".9.going"], False) == (seen, exists(fs, f"{layout.deployments}/.9.going"))
 
@@ -283,7 +284,7 @@ def test_no_lock_is_held_while_what_interrupted_builds_left_is_taken_apart(
 def test_a_build_that_cannot_be_taken_apart_is_told(layout: Layout, mocker: MockerFixture) -> None:
     REMEDIES[Remedy.REMOVE_BUILDS](layout)
     error = OSError(errno.EIO, "bad disk", "/x")
-    mocker.patch("tierctl.deploy.tree.take_apart", side_effect=error)
+    mocker.patch("tierctl.fs.tree.take_apart", side_effect=error)
     told = Repair("could not remove what interrupted deploys left: /x: bad disk", done=False)
     assert told == fix(layout)[-1]
 

@@ -12,9 +12,9 @@ from pytest_mock import MockerFixture
 
 from damage import bootstrapped, close_record, fix, problems, replace, shared, some_group
 from program import installed
-from tierctl.filesystem import FileSystem
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import FileSystem
+from tierctl.target.paths import Layout
 from tools import as_user, require_root
 
 RECORDS = ["lock", "history", "intent"]
@@ -42,8 +42,8 @@ def layout(tmp_path: Path) -> Layout:
 def adas(layout: Layout) -> Layout:
     """A target that all belongs to ada."""
     require_root()
-    give(layout.target)
-    for path in Path(layout.target).rglob("*"):
+    give(layout.top)
+    for path in Path(layout.top).rglob("*"):
         give(str(path))
     return layout
 
@@ -53,7 +53,7 @@ def give(path: str) -> None:
 
 
 def as_ada(layout: Layout, *options: str) -> dict[str, Any]:
-    command = [*as_user(ADA), installed(), "doctor", "-t", layout.target, "--json", *options]
+    command = [*as_user(ADA), installed(), "doctor", "-t", layout.top, "--json", *options]
     done = subprocess.run(command, capture_output=True, text=True)
     return json.loads(done.stdout)
 

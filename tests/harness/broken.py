@@ -10,10 +10,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tierctl import changes, ending, history, intent
 from tierctl.__main__ import run
-from tierctl.history import End
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.change import change, ending
+from tierctl.fs.local import OsFileSystem
+from tierctl.journal import history, intent
+from tierctl.journal.history import End
+from tierctl.target.target import Target
 
 
 def program(variant: Callable[[], None]) -> tuple[str, ...]:
@@ -42,9 +44,9 @@ def records_without_looking() -> None:
     """What is in history already is added again when its change is finished."""
     append = history.append
 
-    def blindly(fs: Any, layout: Any, event: Any, at: End | None = None) -> None:
-        at = at or history.end(fs, layout)
-        append(fs, layout, event, at._replace(newest=None))
+    def blindly(target: Target, event: Any, at: End | None = None) -> None:
+        at = at or history.end(target)
+        append(target, event, at._replace(newest=None))
 
     history.append = blindly
 
@@ -57,12 +59,12 @@ def locks_nobody_out() -> None:
     def lock(*_: object, **__: object) -> Iterator[None]:
         yield
 
-    def together(fs: Any, layout: Any, event: Any) -> None:
-        (Path(layout.control) / f"begun-{event.id}").touch()
+    def together(target: Target, event: Any) -> None:
+        (Path(target.control) / f"begun-{event.id}").touch()
         deadline = time.monotonic() + 20
-        while len(list(Path(layout.control).glob("begun-*"))) < 2 and time.monotonic() < deadline:
+        while len(list(Path(target.control).glob("begun-*"))) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
-        note(fs, layout, event)
+        note(target, event)
 
     OsFileSystem.lock, intent.write = lock, together
 
@@ -83,7 +85,7 @@ def passes_over_errors() -> None:
 
 def needs_room() -> None:
     """A full disk is an error like any other, also on the way back."""
-    changes.FULL = ending.FULL = frozenset()
+    change.FULL = ending.FULL = frozenset()
 
 
 if __name__ == "__main__":

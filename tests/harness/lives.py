@@ -7,11 +7,14 @@ from itertools import chain, count, pairwise
 from pathlib import Path
 
 from program import Ended
-from tierctl import history, intent, profiles, tiers
-from tierctl.layout import Layout
-from tierctl.observe import observe
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.rotation import State
+from tierctl import profiles
+from tierctl.fs.local import OsFileSystem
+from tierctl.journal import history, intent
+from tierctl.rotation.state import State
+from tierctl.target import tiers
+from tierctl.target.links import observe
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 
 FS = OsFileSystem()
 
@@ -55,14 +58,14 @@ def links_of(state: State | None) -> State | None:
 
 def require_whole(layout: Layout, told: list[str]) -> None:
     """Require that nothing is lost that was told of, and that all that is there is whole."""
-    events = [*history.newest_first(FS, layout)]
-    assert 0 == history.unreadable_lines(FS, layout)
+    events = [*history.newest_first(Target(FS, layout))]
+    assert 0 == history.unreadable_lines(Target(FS, layout))
     assert sorted({*told}) == sorted({*told} & {event.id for event in events})
     assert len(events) == len({event.id for event in events})
     for newer, older in pairwise(events):
         assert links_of(older.after) == links_of(newer.before)
-    known = filter(None, (*events[:1], intent.read(FS, layout)))
-    assert links_of(observe(FS, layout)) in [links_of(event.after) for event in known]
+    known = filter(None, (*events[:1], intent.read(Target(FS, layout))))
+    assert links_of(observe(Target(FS, layout))) in [links_of(event.after) for event in known]
     assert [] == lost(layout)
 
 
@@ -73,7 +76,7 @@ def lost(layout: Layout) -> list[str]:
     """
     return [
         f"{number}/{name}"
-        for number in tiers.deployments(FS, layout, finished=True)
+        for number in tiers.deployments(Target(FS, layout), finished=True)
         for name in _lost(layout, f"deployments/{number}")
     ]
 

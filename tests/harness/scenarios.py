@@ -13,7 +13,8 @@ from harness import strace
 from harness.strace import Call
 from program import Ended, installed, run_installed
 from targets import links, make_deployment, make_target, with_profiles
-from tierctl.layout import TIER_DIRECTORIES, Layout, temporary
+from tierctl.rotation.names import TIER_DIRECTORIES
+from tierctl.target.paths import Layout, temporary
 
 NUMBERS = range(1, 6)
 # Commands that, typed again, do nothing that they have done.
@@ -28,7 +29,7 @@ def concerned(layout: Layout) -> list[str]:
     files = [*map(layout.within, TIERS), *records]
     deployments = [f"{layout.deployments}/{number}" for number in NUMBERS]
     return [
-        layout.target,
+        layout.top,
         layout.infrastructure,
         layout.control,
         layout.deployments,
@@ -81,7 +82,7 @@ class Scenario:
         """Return what one types next: the same again, unless that would do more of what it did."""
         words = self.words(layout)
         if done.out and words[0] not in REPEATABLE:
-            words = ["doctor", "--fix", "-t", layout.target]
+            words = ["doctor", "--fix", "-t", layout.top]
         return [*self.program, *words]
 
 
@@ -99,7 +100,7 @@ def first(place: Path) -> Layout:
 
 def promoted(place: Path) -> Layout:
     layout = two_deployments(place)
-    assert 0 == run_installed("promote-staging", "-t", layout.target).code
+    assert 0 == run_installed("promote-staging", "-t", layout.top).code
     return layout
 
 
@@ -136,18 +137,18 @@ def interrupted(place: Path) -> Layout:
 
 
 def command(*words: str) -> Callable[[Layout], list[str]]:
-    return lambda layout: [*words, "-t", layout.target]
+    return lambda layout: [*words, "-t", layout.top]
 
 
 def deploy(tier: str) -> Callable[[Layout], list[str]]:
     return lambda layout: [
-        *("deploy", tier, "-t", layout.target),
-        *("--definitions", str(Path(layout.target).parent / "definitions")),
+        *("deploy", tier, "-t", layout.top),
+        *("--definitions", str(Path(layout.top).parent / "definitions")),
     ]
 
 
 SCENARIOS = {
-    "bootstrap": Scenario(nothing, lambda layout: ["bootstrap", layout.target]),
+    "bootstrap": Scenario(nothing, lambda layout: ["bootstrap", layout.top]),
     "promotion": Scenario(two_deployments, command("promote-staging")),
     "first promotion": Scenario(first, command("promote-staging")),
     "rollback": Scenario(promoted, command("rollback")),
@@ -169,7 +170,7 @@ def shape(layout: Layout) -> dict[str, Any]:
     found = {
         "links": links_of(layout),
         "events": _events(layout),
-        "beside": sorted(os.listdir(layout.target)),
+        "beside": sorted(os.listdir(layout.top)),
         "infrastructure": sorted(os.listdir(layout.infrastructure)),
         # Who holds the lock is for messages only: without it a change goes on.
         "control": {**_modes(layout.control), "holder.json": None},

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from targets import make_target
-from tierctl.filesystem import ExchangeUnsupported
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import ExchangeUnsupported
+from tierctl.target.paths import Layout
 from tools import missing, require_root, require_tool
 
 EXCHANGING = ("ext4", "xfs", "btrfs", "tmpfs", "overlay")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from tierctl.layout import BLUE, GREEN, PRODUCTION, STAGING
+from tierctl.rotation.names import BLUE, GREEN, PRODUCTION, STAGING
 
 # What a color shows: a deployment's number, or its own name where it is a plain directory.
 Content = int | str

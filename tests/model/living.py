@@ -22,29 +22,38 @@ from model.observed import BEGINNINGS
 from program import Ended
 from reporters import Heard
 from targets import make_deployment, make_target, with_profiles
-from tierctl import bootstrap, changes, control, doctor, history, procfs, status
+from tierctl import doctor
+from tierctl.change import bootstrap, change
+from tierctl.change.requests import Promotion, Request, Rollback
 from tierctl.cli.main import main
-from tierctl.deploy import deploying, engine, loading, numbering, process, sealing
-from tierctl.deploy.engine import Engine, Foreseen, Installed, Verified
+from tierctl.deploy import deploy, numbering, shells
+from tierctl.deploy.engine import client, process
+from tierctl.deploy.engine.client import Engine, Foreseen, Installed, Verified
 from tierctl.deploy.switch import Deployment
-from tierctl.deploy.tree import Held
 from tierctl.doctor import repairs
 from tierctl.errors import TierctlError
-from tierctl.events import Author, EventKind, new_event
-from tierctl.filesystem import FileSystem, Kind, read
-from tierctl.layout import ENVIRONMENTS, Layout, is_private_name
-from tierctl.manifest import Directory, Whole
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.packages import Packages
-from tierctl.past import Past
-from tierctl.request import Promotion, Request, Rollback
-from tierctl.rotation import Color
+from tierctl.fs import procfs, sealing
+from tierctl.fs.listing import Directory, Whole
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import FileSystem, Kind, read
+from tierctl.fs.tree import Held
+from tierctl.journal import history, store
+from tierctl.journal.events import EventKind, new_event
+from tierctl.report import status
+from tierctl.rotation.names import ENVIRONMENTS, is_private_name
+from tierctl.rotation.state import Color
+from tierctl.rotation.trail import Past
+from tierctl.target import manifest
+from tierctl.target.packages import Packages
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 from tierctl.testing import MemoryFileSystem
 
 ADA = Author("ada", "lab")
 
 
-class Target(Protocol):
+class Runner(Protocol):
     """What commands run on."""
 
     fs: FileSystem
@@ -108,7 +117,7 @@ class Nothing(Engine):
         meanwhile()
         closed = Directory(stat.S_IFDIR | 0o555, {})
         whole = rest._replace(tree={**rest.tree, ENVIRONMENTS: closed})
-        return Verified(sealing.write_manifest(held, whole), [])
+        return Verified(manifest.write(held, whole), [])
 
     def dismiss(self) -> None:
         pass
@@ -129,8 +138,8 @@ def deploying_files_only() -> Iterator[None]:
         yield Nothing()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "started", started)
-        patch.setattr(loading, "profiles_load", lambda top, limit: [])
+        patch.setattr(client, "started", started)
+        patch.setattr(shells, "profiles_load", lambda top, limit: [])
         patch.setattr(procfs, "processes", lambda: [os.getpid()])
         yield
 
@@ -146,7 +155,7 @@ def import_everything() -> None:
         for command in (Deploy("staging", 1, True), Promote(), RollBack(), Prune(0, False)):
             target.run(command)
         for name in ("status", "history", "diff", "doctor"):
-            target.type(name, "-t", target.layout.target)
+            target.type(name, "-t", target.layout.top)
 
 
 @contextlib.contextmanager
@@ -182,14 +191,14 @@ class OnDisk:
         self.version.parent.mkdir(parents=True)
         links = BEGINNINGS[beginning]
         if links is None:
-            assert 0 == self.type("bootstrap", self.layout.target).code
+            assert 0 == self.type("bootstrap", self.layout.top).code
         else:
             with acting_as(uid):
                 with_profiles(make_target(place / "lab", **links))
 
     def run(self, command: Command, *, dry: bool = False) -> Ended:
         place = [] if command == Ask(["bootstrap"]) else ["-t"]
-        words = [*command.words, *place, self.layout.target, *(["-n"] if dry else [])]
+        words = [*command.words, *place, self.layout.top, *(["-n"] if dry else [])]
         if isinstance(command, Deploy):
             self.version.write_text(f"{command.version}\n")
             words += ["--definitions", str(self.definitions)]
@@ -210,8 +219,8 @@ class OnDisk:
         return {place for place in places if os.path.dirname(place) == self.layout.deployments}
 
     def everything(self) -> dict[str, tuple[object, ...]]:
-        """See ``Target.everything``; what was only tried out shows in times of directories."""
-        return dict(_tree(self.layout.target))
+        """See ``Runner.everything``; what was only tried out shows in times of directories."""
+        return dict(_tree(self.layout.top))
 
 
 def _tree(top: str) -> Iterator[tuple[str, tuple[object, ...]]]:
@@ -238,9 +247,9 @@ class InMemory:
         links = BEGINNINGS[beginning]
         if links is None:
             make_target("/lab", blue=1, green=1, empty=(1,), fs=self.fs)
-            control.ensure(self.fs, self.layout)
+            store.ensure(Target(self.fs, self.layout))
             first = new_event(EventKind.BOOTSTRAP, ADA, None, bootstrap.INITIAL, Past())
-            history.append(self.fs, self.layout, first)
+            history.append(Target(self.fs, self.layout), first)
         else:
             make_target("/lab", fs=self.fs, **links)
 
@@ -254,11 +263,11 @@ class InMemory:
                 case Deploy(tier):
                     self._deploy(tier, dry=dry)
                 case Ask(["status"]):
-                    status.read(self.fs, self.layout)
+                    status.read(Target(self.fs, self.layout))
                 case Ask(["doctor", *fix]):
-                    found = doctor.diagnose(self.fs, self.layout)
+                    found = doctor.diagnose(Target(self.fs, self.layout))
                     if fix and any(finding.remedy for finding in found):
-                        repairs.repair(self.fs, self.layout, ADA, Heard(), lock_timeout=0)
+                        repairs.repair(Target(self.fs, self.layout), ADA, Heard(), lock_timeout=0)
                 case _:
                     raise NotImplementedError(command)
         except TierctlError as error:
@@ -267,16 +276,16 @@ class InMemory:
 
     def _change(self, request: Request, *, dry: bool) -> None:
         if dry:
-            changes.preview(self.fs, self.layout, request, ADA, Heard())
+            change.preview(Target(self.fs, self.layout), request, ADA, Heard())
         else:
-            changes.carry_out(self.fs, self.layout, request, ADA, Heard(), lock_timeout=0)
+            change.carry_out(Target(self.fs, self.layout), request, ADA, Heard(), lock_timeout=0)
 
     def _deploy(self, tier: str, *, dry: bool) -> None:
-        deploying.look_at(self.fs, self.layout, tier)
+        deploy.look_at(Target(self.fs, self.layout), tier)
         if dry:
             return
         spare = not is_private_name(tier)
-        with numbering.reserved(self.fs, self.layout, lock_timeout=0, spare=spare) as taken:
+        with numbering.reserved(Target(self.fs, self.layout), lock_timeout=0, spare=spare) as taken:
             make_deployment(self.layout, taken.number, fs=self.fs)
             self._change(Deployment(tier, taken.number, taken.spare), dry=False)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from model.expected import Ask, Command, Deploy, Model, Promote, Prune, Refusal, RollBack
-from model.living import InMemory, OnDisk, Target
+from model.living import InMemory, OnDisk, Runner
 from model.observed import (
     BEGINNINGS,
     Everything,
@@ -25,8 +25,9 @@ from model.observed import (
 from model.wounds import DAMAGES, HISTORY, LINKS, Damage, hurt
 from places import on_memory
 from program import Ended
-from tierctl import history
-from tierctl.layout import DEPLOYMENTS
+from tierctl.journal import history
+from tierctl.rotation.names import DEPLOYMENTS
+from tierctl.target.target import Target
 
 COLORS = st.sampled_from(["blue", "green"])
 TIERS = st.sampled_from(["staging", "staging", "blue", "green", "production", "dev1", "test.x"])
@@ -56,7 +57,7 @@ TYPED = st.tuples(CHANGES, st.booleans()) | st.tuples(MORE_QUESTIONS, st.just(Fa
 class Life(RuleBasedStateMachine):
     """A target, and the model of it."""
 
-    target: Target
+    target: Runner
     model: Model
 
     @initialize(beginning=st.sampled_from(sorted(BEGINNINGS)), exchanges=st.booleans())
@@ -64,7 +65,7 @@ class Life(RuleBasedStateMachine):
         self.target = self.made(beginning, exchanges)
         self.model = first_model(beginning)
 
-    def made(self, beginning: str, exchanges: bool) -> Target:
+    def made(self, beginning: str, exchanges: bool) -> Runner:
         raise NotImplementedError
 
     @rule(command=PROMOTIONS | ROLLBACKS | REBUILDS)
@@ -114,7 +115,7 @@ class Life(RuleBasedStateMachine):
 
 
 class LifeInMemory(Life):
-    def made(self, beginning: str, exchanges: bool) -> Target:
+    def made(self, beginning: str, exchanges: bool) -> Runner:
         return InMemory(beginning, exchanges=exchanges)
 
 
@@ -132,7 +133,7 @@ class LifeOnDisk(Life):
     def teardown(self) -> None:
         self.held.close()
 
-    def made(self, beginning: str, exchanges: bool) -> Target:
+    def made(self, beginning: str, exchanges: bool) -> Runner:
         return OnDisk(self.place, beginning)
 
     @rule(command=DEPLOYS | PRUNES, dry=st.booleans())
@@ -156,7 +157,7 @@ class Hurt(LifeOnDisk):
 
     uid: int | None = None
 
-    def made(self, beginning: str, exchanges: bool) -> Target:
+    def made(self, beginning: str, exchanges: bool) -> Runner:
         self.aside = self.place / "aside"
         self.aside.mkdir()
         return OnDisk(self.place, beginning, self.uid)
@@ -175,7 +176,7 @@ class Hurt(LifeOnDisk):
         mend()
         require_an_answer(self.target.run(Ask(["doctor", "--fix"])))
         fs, layout = self.target.fs, self.target.layout
-        is_cut = damage.name == HISTORY and history.newest(fs, layout) is None
+        is_cut = damage.name == HISTORY and history.newest(Target(fs, layout)) is None
         if any(moved) or is_cut:
             self.model = model_of(fs, layout)
             self.built.clear()
@@ -200,7 +201,10 @@ class Hurt(LifeOnDisk):
         if dry:
             assert before == after, ended
             return False
-        old, new = state(before, self.target.layout), state(after, self.target.layout)
+        old, new = (
+            state(before, self.target.layout),
+            state(after, self.target.layout),
+        )
         if ended.code == 1 or isinstance(command, Ask):
             require_unchanged(command, old, new)
         else:
@@ -211,7 +215,7 @@ class Hurt(LifeOnDisk):
         fs, layout = self.target.fs, self.target.layout
         changed = {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
         if layout.history in changed:
-            newest = history.newest(fs, layout)
+            newest = history.newest(Target(fs, layout))
             assert newest is not None
             said = line_of(newest.after)
             assert said == {name: shown_by(fs, layout, name) for name in said}

@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from model.expected import Content, Line, Model, Picture, Shown, Way
-from tierctl import history, record
 from tierctl.deploy import numbering
-from tierctl.filesystem import FileSystem, Kind, exists, read
-from tierctl.layout import (
-    BLUE,
-    CONTROL,
-    DEPLOYMENTS,
-    GREEN,
-    LINKS,
-    PRODUCTION,
-    STAGING,
-    Layout,
-    temporary,
-)
-from tierctl.rotation import Content as Directory
-from tierctl.rotation import State
+from tierctl.fs.protocol import FileSystem, Kind, exists, read
+from tierctl.journal import history
+from tierctl.rotation.names import BLUE, CONTROL, DEPLOYMENTS, GREEN, LINKS, PRODUCTION, STAGING
+from tierctl.rotation.state import Content as Directory
+from tierctl.rotation.state import State
+from tierctl.target import record
+from tierctl.target.paths import Layout, temporary
+from tierctl.target.target import Target
 
 # All that is below a target, by path.
 Everything = dict[str, tuple[object, ...]]
@@ -56,7 +49,7 @@ def first_model(beginning: str) -> Model:
 
 def picture(fs: FileSystem, layout: Layout) -> Picture:
     """Return what is there, read from the links themselves."""
-    events = list(history.newest_first(fs, layout))[::-1]
+    events = list(history.newest_first(Target(fs, layout)))[::-1]
     assert len({event.id for event in events}) == len(events)
     names = fs.names(layout.infrastructure)
     shown = {name: shown_by(fs, layout, name) for name in names if name not in BESIDES}
@@ -91,14 +84,16 @@ def line_of(state: State) -> Shown:
 
 def model_of(fs: FileSystem, layout: Layout) -> Model:
     """Return the model of a target as it is; of what production served its history is believed."""
-    found, newest = picture(fs, layout), history.newest(fs, layout)
+    found, newest = picture(fs, layout), history.newest(Target(fs, layout))
     way = Way()
     if newest is not None:
         trail = (content.deployment or content.directory for content in newest.past.trail)
         way = Way(tuple(trail), frozenset(newest.past.rolled_back))
     built = {number: version_of(fs, layout, number) for number in found.deployments}
-    empty = (n for n in built if record.is_empty_tier(fs, layout, Directory.of_deployment(n)))
-    highest = numbering._highest(fs, layout)
+    empty = (
+        n for n in built if record.is_empty_tier(Target(fs, layout), Directory.of_deployment(n))
+    )
+    highest = numbering._highest(Target(fs, layout))
     return Model(found.shows, built, found.history, way, highest, frozenset(empty))
 
 

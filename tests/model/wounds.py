@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from tierctl.layout import CONTROL
+from tierctl.rotation.names import CONTROL
 
 HISTORY = f"{CONTROL}/history.jsonl"
 LINKS = ("production", "staging", "blue", "green", "dev1")

@@ -7,7 +7,7 @@ import pytest
 
 from nfs import cluster as clusters
 from nfs.cluster import Cluster
-from nfs.shared import OPTIONS, Target
+from nfs.shared import OPTIONS, SharedTarget
 
 _numbers = count(1)
 
@@ -26,8 +26,8 @@ def name() -> str:
 
 
 @pytest.fixture(params=OPTIONS)
-def target(request: pytest.FixtureRequest, cluster: Cluster, name: str) -> Target:
+def target(request: pytest.FixtureRequest, cluster: Cluster, name: str) -> SharedTarget:
     """A target that both clients see through a mount, with each of the options."""
-    target = Target(cluster, request.param, name)
+    target = SharedTarget(cluster, request.param, name)
     target.make()
     return target

@@ -16,7 +16,7 @@ _ALL = tuple(",".join(filter(None, parts)) for parts in product(_VERSIONS, _CACH
 OPTIONS = _ALL if THOROUGH else _SAMPLE
 
 
-class Target:
+class SharedTarget:
     """A target on the server: both clients see it at one path, through mounts of these options."""
 
     def __init__(self, cluster: Cluster, options: str, name: str) -> None:

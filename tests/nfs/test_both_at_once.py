@@ -2,14 +2,14 @@
 
 from itertools import cycle, islice, pairwise
 
-from nfs.shared import Target
+from nfs.shared import SharedTarget
 from thorough import times
 
 _COMMANDS = times(12, 50)
 _WAITING = ["--json", "--lock-timeout", "300"]
 
 
-def test_they_are_serialised_and_recorded(target: Target) -> None:
+def test_they_are_serialised_and_recorded(target: SharedTarget) -> None:
     kinds = [
         ["promote-staging", "--force"],
         ["rollback"],
@@ -33,7 +33,7 @@ def test_they_are_serialised_and_recorded(target: Target) -> None:
     require_one_history(target, told)
 
 
-def require_one_history(target: Target, told: list[str]) -> None:
+def require_one_history(target: SharedTarget, told: list[str]) -> None:
     """Require each success once, each event after the one before, and the links as the last."""
     server = target.cluster.server
     on_disk = target.cluster.on_server(target.path)

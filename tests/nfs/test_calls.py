@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from nfs.machines import Machine
-from nfs.shared import OPTIONS, Target
+from nfs.shared import OPTIONS, SharedTarget
 from thorough import THOROUGH
 
 # What is limited is asked with a cache that lasts: on a slow machine the default one, of 3 s, is
@@ -26,7 +26,7 @@ measured = pytest.mark.parametrize("target", OPTIONS if THOROUGH else [LIMITED],
 
 
 @measured
-def test_a_promotion_a_rollback_and_a_status(target: Target) -> None:
+def test_a_promotion_a_rollback_and_a_status(target: SharedTarget) -> None:
     """The least of some times: a status that comes right after a change asks for more."""
     a = target.cluster.a
     target.must(a, *target.deploying(a, "1.0"))
@@ -43,7 +43,7 @@ def test_a_promotion_a_rollback_and_a_status(target: Target) -> None:
 
 @thoroughly
 @measured
-def test_a_deploy_from_a_warm_cache_against_the_engine_alone(target: Target) -> None:
+def test_a_deploy_from_a_warm_cache_against_the_engine_alone(target: SharedTarget) -> None:
     a = target.cluster.a
     place = f"/tmp/package-of-{target.name}"  # noqa: S108 (in a machine of the test's own)
     a.must(f"{_PYTHON} /host/guest/package.py {place} {FILES}")
@@ -59,7 +59,7 @@ def test_a_deploy_from_a_warm_cache_against_the_engine_alone(target: Target) -> 
     assert target.options != LIMITED or deploying <= limit
 
 
-def calls_of(target: Target, *words: str) -> int:
+def calls_of(target: SharedTarget, *words: str) -> int:
     """Return how many calls a command of tierctl makes on client A, and print them."""
     print(target.options, end=": ")
     command = shlex.join(["tierctl", *words, "-t", target.path])

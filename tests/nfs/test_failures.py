@@ -19,7 +19,8 @@ from nfs.cluster import Cluster
 from nfs.trial import CHANGES, FS, Trial, middle, points, told, undisturbed
 from program import Ended
 from thorough import THOROUGH, times
-from tierctl import history
+from tierctl.journal import history
+from tierctl.target.target import Target
 
 _HARD = ("vers=4.2", "vers=3")
 # Calls fail when the server has not answered twice, after 1 s each.
@@ -161,7 +162,7 @@ def test_when_a_soft_mount_loses_its_server_the_change_says_so_and_the_next_comm
     for trial in begun:
         done = trial.wait()
         assert done.code in (0, 1), (trial.case, done)
-        require_words(done, _CAUSES, trial.layout.target, f"{trial.case}: {done}")
+        require_words(done, _CAUSES, trial.layout.top, f"{trial.case}: {done}")
         trial.require_between()
         first = done
         if "vers=4" in trial.options:
@@ -235,7 +236,7 @@ def test_a_client_whose_lock_was_given_away_changes_nothing_when_it_is_back(
     cluster.a.take_link_down()
     try:
         changes = [["promote-staging"], ["rollback"]]
-        words = ["--json", "--lock-timeout", "60", "-t", trial.layout.target]
+        words = ["--json", "--lock-timeout", "60", "-t", trial.layout.top]
         reported = told(*(cluster.b.tierctl(*change, *words) for change in changes))
         assert 2 == len(reported)
     finally:
@@ -243,5 +244,5 @@ def test_a_client_whose_lock_was_given_away_changes_nothing_when_it_is_back(
     trial.go_on()
     done = trial.wait()
     assert "lock-lost" == done.document["error"]["code"], done
-    events = history.newest_first(FS, trial.on_disk())
+    events = history.newest_first(Target(FS, trial.on_disk()))
     assert reported[::-1] == [event.id for event in events][: len(reported)]

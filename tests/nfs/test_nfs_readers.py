@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nfs.shared import Target
+from nfs.shared import SharedTarget
 from thorough import THOROUGH, times
 
 _CHANGES = times(10, 300)
@@ -55,7 +55,7 @@ class Seen:
         )
 
 
-def seen_during(how: str, target: Target) -> Seen:
+def seen_during(how: str, target: SharedTarget) -> Seen:
     """Return what a reader on B sees while A makes changes."""
     a, b = target.cluster.clients
     stop = f"/tmp/stop-{target.path.replace('/', '-')}"  # noqa: S108 (in a machine of the test's)
@@ -71,7 +71,7 @@ def seen_during(how: str, target: Target) -> Seen:
     return seen
 
 
-def test_no_reader_misses_a_link_or_reads_a_wrong_file(target: Target) -> None:
+def test_no_reader_misses_a_link_or_reads_a_wrong_file(target: SharedTarget) -> None:
     seen = seen_during("tierctl", target)
     assert ({}, 0) == (seen.errors, seen.wrong)
     assert seen.looks > _CHANGES
@@ -83,6 +83,6 @@ thoroughly = pytest.mark.skipif(not THOROUGH, reason="for the figures of nox -s 
 @thoroughly
 @pytest.mark.parametrize("how", ["unlink", "ln"])
 @pytest.mark.parametrize("target", ["vers=4.2", "vers=3"], indirect=True)
-def test_what_readers_see_of_other_ways_to_switch(target: Target, how: str) -> None:
+def test_what_readers_see_of_other_ways_to_switch(target: SharedTarget, how: str) -> None:
     """Only for the figures: whether they miss a link is a matter of milliseconds."""
     assert seen_during(how, target).looks > _CHANGES

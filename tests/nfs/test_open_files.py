@@ -44,7 +44,7 @@ def test_what_is_in_use_waits_and_all_else_goes(cluster: Cluster, options: str) 
     on_server = cluster.on_server(deployments)
     cluster.server.must(
         f"cd {on_server} && echo three >3/data && echo four >4/data && "
-        f"chown -R ada: {cluster.on_server(trial.layout.target)}"
+        f"chown -R ada: {cluster.on_server(trial.layout.top)}"
     )
     here = Reader(cluster.a, f"{deployments}/3/data", f"{trial.place}-here")
     there = Reader(cluster.b, f"{deployments}/4/data", f"{trial.place}-there")
@@ -57,8 +57,8 @@ def test_what_is_in_use_waits_and_all_else_goes(cluster: Cluster, options: str) 
         kept = cluster.server.must(f"cd {on_server} && find . -name '.nfs*' -o -name '[34]'")
         assert kept.startswith("./.3.going/.nfs"), kept
     text = f"{going} is left of what was removed: {_USER.format(here.pid)}"
-    assert text in notes(cluster.a.tierctl("doctor", "-n", "--json", "-t", trial.layout.target))
-    by_b = notes(cluster.b.tierctl("doctor", "-n", "--json", "-t", trial.layout.target))
+    assert text in notes(cluster.a.tierctl("doctor", "-n", "--json", "-t", trial.layout.top))
+    by_b = notes(cluster.b.tierctl("doctor", "-n", "--json", "-t", trial.layout.top))
     assert f"{going} is left of what was removed" in by_b
     assert (0, "three\n") == here.read()[:2]
     other = there.read()  # what B has in its cache, or nothing more

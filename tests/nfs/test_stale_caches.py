@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 import pytest
 
 from nfs.machines import Machine
-from nfs.shared import Target
+from nfs.shared import SharedTarget
 from program import Ended
 from thorough import THOROUGH, times
 
@@ -21,7 +21,7 @@ _UNREFRESHED = "/opt/tierctl/bin/python /host/guest/unrefreshed.py"
 
 
 @contextmanager
-def looking(target: Target, client: Machine) -> Iterator[None]:
+def looking(target: SharedTarget, client: Machine) -> Iterator[None]:
     """Have a process of a client open the directory and read the links all the time."""
     opener = f"python3 -S /host/guest/opener.py {target.infrastructure}"
     job = client.begin(f"exec {opener}")
@@ -32,7 +32,7 @@ def looking(target: Target, client: Machine) -> Iterator[None]:
         job.wait()
 
 
-def serves(target: Target) -> tuple[str, str]:
+def serves(target: SharedTarget) -> tuple[str, str]:
     """Return production's and staging's color on the server's disk."""
     links = target.links()
     return links["production"], links["staging"]
@@ -43,7 +43,7 @@ def serves(target: Target) -> tuple[str, str]:
 
 @pytest.mark.parametrize("is_busy", [False, True] if THOROUGH else [False], ids=str)
 def test_a_deploy_right_after_anothers_promotion_never_lands_in_production(
-    target: Target, *, is_busy: bool
+    target: SharedTarget, *, is_busy: bool
 ) -> None:
     a, b = target.cluster.clients
     chance = random.Random(target.path)
@@ -64,7 +64,7 @@ def test_a_deploy_right_after_anothers_promotion_never_lands_in_production(
 
 
 @pytest.mark.parametrize("target", UNCHECKED[:1], indirect=True)
-def test_a_deploy_that_trusts_the_cache_is_noticed(target: Target) -> None:
+def test_a_deploy_that_trusts_the_cache_is_noticed(target: SharedTarget) -> None:
     """On v3 a deploy does more that has the client ask for the links."""
     b = target.cluster.b
     for attempt in range(5):
@@ -78,7 +78,7 @@ def test_a_deploy_that_trusts_the_cache_is_noticed(target: Target) -> None:
 
 
 @pytest.mark.parametrize("target", ["vers=3,actimeo=60", *UNCHECKED], indirect=True)
-def test_a_promotion_that_trusts_the_cache_is_noticed(target: Target) -> None:
+def test_a_promotion_that_trusts_the_cache_is_noticed(target: SharedTarget) -> None:
     for _ in range(5):
         before = serves(target)
         done = right_after_a_promotion(target, "promote-staging", "--force")
@@ -87,7 +87,7 @@ def test_a_promotion_that_trusts_the_cache_is_noticed(target: Target) -> None:
     pytest.fail("a promotion that trusts the cache did what was asked five times")
 
 
-def right_after_a_promotion(target: Target, *words: object) -> Ended:
+def right_after_a_promotion(target: SharedTarget, *words: object) -> Ended:
     """Run on B, which trusts its cache, a command right after a promotion on A."""
     a, b = target.cluster.clients
     target.warm(b)
@@ -95,7 +95,7 @@ def right_after_a_promotion(target: Target, *words: object) -> Ended:
     return unrefreshed(target, b, *words)
 
 
-def unrefreshed(target: Target, client: Machine, *words: object) -> Ended:
+def unrefreshed(target: SharedTarget, client: Machine, *words: object) -> Ended:
     """Run a tierctl that does not refresh the client's cache."""
     return client.run(f"{_UNREFRESHED} {shlex.join([*map(str, words), '-t', target.path])}")
 
@@ -103,7 +103,7 @@ def unrefreshed(target: Target, client: Machine, *words: object) -> Ended:
 # Changes and questions on the other client
 
 
-def test_a_rollback_right_after_anothers_promotion_goes_back(target: Target) -> None:
+def test_a_rollback_right_after_anothers_promotion_goes_back(target: SharedTarget) -> None:
     a, b = target.cluster.clients
     for _ in range(times(1, 20)):
         before = serves(target)
@@ -114,7 +114,7 @@ def test_a_rollback_right_after_anothers_promotion_goes_back(target: Target) -> 
 
 
 def test_a_promotion_right_after_anothers_deploy_and_promotion_shows_what_they_left_in_staging(
-    target: Target,
+    target: SharedTarget,
 ) -> None:
     a, b = target.cluster.clients
     for attempt in range(times(1, 20)):
@@ -126,7 +126,9 @@ def test_a_promotion_right_after_anothers_deploy_and_promotion_shows_what_they_l
         assert (staging, production) == serves(target)
 
 
-def test_status_right_after_anothers_promotion_shows_what_the_server_has(target: Target) -> None:
+def test_status_right_after_anothers_promotion_shows_what_the_server_has(
+    target: SharedTarget,
+) -> None:
     a, b = target.cluster.clients
     for _ in range(times(1, 20)):
         target.warm(b)
@@ -136,7 +138,7 @@ def test_status_right_after_anothers_promotion_shows_what_the_server_has(target:
         assert "a" == tiers["production"]["host"]
 
 
-def test_a_promotion_on_the_server_itself_is_seen_by_the_next_command(target: Target) -> None:
+def test_a_promotion_on_the_server_itself_is_seen_by_the_next_command(target: SharedTarget) -> None:
     """There the links are exchanged: their names stay with other inodes."""
     server, b = target.cluster.server, target.cluster.b
     for _ in range(times(1, 20)):

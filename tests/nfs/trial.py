@@ -35,10 +35,11 @@ from nfs.machines import Job, Machine, wait_until
 from program import Ended
 from samples import event
 from targets import make_target, with_profiles
-from tierctl import history
-from tierctl.layout import Layout
-from tierctl.observe import observe
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
+from tierctl.journal import history
+from tierctl.target.links import observe
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 
 FS = OsFileSystem()
 
@@ -100,7 +101,7 @@ class Trial:
 
     @property
     def _on_client(self) -> str:
-        return self.layout.target.removesuffix("/lab")
+        return self.layout.top.removesuffix("/lab")
 
     def on_disk(self) -> Layout:
         """Return a copy of the target as it is on the server's disk."""
@@ -121,8 +122,8 @@ class Trial:
         calls = strace.calls_in(a.must(f"cat {self._log}"))
         after = self.on_disk()
         assert (0, True) == (done.code, len(calls) > 10), (done, calls)
-        newest = history.newest(FS, after)
-        assert newest is None or newest.agrees_with(observe(FS, after))
+        newest = history.newest(Target(FS, after))
+        assert newest is None or newest.agrees_with(observe(Target(FS, after)))
         return Reference(done, calls, before, links_of(after), shape(after))
 
     def begin(self, at: Call) -> None:
@@ -178,7 +179,7 @@ class Trial:
         """
         words = self.scenario.words(self.layout)
         if told(done) and words[0] not in REPEATABLE:
-            words = ["doctor", "--fix", "-t", self.layout.target]
+            words = ["doctor", "--fix", "-t", self.layout.top]
         return client.tierctl(*words, "--json")
 
     def require_ended(self, reported: list[str]) -> None:
@@ -192,7 +193,9 @@ class Trial:
             name: (wanted[name], there[name]) for name in wanted if wanted[name] != there[name]
         }
         assert {} == different, f"{self.case}: wanted and found: {different}"
-        assert {*reported} <= {event.id for event in history.newest_first(FS, found)}, self.case
+        assert {*reported} <= {event.id for event in history.newest_first(Target(FS, found))}, (
+            self.case
+        )
 
 
 def told(*ended: Ended | None) -> list[str]:

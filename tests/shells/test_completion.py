@@ -10,7 +10,7 @@ import pytest
 from program import installed, run_installed
 from targets import make_target
 from terminal import Terminal
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 from tools import require_tool
 
 # How a shell is started without anybody's configuration, and told of the script.
@@ -28,7 +28,7 @@ SHELLS = {
 def target(tmp_path: Path) -> Layout:
     layout = make_target(tmp_path / "target", blue=42, green=41)
     Path(layout.within("dev1")).symlink_to("deployments/41")
-    assert 0 == run_installed("promote-staging", "--target", layout.target).code
+    assert 0 == run_installed("promote-staging", "--target", layout.top).code
     return layout
 
 
@@ -76,7 +76,7 @@ def test_tab_completes(shell: Terminal, typed: str, completed: str) -> None:
 
 
 def test_an_event_is_completed(shell: Terminal, target: Layout) -> None:
-    event = run_installed("history", "--target", target.target).out.split()[0]
+    event = run_installed("history", "--target", target.top).out.split()[0]
     shell.type(f"tierctl history {event[:3]}\t")
     shell.wait_for(event)
 
@@ -98,14 +98,14 @@ def test_fish_completes(environment: dict[str, str], target: Layout) -> None:
     assert ["blue", "green"] == sorted(fish(environment, "tierctl promote-staging --to "))
     tiers = fish(environment, "tierctl status ")
     assert {"production", "staging", "blue", "green", "dev1"} == set(tiers)
-    event = run_installed("history", "--target", target.target).out.split()[0]
+    event = run_installed("history", "--target", target.top).out.split()[0]
     assert [event] == fish(environment, "tierctl history 2")
 
 
 def test_the_target_of_the_line_counts(environment: dict[str, str], tmp_path: Path) -> None:
     other = make_target(tmp_path / "other")
     Path(other.within("test9")).symlink_to("blue")
-    assert "test9" in fish(environment, f"tierctl status --target {other.target} ")
+    assert "test9" in fish(environment, f"tierctl status --target {other.top} ")
     assert "test9" not in fish(environment, "tierctl status ")
 
 
@@ -119,6 +119,6 @@ def test_a_damaged_target_completes_with_nothing(
 
 def test_nothing_is_written_while_completing(environment: dict[str, str], tmp_path: Path) -> None:
     other = make_target(tmp_path / "other")
-    before = sorted(Path(other.target).rglob("*"))
-    fish(environment, f"tierctl status --target {other.target} ")
-    assert before == sorted(Path(other.target).rglob("*"))
+    before = sorted(Path(other.top).rglob("*"))
+    fish(environment, f"tierctl status --target {other.top} ")
+    assert before == sorted(Path(other.top).rglob("*"))

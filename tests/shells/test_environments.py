@@ -6,7 +6,7 @@ import pytest
 
 from shell_driver import FISH, SHELLS, TCSH, Shell, make_loadable, run
 from tierctl import profiles
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 
 every_shell = pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell.name)
 

@@ -7,7 +7,7 @@ import pytest
 
 from shell_driver import SHELLS, Shell, expected, loaded, make_loadable, run
 from tierctl import profiles
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 
 HOSTILE = (
     """it's a "quote" ''""",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shell_driver import BASH, FISH, SHELLS, TCSH, ZSH, Shell, loaded, make_loadable, run, type_in
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 from tools import require_tool
 
 every_shell = pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell.name)

@@ -18,7 +18,7 @@ from shell_driver import (
     run,
     type_in,
 )
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 from tools import require_root, require_tool
 
 ORIGINAL = "/usr/bin:/bin"

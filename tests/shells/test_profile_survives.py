@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shell_driver import BASH, FISH, SHELLS, TCSH, ZSH, Shell, expected, loaded, make_loadable, run
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 from tools import require_root
 
 ORIGINAL = "/usr/bin:/bin"
@@ -102,7 +102,7 @@ def test_of_a_target_that_was_moved_nothing_is_loaded_and_it_says_why(
     shell: Shell, name: str, tmp_path: Path
 ) -> None:
     layout = make_loadable(tmp_path / name)
-    Path(layout.target).rename(tmp_path / "elsewhere")
+    Path(layout.top).rename(tmp_path / "elsewhere")
     moved = Layout.of_target(str(tmp_path / "elsewhere"))
     options = "set -eu\n" if shell in (BASH, ZSH) else ""
     done = run(shell, f"{options}{shell.source()}echo on", moved, tmp_path)

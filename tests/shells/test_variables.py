@@ -20,7 +20,7 @@ from shell_driver import (
 )
 from tierctl import profiles
 from tierctl.deploy import variables
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 
 every_shell = pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell.name)
 

@@ -12,7 +12,7 @@ import pytest
 from harness import broken
 from program import Ended, installed, run, run_installed
 from targets import links, make_target, with_profiles
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 from tools import require_root, require_tool
 
 TMPFS = ("mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=64", "tmpfs")
@@ -44,7 +44,7 @@ def layout(disk: Path) -> Layout:
     """A target there that was promoted, before the disk became full."""
     layout = with_profiles(make_target(disk / "lab", green=1, blue=3, deployments=(2,)))
     for command in ("promote-staging", "prune"):  # which makes the locks, and removes nothing yet
-        assert 0 == run_installed(command, "-t", layout.target).code
+        assert 0 == run_installed(command, "-t", layout.top).code
     fill(disk / "filling")
     return layout
 
@@ -69,7 +69,7 @@ def empty(directory: Path) -> None:
 
 def roll_back(layout: Layout, *program: str) -> Ended:
     """Roll back; production is what it was, and either history or the message says so."""
-    done = run([*program, "rollback", "-t", layout.target])
+    done = run([*program, "rollback", "-t", layout.top])
     assert 0 == done.code, done.err
     assert ("green", "blue") == tuple(links(layout)[tier] for tier in ("production", "staging"))
     is_recorded = 2 == len(events(layout))
@@ -78,7 +78,7 @@ def roll_back(layout: Layout, *program: str) -> Ended:
 
 
 def events(layout: Layout) -> list[dict[str, object]]:
-    return run_installed("history", "-t", layout.target, "--json").document["events"]
+    return run_installed("history", "-t", layout.top, "--json").document["events"]
 
 
 def test_a_rollback_works(layout: Layout) -> None:
@@ -86,7 +86,7 @@ def test_a_rollback_works(layout: Layout) -> None:
 
 
 def test_a_prune_makes_room(layout: Layout) -> None:
-    done = run_installed("prune", "--keep", "0", "--older-than", "0d", "-t", layout.target)
+    done = run_installed("prune", "--keep", "0", "--older-than", "0d", "-t", layout.top)
     assert 0 == done.code, done.err
     assert ["1", "3"] == sorted(os.listdir(layout.deployments))
 
@@ -98,7 +98,7 @@ def test_it_would_be_noticed_if_it_needed_room(layout: Layout) -> None:
 
 def test_a_promotion_is_refused_and_changes_nothing(layout: Layout) -> None:
     before = links(layout)
-    done = run_installed("promote-staging", "--force", "-t", layout.target)
+    done = run_installed("promote-staging", "--force", "-t", layout.top)
     assert 1 == done.code
     assert f"nothing was changed: {layout.control}" in done.err
     assert "No space left on device" in done.err
@@ -109,8 +109,8 @@ def test_with_room_again_all_goes_on(layout: Layout, disk: Path) -> None:
     roll_back(layout, installed())
     before = len(events(layout))
     empty(disk / "filling")
-    assert 0 == run_installed("doctor", "-t", layout.target).code
-    assert 0 == run_installed("promote-staging", "--force", "-t", layout.target).code
+    assert 0 == run_installed("doctor", "-t", layout.top).code
+    assert 0 == run_installed("promote-staging", "--force", "-t", layout.top).code
     assert before + 1 == len(events(layout))
-    assert 0 == run_installed("rollback", "-t", layout.target).code
+    assert 0 == run_installed("rollback", "-t", layout.top).code
     assert "green" == links(layout)["production"]

@@ -15,8 +15,8 @@ from targets import listing, make_target
 from thorough import times
 from tierctl.cli.main import main
 from tierctl.deploy import definitions
-from tierctl.deploy.problems import BadDefinitions
-from tierctl.layout import Layout
+from tierctl.deploy.definitions.problems import BadDefinitions
+from tierctl.target.paths import Layout
 
 COMMANDS = (
     ["status"],
@@ -100,13 +100,13 @@ def test_no_record_brings_a_command_down(layout: Layout, record: str) -> None:
     @given(CONTENT)
     def holds(data: bytes) -> None:
         path.write_bytes(data)
-        before = listing(layout.target)
+        before = listing(layout.top)
         for words in COMMANDS:
-            code, said = run(*words, "-t", layout.target)
+            code, said = run(*words, "-t", layout.top)
             assert code in (0, 1), (words, said)
             assert "defect of tierctl" not in said, (words, said)
-        assert before == listing(layout.target)
-        code, said = run("doctor", "-t", layout.target)  # which tries the filesystem out
+        assert before == listing(layout.top)
+        code, said = run("doctor", "-t", layout.top)  # which tries the filesystem out
         assert code in (0, 1), said
         assert "defect of tierctl" not in said, said
 
@@ -133,8 +133,8 @@ def test_no_definitions_bring_their_reader_down(tmp_path: Path, name: str) -> No
 def test_no_lock_file_brings_the_engine_down(tmp_path: Path) -> None:
     """In the engine's process; what it raises besides would end that without an answer."""
     pytest.importorskip("rattler")
-    from tierctl.deploy.worker import locks
-    from tierctl.deploy.worker.failures import Failed
+    from tierctl.deploy.engine.worker import locks
+    from tierctl.deploy.engine.worker.failures import Failed
 
     path = tmp_path / "a.lock"
     like_one = st.lists(VALUES, min_size=6, max_size=6).map(

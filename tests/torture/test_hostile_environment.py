@@ -92,7 +92,7 @@ def require_told(done: subprocess.CompletedProcess[bytes], *context: object) -> 
 
 def contents(lab: Lab) -> dict[str, bytes]:
     """Return what the files of a target hold; that a doctor tried things out does not count."""
-    return {name: found[-1] for name, found in listing(lab.layout.target).items()}
+    return {name: found[-1] for name, found in listing(lab.layout.top).items()}
 
 
 def mixed(one: Sequence[object], other: Sequence[object]) -> list[tuple[object, object]]:
@@ -105,7 +105,7 @@ def test_no_variable_brings_a_command_down(lab: Lab) -> None:
     before = contents(lab)
     cases = [(v, t) for v in VARIABLES for t in TEXTS]
     for (variable, text), words in every(mixed(cases, COMMANDS), 9):
-        for target in ([], ["-t", lab.layout.target]):
+        for target in ([], ["-t", lab.layout.top]):
             if target and words[0] in ("completion", "bootstrap", "--help", "--version"):
                 continue
             done = call(lab, [*words[:1], *target, *words[1:]], **{str(variable): text})
@@ -114,11 +114,11 @@ def test_no_variable_brings_a_command_down(lab: Lab) -> None:
 
 
 def test_no_word_brings_a_command_down(lab: Lab) -> None:
-    before = listing(lab.layout.target)
+    before = listing(lab.layout.top)
     for words, text in every(mixed(WORDS, TEXTS), 9):
         done = call(lab, [text if word == "{}" else word.encode() for word in words])
         require_told(done, words, text)
-    assert before == listing(lab.layout.target)
+    assert before == listing(lab.layout.top)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
@@ -166,7 +166,7 @@ def test_a_program_that_is_started_is_noticed(lab: Lab, tmp_path: Path) -> None:
     started = canaries(tmp_path, Path(lab.layout.cache))
     code = "import subprocess; subprocess.run(['ls']); from tierctl.__main__ import run; run()"
     subprocess.run(
-        [sys.executable, "-c", code, "status", "-t", lab.layout.target],
+        [sys.executable, "-c", code, "status", "-t", lab.layout.top],
         env={"PATH": str(tmp_path / "bin")},
         check=True,
         stdout=subprocess.DEVNULL,
@@ -181,6 +181,6 @@ def test_a_loaded_tier_brings_root_no_script_along(lab: Lab, tmp_path: Path) -> 
     scripts.mkdir(parents=True)
     (scripts / "x.sh").write_text(f"touch {tmp_path}/executed\n")
     loaded = {"IAC_TIER_DIR": str(tmp_path), "IAC_ORIGINAL_PATH": os.environ["PATH"]}
-    done = call(lab, ["run", "-t", lab.layout.target, "staging", "hello"], **loaded)
+    done = call(lab, ["run", "-t", lab.layout.top, "staging", "hello"], **loaded)
     assert b"hello 1.0\n" == done.stdout
     assert not (tmp_path / "executed").exists()

@@ -18,10 +18,11 @@ import pytest
 from program import installed
 from targets import listing, make_deployment, make_target
 from thorough import every, times
-from tierctl import control
 from tierctl.cli.main import main
-from tierctl.deploy import numbering, tree
-from tierctl.layout import Layout
+from tierctl.deploy import numbering
+from tierctl.fs import tree
+from tierctl.journal import store
+from tierctl.target.paths import Layout
 from tools import require_root
 
 LONGEST_S = 20
@@ -119,7 +120,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Path(layout.packages_record(f"deployments/{number}")).write_text(
                 '{"schema": 1, "environments": {}}\n'
             )
-        assert 0 == run("promote-staging", "-t", layout.target)[0]
+        assert 0 == run("promote-staging", "-t", layout.top)[0]
         make_deployment(layout, 5, finished=False)
         Path(layout.building(5)).touch()
         (top / name / "conda_package_cache").mkdir()
@@ -209,7 +210,7 @@ def test_nothing_in_a_target_brings_a_command_down_or_leads_it_out(
 def test_it_is_noticed_when_a_command_follows_a_link(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "require_directory", lambda fs, path: None)
+    monkeypatch.setattr(store, "require_directory", lambda fs, path: None)
     monkeypatch.setattr(tree, "TO_HOLD", os.O_RDONLY)
     (wrong,) = problems(CHANGING[2:3], template, tmp_path / "place", "the twin's", "deployments")
     assert wrong.endswith("twin was changed")
@@ -238,7 +239,7 @@ def test_a_record_that_no_memory_could_hold_is_told(
         file.truncate(1 << 40)
     for words in every((*READING, *CHANGING), 5):
         done = subprocess.run(
-            [*WITH_LITTLE_MEMORY, installed(), *words, "-t", layout.target],
+            [*WITH_LITTLE_MEMORY, installed(), *words, "-t", layout.top],
             capture_output=True,
             text=True,
             cwd=tmp_path / "place" / "definitions",

@@ -55,7 +55,7 @@ class Attacked(Lab):
         """Run a command, of which everything temporary has a place of its own."""
         where = ["--definitions", str(self.definitions)] if command == "deploy" else []
         env = {"HOME": str(self.place / "home"), "TMPDIR": str(self.place / "tmp")}
-        return run_installed(command, "-t", self.layout.target, *where, *words, env=env)
+        return run_installed(command, "-t", self.layout.top, *where, *words, env=env)
 
     def offer(
         self, packages: Sequence[Hostile], ending: str, *more: str, channels: Sequence[Path] = ()

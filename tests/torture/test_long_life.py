@@ -17,12 +17,13 @@ from places import on_memory
 from program import Program
 from reporters import Heard
 from thorough import THOROUGH, times
-from tierctl import bootstrap, changes
-from tierctl.events import Author
-from tierctl.filesystem import Entry
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.request import Promotion
+from tierctl.change import bootstrap, change
+from tierctl.change.requests import Promotion
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import Entry
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 from tierctl.testing import Fault, FaultyFileSystem
 
 ADA = Author("ada", "lab")
@@ -69,11 +70,11 @@ class Life:
         self.layout = Layout.of_target(str(place / "lab"))
         (place / "definitions" / "tier" / "bin").mkdir(parents=True)
         (place / "definitions" / "tier" / "bin" / "hello").write_text("echo hello\n")
-        bootstrap.create(fs, self.layout.target, ADA, None, lock_timeout=0)
+        bootstrap.create(fs, self.layout.top, ADA, None, lock_timeout=0)
 
     def cycle(self) -> Figures:
         """Deploy, promote many times, prune; return the figures."""
-        of_target = ("-t", self.layout.target)
+        of_target = ("-t", self.layout.top)
         definitions = ("--definitions", self.place / "definitions")
         assert 0 == self.tierctl("deploy", "staging", "--rebuild", *definitions, *of_target).code
         begun, costs = time.perf_counter(), [self.promote() for _ in range(PROMOTIONS)]
@@ -89,7 +90,7 @@ class Life:
         """Promote; return how many operations that took and how many bytes were read."""
         before, counted = self.fs.read_bytes, FaultyFileSystem(self.fs, Fault(0))
         request = Promotion(force=True)
-        changes.carry_out(counted, self.layout, request, ADA, Heard(), lock_timeout=0)
+        change.carry_out(Target(counted, self.layout), request, ADA, Heard(), lock_timeout=0)
         return counted.operations, self.fs.read_bytes - before
 
     def disk(self) -> tuple[int, int]:

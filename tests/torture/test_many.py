@@ -16,7 +16,7 @@ from harness import broken
 from program import installed, run_installed
 from targets import links, make_target
 from thorough import times
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 from tools import require_tool
 
 PROMOTE = ["promote-staging", "--force", "--lock-timeout", "60"]
@@ -40,11 +40,11 @@ def layout(tmp_path: Path) -> Layout:
 
 def start(program: Sequence[str], layout: Layout, words: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*program, *words, "-t", layout.target, "--json"],
+        [*program, *words, "-t", layout.top, "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        cwd=Path(layout.target).parent,
+        cwd=Path(layout.top).parent,
     )
 
 
@@ -74,7 +74,7 @@ def start_together(program: Sequence[str], layout: Layout, count: int, *, rounds
 
 def require_agreement(layout: Layout, expected: Sequence[str]) -> None:
     """See that history holds each success once, one leading to the next, and the links the last."""
-    events = run_installed("history", "-t", layout.target, "--json").document["events"]
+    events = run_installed("history", "-t", layout.top, "--json").document["events"]
     assert sorted(expected) == sorted(event["id"] for event in events)
     for older, newer in pairwise(reversed(events)):
         assert shown(older["after"]) == shown(newer["before"])
@@ -91,10 +91,10 @@ def holding(layout: Layout, tmp_path: Path) -> Iterator[int]:
     """The process of a promotion that was stopped when it had removed its intent."""
     os.makedirs(layout.control)
     log = tmp_path / "log"
-    run_installed("promote-staging", "-t", layout.target)
+    run_installed("promote-staging", "-t", layout.top)
     stop = ["-P", layout.control, "-e", "inject=unlinkat:signal=SIGSTOP"]
     command = [require_tool("strace"), "-D", "-o", str(log), *stop, installed()]
-    with subprocess.Popen([*command, *PROMOTE, "-t", layout.target], stderr=PIPE) as process:
+    with subprocess.Popen([*command, *PROMOTE, "-t", layout.top], stderr=PIPE) as process:
         try:
             wait_for("stopped by SIGSTOP", log)
             yield process.pid
@@ -110,15 +110,15 @@ def wait_for(text: str, log: Path) -> None:
 
 
 def test_a_stopped_holder_is_named(layout: Layout, holding: int) -> None:
-    done = run_installed("promote-staging", "--lock-timeout", "0.2", "-t", layout.target)
+    done = run_installed("promote-staging", "--lock-timeout", "0.2", "-t", layout.top)
     assert 1 == done.code
     assert f"(promotion, process {holding}, since 2" in done.err
     assert f"on {os.uname().nodename} " in done.err
     assert f"which is stopped; waited 0.2 s\nLet it go on with: kill -CONT {holding}" in done.err
     os.kill(holding, signal.SIGCONT)
-    assert 0 == run_installed("rollback", "-t", layout.target).code
+    assert 0 == run_installed("rollback", "-t", layout.top).code
 
 
 def test_a_killed_holder_blocks_nobody(layout: Layout, holding: int) -> None:
     os.kill(holding, signal.SIGKILL)
-    assert 0 == run_installed("rollback", "--lock-timeout", "5", "-t", layout.target).code
+    assert 0 == run_installed("rollback", "--lock-timeout", "5", "-t", layout.top).code

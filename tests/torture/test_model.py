@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
-import tierctl.observe
 from model.expected import Command
 from model.living import deploying_files_only, import_everything
 from model.machines import TYPED, Hurt, HurtAsUser, Life, LifeInMemory, LifeOnDisk
 from model.wounds import Closed
 from thorough import THOROUGH, times
-from tierctl import changes
+from tierctl.change import change
+from tierctl.change.requests import Rollback
 from tierctl.errors import TierctlError
-from tierctl.filesystem import FileSystem
-from tierctl.layout import PRIVATE, Layout
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.past import Past
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import FileSystem
 from tierctl.prune import pruning
-from tierctl.request import Rollback
-from tierctl.rotation import Content
+from tierctl.rotation.names import PRIVATE
+from tierctl.rotation.state import Content
+from tierctl.rotation.trail import Past
+from tierctl.target import links
+from tierctl.target.target import Target
 from tools import require_root
 
 Patch = pytest.MonkeyPatch
@@ -79,21 +80,21 @@ def going_back_too_far(patch: Patch) -> None:
 
 
 def forgetting_events(patch: Patch) -> None:
-    patch.setattr(changes, "record", lambda *of, **how: None)
+    patch.setattr(change, "record", lambda *of, **how: None)
 
 
 def writing_when_dry(patch: Patch) -> None:
-    def preview(fs: FileSystem, layout: Layout, *of: object) -> None:
-        fs.make_link(layout.within(".left"), "over")
-        looked(fs, layout, *of)
+    def preview(target: Target, *of: object) -> None:
+        target.fs.make_link(target.within(".left"), "over")
+        looked(target, *of)
 
-    looked: Callable[..., None] = changes.preview
-    patch.setattr(changes, "preview", preview)
+    looked: Callable[..., None] = change.preview
+    patch.setattr(change, "preview", preview)
 
 
 def pruning_private_tiers(patch: Patch) -> None:
-    def shown(fs: FileSystem, layout: Layout) -> dict[int, str]:
-        found = all_shown(fs, layout)
+    def shown(target: Target, numbers: Iterable[int]) -> dict[int, str]:
+        found = all_shown(target, numbers)
         return {number: tier for number, tier in found.items() if not tier.startswith(PRIVATE)}
 
     all_shown = pruning._shown
@@ -101,22 +102,22 @@ def pruning_private_tiers(patch: Patch) -> None:
 
 
 def failing_half_way(patch: Patch) -> None:
-    def decide(fs: FileSystem, layout: Layout, *of: object) -> object:
+    def decide(target: Target, *of: object) -> object:
         try:
-            return decided(fs, layout, *of)
+            return decided(target, *of)
         except TierctlError:
-            fs.make_link(layout.within("dev1"), "blue")
+            target.fs.make_link(target.within("dev1"), "blue")
             raise
 
-    decided: Callable[..., object] = changes._decide
-    patch.setattr(changes, "_decide", decide)
+    decided: Callable[..., object] = change._decide
+    patch.setattr(change, "_decide", decide)
 
 
 def stumbling_over_links(patch: Patch) -> None:
     def validate(path: str, fs: FileSystem) -> None:
         raise ValueError(path)
 
-    patch.setattr(tierctl.observe, "validate_symlink_target", validate)
+    patch.setattr(links, "validate_symlink_target", validate)
 
 
 class KeptOut(HurtAsUser):

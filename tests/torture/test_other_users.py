@@ -19,7 +19,7 @@ from program import Ended, installed
 from targets import listing, make_target
 from thorough import every, times
 from tierctl.demo.channel import write_package
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 from tools import as_user, require_root
 
 ADA, BOB, GROUP = 10081, 10082, 10083
@@ -33,7 +33,7 @@ COMMANDS = (
 # As fast as one can: a directory, a link, a directory, ...
 SWAP = """
 import os, sys
-from tierctl.syscalls import exchange
+from tierctl.fs.syscalls import exchange
 path, elsewhere = sys.argv[1:]
 mine = path + ".bob"
 os.symlink(elsewhere, mine)
@@ -84,7 +84,7 @@ class Shared:
                 *(as_user(user, GROUP) if user else []),
                 *program,
                 *(definitions if word == "{definitions}" else word for word in words),
-                *("-t", self.layout.target),
+                *("-t", self.layout.top),
                 *more,
             ],
             capture_output=True,
@@ -144,8 +144,8 @@ def test_nothing_is_followed_while_it_is_swapped(shared: Shared, name: str, user
 
 FOLLOWING = """
 import os
-from tierctl import osfilesystem
-osfilesystem.TO_HOLD ^= os.O_NOFOLLOW
+from tierctl.fs import local
+local.TO_HOLD ^= os.O_NOFOLLOW
 from tierctl.__main__ import run
 run()
 """

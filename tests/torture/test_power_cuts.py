@@ -19,15 +19,16 @@ from program import Ended, Program, installed, run, run_installed
 from reporters import Heard, carry_out
 from targets import links
 from thorough import every, times
-from tierctl import history
-from tierctl.deploy import tree
-from tierctl.ending import Outcome
-from tierctl.filesystem import FileSystem, exists
-from tierctl.layout import Layout
-from tierctl.observe import observe
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.request import Promotion
-from tierctl.rotation import Content, promoted
+from tierctl.change.ending import Outcome
+from tierctl.change.requests import Promotion
+from tierctl.fs import tree
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import FileSystem, exists
+from tierctl.journal import history
+from tierctl.rotation.state import Content, promoted
+from tierctl.target.links import observe
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 from tierctl.testing import Fault, FaultyFileSystem, Killed
 from tools import require_tool
 
@@ -79,8 +80,8 @@ def test_a_promotion_that_a_power_cut_stopped_is_ended_by_the_next(
         outlet.restart()
         assert is_between(links(layout), before, before | SWAPPED), at
         carry_out(layout, Promotion(), fs=fs)
-        assert wanted == observe(fs, layout)
-        assert 1 == len([*history.newest_first(fs, layout)])
+        assert wanted == observe(Target(fs, layout))
+        assert 1 == len([*history.newest_first(Target(fs, layout))])
         assert not exists(fs, layout.intent)
 
 
@@ -101,14 +102,14 @@ class Cutting(Heard):
 
 def test_what_was_reported_outlives_a_power_cut_at_that_moment(outlet: Volume) -> None:
     layout = outlet.target(blue=2, green=1)
-    after = promoted(observe(FS, layout))
+    after = promoted(observe(Target(FS, layout)))
     done = carry_out(layout, Promotion(), heard=Cutting(outlet))
     outlet.restart()
-    assert (after, done.event) == (observe(FS, layout), history.newest(FS, layout))
+    assert (after, done.event) == (observe(Target(FS, layout)), history.newest(Target(FS, layout)))
     assert exists(FS, layout.intent)
     carry_out(layout, Promotion())
-    assert [done.event] == list(history.newest_first(FS, layout))
-    assert (after, False) == (observe(FS, layout), exists(FS, layout.intent))
+    assert [done.event] == list(history.newest_first(Target(FS, layout)))
+    assert (after, False) == (observe(Target(FS, layout)), exists(FS, layout.intent))
 
 
 class Tearing(OsFileSystem):
@@ -133,11 +134,11 @@ def test_a_line_of_history_that_a_power_cut_tore_is_written_anew(outlet: Volume)
             carry_out(layout, Promotion(force=True), fs=Tearing(length))
         outlet.cut_power()
         outlet.restart()
-        events = [*history.newest_first(FS, layout)]
-        assert length == history.torn_bytes(FS, layout)
+        events = [*history.newest_first(Target(FS, layout))]
+        assert length == history.torn_bytes(Target(FS, layout))
         done = carry_out(layout, Promotion(force=True))
-        assert [done.event, *events] == [*history.newest_first(FS, layout)]
-        assert 0 == history.torn_bytes(FS, layout)
+        assert [done.event, *events] == [*history.newest_first(Target(FS, layout))]
+        assert 0 == history.torn_bytes(Target(FS, layout))
 
 
 # What a deployment holds
@@ -146,8 +147,8 @@ def test_a_line_of_history_that_a_power_cut_tore_is_written_anew(outlet: Volume)
 def promote_new(layout: Layout, place: Path, tierctl: Program) -> None:
     """Deploy and promote, in this process."""
     wanted = definitions(place, 1)
-    assert 0 == tierctl("deploy", "staging", "--definitions", wanted, "-t", layout.target).code
-    assert 0 == tierctl("promote-staging", "-t", layout.target).code
+    assert 0 == tierctl("deploy", "staging", "--definitions", wanted, "-t", layout.top).code
+    assert 0 == tierctl("promote-staging", "-t", layout.top).code
 
 
 def test_a_deployment_that_was_promoted_is_whole_after_a_power_cut(
@@ -157,7 +158,7 @@ def test_a_deployment_that_was_promoted_is_whole_after_a_power_cut(
     promote_new(layout, tmp_path, tierctl)
     outlet.cut_power()
     outlet.restart()
-    assert Content.of_deployment(3) == observe(FS, layout).served
+    assert Content.of_deployment(3) == observe(Target(FS, layout)).served
     assert [] == lost(layout)
 
 
@@ -169,7 +170,7 @@ def test_without_flushing_its_filesystem_it_would_not_be(
     promote_new(layout, tmp_path, tierctl)
     outlet.cut_power()
     outlet.restart()
-    assert Content.of_deployment(3) == observe(FS, layout).served
+    assert Content.of_deployment(3) == observe(Target(FS, layout)).served
     assert "3/etc/data" in lost(layout)
 
 
@@ -201,7 +202,7 @@ def test_a_target_survives_power_cuts_at_any_moment_of_its_life(
     layout, told, cuts = outlet.target(blue=2, green=1), [], 0
     chance, life, lasts_s = random.Random(outlet.kind), commands(tmp_path), {}
     while cuts < CUTS:
-        words = [*map(str, next(life)), "-t", layout.target, "--json"]
+        words = [*map(str, next(life)), "-t", layout.top, "--json"]
         done = Ended(1, "", "")
         if words[0] in lasts_s and chance.random() < 0.8:
             after, longest = chance.choice([("/", lasts_s[words[0]]), (layout.intent, 0.01)])
@@ -225,7 +226,7 @@ def test_a_program_that_does_not_flush_is_seen_to_lose_what_it_reported(outlet: 
     layout = outlet.target(blue=2, green=1)
     before = links(layout)
     unflushing = [require_tool("strace"), "-qqf", "-o", "/dev/null", "-e", "inject=fsync:retval=0"]
-    words = ["promote-staging", "-t", layout.target, "--json"]
+    words = ["promote-staging", "-t", layout.top, "--json"]
     done = cut_during(outlet, [*unflushing, installed(), *words], None)
     assert 1 == len(reported(done))
     assert before == links(layout)

@@ -12,10 +12,10 @@ from harness.volumes import EXCHANGING, KINDS, Volume, WithoutExchange, each_of
 from program import run_installed
 from reporters import carry_out
 from thorough import every, times
-from tierctl.filesystem import FileSystem
-from tierctl.layout import Layout
-from tierctl.osfilesystem import OsFileSystem
-from tierctl.request import Promotion
+from tierctl.change.requests import Promotion
+from tierctl.fs.local import OsFileSystem
+from tierctl.fs.protocol import FileSystem
+from tierctl.target.paths import Layout
 
 BY_PROGRAM, IN_PROCESS = times(1, 300), times(20, 20_000)
 DEPLOYS = times(1, 50)
@@ -60,7 +60,7 @@ def promoting(fs: FileSystem, count: int = IN_PROCESS) -> Changing:
 def promoting_by_program(layout: Layout, clock: Clock) -> None:
     for _ in range(BY_PROGRAM):
         with clock.change():
-            done = run_installed("promote-staging", "--force", "-t", layout.target)
+            done = run_installed("promote-staging", "--force", "-t", layout.top)
         assert 0 == done.code, done.err
 
 
@@ -101,7 +101,7 @@ def deploying(place: Path) -> Changing:
         for version in range(1, DEPLOYS + 1):
             file.write_text(str(version))
             with clock.change():
-                done = run_installed(*words, "-t", layout.target)
+                done = run_installed(*words, "-t", layout.top)
             assert 0 == done.code, done.err
 
     return change

@@ -64,7 +64,7 @@ def fail(
         done = strace.failed(command, concerned(layout), call, error)
         case = f"{call}: {error}: {done}"
         assert done.code in (0, 1), case
-        require_words(done, [error], layout.target, case)
+        require_words(done, [error], layout.top, case)
         assert is_between(links_of(layout), undisturbed.before, undisturbed.wanted), case
         # A full disk does not stop a rollback: it says that it is not in history.
         left_out = {"events"} if "is not in history" in done.err else set()

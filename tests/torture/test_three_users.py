@@ -22,7 +22,7 @@ from program import Ended, installed
 from targets import links, listing
 from thorough import every, times
 from tierctl.demo.channel import NOARCH, write_package
-from tierctl.layout import Layout, temporary
+from tierctl.target.paths import Layout, temporary
 from tools import as_user, missing, require_root, require_tool
 
 pytest.importorskip("rattler")
@@ -112,7 +112,7 @@ class Trio:
         for name, user in (("home", ADA), ("checkout", owner), ("eve", EVE)):
             (place / name).mkdir()
             os.chown(place / name, user, user)
-        done = self.ask(ADA, "bootstrap", self.layout.target, "--group", group().gr_name)
+        done = self.ask(ADA, "bootstrap", self.layout.top, "--group", group().gr_name)
         assert 0 == done.code, done
         self.check_out()
 
@@ -163,7 +163,7 @@ class Trio:
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def ask(self, user: int, command: str, *words: str, umask: int = 0o022) -> Ended:
-        target = [] if command == "bootstrap" else ["-t", self.layout.target]
+        target = [] if command == "bootstrap" else ["-t", self.layout.top]
         return self.run(user, [installed(), command, *target, *words], umask)
 
     def deploy(self, user: int, tier: str, *words: str, umask: int = 0o002) -> Ended:
@@ -191,7 +191,7 @@ class Trio:
     def nobody_else_writes(self) -> None:
         """Fail if something is not the group's, or can be written by others or its own owner."""
         gid = group().gr_gid
-        target, deployments = Path(self.layout.target), Path(self.layout.deployments)
+        target, deployments = Path(self.layout.top), Path(self.layout.deployments)
         for path in (target, *target.rglob("*")):
             found = path.lstat()
             if path.is_symlink():
@@ -268,10 +268,10 @@ def test_the_one_outside_looks_and_changes_nothing(trio: Trio) -> None:
         assert 0 == trio.ask(user, "promote-staging").code
     eve_looks(trio, "2.0")
     eve_is_refused(trio)
-    before = listing(trio.layout.target)
-    worked = trio.run(EVE, [sys.executable, "-c", ATTACKS, trio.layout.target, f"{trio.place}/eve"])
+    before = listing(trio.layout.top)
+    worked = trio.run(EVE, [sys.executable, "-c", ATTACKS, trio.layout.top, f"{trio.place}/eve"])
     assert (0, []) == (worked.code, worked.out.splitlines()), worked
-    assert before == listing(trio.layout.target)
+    assert before == listing(trio.layout.top)
 
 
 @pytest.mark.parametrize("trio", [ADA], indirect=True)
@@ -300,7 +300,7 @@ def test_it_is_noticed_what_the_one_outside_can_write(trio: Trio) -> None:
     (cache / "file").touch()
     for path in (cache, cache / "file"):
         path.chmod(0o777)
-    worked = trio.run(EVE, [sys.executable, "-c", ATTACKS, trio.layout.target, f"{trio.place}/eve"])
+    worked = trio.run(EVE, [sys.executable, "-c", ATTACKS, trio.layout.top, f"{trio.place}/eve"])
     assert f"made a file {cache}\n" in worked.out
     assert f"opened {os.O_WRONLY:o} {cache}/file\n" in worked.out
 
@@ -326,12 +326,12 @@ def eve_is_refused(trio: Trio) -> None:
     left = Path(temporary(trio.layout.within("staging")))
     left.symlink_to("blue")
     os.chown(left, ADA, group().gr_gid, follow_symlinks=False)
-    before = listing(trio.layout.target)
+    before = listing(trio.layout.top)
     for words in commands:
         done = trio.ask(EVE, *words)
         assert 1 == done.code, (words, done)
         assert any(f"{who}" in done.err + done.out for who in (ADA, group().gr_name)), (words, done)
-    assert before == listing(trio.layout.target)
+    assert before == listing(trio.layout.top)
     assert 0 == trio.ask(BOB, "doctor", "--fix").code
     assert not left.is_symlink()
 

@@ -16,7 +16,7 @@ from lab import Lab
 from program import installed
 from targets import with_profiles
 from thorough import every
-from tierctl.layout import Layout
+from tierctl.target.paths import Layout
 from tools import as_user, require_root
 
 ADA, BOB, EVE, GROUP = 10061, 10062, 10069, 10063
@@ -89,8 +89,8 @@ TABLE: dict[str, tuple[str, list[str], Believed]] = {
 }
 REFUSED = ("not trusted", "root does not deploy into", "no permission to write")
 WITHOUT_THE_RULE = """
-from tierctl import trust
-trust.require_trusted = trust.require_owner = trust.require_roots = lambda *_: None
+from tierctl.target import owners, trust
+trust.require_trusted = owners.require_owner = trust.require_roots = lambda *_: None
 from tierctl.__main__ import run
 run()
 """
@@ -160,7 +160,7 @@ def mistaken(place: Path, row: str, program: list[str]) -> list[str]:
     path, found = place / name, []
     loaded = layout.within("green") if believed is LOADED else ""
     if believed not in (NAMED, LOADED):
-        words = [*words[:1], "-t", layout.target, *words[1:]]
+        words = [*words[:1], "-t", layout.top, *words[1:]]
     for caller, writer in every([(c, w) for c in believed for w in WRITTEN], 3):
         uid, gid, mode = WRITTEN[writer]
         os.chown(path, uid, gid)

@@ -6,13 +6,15 @@ import os
 
 import click
 
-from tierctl import author, bootstrap, groups, target
-from tierctl.cli import options, values
+from tierctl.change import bootstrap
 from tierctl.cli.commands import COMMANDS
-from tierctl.cli.output import Call, result, say
-from tierctl.events import to_document
-from tierctl.layout import PRODUCTION, Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.cli.shared import options, values
+from tierctl.cli.shared.output import Call, result, say
+from tierctl.fs.local import OsFileSystem
+from tierctl.journal.events import to_document
+from tierctl.rotation.names import PRODUCTION
+from tierctl.target import find, groups, users
+from tierctl.target.paths import Layout
 from tierctl.text import shown, typed
 
 
@@ -41,16 +43,20 @@ def command(
     interrupted, type it again.
     """
     fs = OsFileSystem()
-    place = target_dir and target.absolute(target_dir, os.environ)
+    place = target_dir and find.absolute(target_dir, os.environ)
     shared_with = None if group is None else groups.find(group)
     event = None
     if dry_run:
-        layout = bootstrap.check(fs, place, shared_with)
+        bootstrap.check(fs, place, shared_with)
     else:
-        who = author.current(os.environ, message)
+        who = users.current(os.environ, message)
         event = bootstrap.create(fs, place, who, shared_with, lock_timeout=lock_timeout)
-        layout = Layout.of_target(place)
-    _tell(call, layout, dry_run=dry_run, event=None if event is None else to_document(event))
+    _tell(
+        call,
+        Layout.of_target(place),
+        dry_run=dry_run,
+        event=None if event is None else to_document(event),
+    )
 
 
 def _tell(call: Call, layout: Layout, *, dry_run: bool, event: object) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from tierctl.cli import options, values
 from tierctl.cli.commands import COMMANDS
-from tierctl.cli.output import result
+from tierctl.cli.shared import options, values
+from tierctl.cli.shared.output import result
 
 
 @click.command("demo", short_help=COMMANDS["demo"])

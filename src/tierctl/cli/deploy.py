@@ -9,12 +9,12 @@ from contextlib import ExitStack, closing, contextmanager
 
 import click
 
-from tierctl.cli import options, values
 from tierctl.cli.commands import COMMANDS
-from tierctl.cli.output import Call
-from tierctl.deploy.process import TIMEOUT_S
-from tierctl.layout import REPODATA, WHEELS, Layout
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.cli.shared import options, values
+from tierctl.cli.shared.output import Call
+from tierctl.deploy.engine.process import TIMEOUT_S
+from tierctl.rotation.names import REPODATA, WHEELS
+from tierctl.target.paths import Layout
 
 
 @click.command("deploy", short_help=COMMANDS["deploy"])
@@ -64,16 +64,15 @@ def command(
 
     Example: tierctl deploy staging -m "numpy 2"
     """
-    from tierctl.deploy import engine
+    from tierctl.deploy.engine import client
 
     directory = values.find_definitions(definitions)
-    layout = values.find_target(target, None if definitions is None else directory)
-    fs = OsFileSystem()
-    shared = fs.entry(layout.infrastructure, follow=True).group_writes
+    here = values.find_target(target, None if definitions is None else directory)
+    shared = here.fs.entry(here.infrastructure, follow=True).group_writes
     with (
         _ended_like_by_ctrl_c(),
-        _cache(layout, dry_run=dry_run) as cache,
-        engine.started(
+        _cache(here, dry_run=dry_run) as cache,
+        client.started(
             cache,
             confined=True,
             offline=offline,
@@ -82,19 +81,19 @@ def command(
         ) as run,
     ):
         # Importing them takes as long as the engine's start.
-        from tierctl import author
-        from tierctl.cli.deploying import Teller
-        from tierctl.deploy import deploying
+        from tierctl.cli.shared.deploying import Teller
+        from tierctl.deploy import deploy
+        from tierctl.target import users
 
-        who = author.current(os.environ, message)
-        wish = deploying.Wish(tier, directory, engine.platform(), rebuild, like)
+        who = users.current(os.environ, message)
+        wish = deploy.Wish(tier, directory, client.platform(), rebuild, like)
         with closing(Teller(call, tier, dry_run=dry_run)) as teller:
             if teller.bars is not None:
                 run.watch = teller.advanced
             if dry_run:
-                deploying.preview(fs, layout, wish, run, who, teller)
+                deploy.preview(here, wish, run, who, teller)
             else:
-                deploying.deploy(fs, layout, wish, run, who, teller, lock_timeout=lock_timeout)
+                deploy.deploy(here, wish, run, who, teller, lock_timeout=lock_timeout)
 
 
 @contextmanager
@@ -120,8 +119,8 @@ def _cache(layout: Layout, *, dry_run: bool) -> Iterator[str]:
     if not dry_run:
         yield layout.cache
         return
-    from tierctl.deploy import tree
-    from tierctl.deploy.failures import NoScratch
+    from tierctl.deploy.engine.failures import NoScratch
+    from tierctl.fs import tree
 
     scratch = tree.scratch(
         holding=[f"{layout.cache}/{name}" for name in (REPODATA, WHEELS)],

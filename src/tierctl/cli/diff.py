@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierctl.cli import differences, options, values
 from tierctl.cli.commands import COMMANDS
-from tierctl.cli.output import EXIT_DIFFERENT, Call, result, say
-from tierctl.layout import PRODUCTION, STAGING
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.cli.shared import differences, options, values
+from tierctl.cli.shared.output import EXIT_DIFFERENT, Call, result, say
+from tierctl.rotation.names import PRODUCTION, STAGING
 from tierctl.text import shown
 
 if TYPE_CHECKING:
-    from tierctl.comparing import Comparison, Side
+    from tierctl.report.compare import Comparison, Side
 
 
 @click.command("diff", short_help=COMMANDS["diff"])
@@ -32,9 +31,9 @@ def command(call: Call, before: str, after: str, target: str | None, exit_code: 
     And their commands. A and B are tiers or deployment numbers, by default production and staging:
     what the next promotion changes for everybody.
     """
-    from tierctl import comparing
+    from tierctl.report import compare
 
-    found = comparing.compare(OsFileSystem(), values.find_target(target), before, after)
+    found = compare.compare(values.find_target(target), before, after)
     if call.json:
         call.document(ok=True, **_members(found))
     else:

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierctl import author, control, doctor
-from tierctl.cli import options, values
-from tierctl.cli.changing import Teller
+from tierctl import doctor
 from tierctl.cli.commands import COMMANDS
-from tierctl.cli.output import EXIT_FAILED, Call, NobodyReads, folded, result, say
+from tierctl.cli.shared import options, values
+from tierctl.cli.shared.changing import Teller
+from tierctl.cli.shared.output import EXIT_FAILED, Call, NobodyReads, folded, result, say
 from tierctl.doctor import Finding, Severity, repairs
 from tierctl.errors import TierctlError
-from tierctl.filesystem import FileSystem
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.journal import store
+from tierctl.target import users
+from tierctl.target.target import Target
 from tierctl.text import shown
 
 if TYPE_CHECKING:
-    from tierctl.layout import Layout
+    pass
 
 # Below the words that say how bad a finding is.
 _MARGIN = " " * 9
@@ -53,13 +54,13 @@ def command(call: Call, target: str | None, fix: bool, dry_run: bool, lock_timeo
 
     Example: tierctl doctor --fix
     """
-    layout, fs = values.find_target(target), OsFileSystem()
+    here = values.find_target(target)
     teller = Teller(call, dry_run=dry_run)
     call.facts["repairs"] = []
-    findings = doctor.diagnose(fs, layout, probe=not dry_run)
+    findings = doctor.diagnose(here, probe=not dry_run)
     if fix:
         try:
-            findings = _fixed(fs, layout, findings, teller, lock_timeout)
+            findings = _fixed(here, findings, teller, lock_timeout)
         except (TierctlError, OSError):  # it says why nothing is repaired, and no more
             with suppress(NobodyReads):
                 _tell_before_an_error(call, findings)
@@ -71,13 +72,13 @@ def command(call: Call, target: str | None, fix: bool, dry_run: bool, lock_timeo
 
 
 def _fixed(
-    fs: FileSystem, layout: Layout, findings: list[Finding], teller: Teller, lock_timeout: float
+    target: Target, findings: list[Finding], teller: Teller, lock_timeout: float
 ) -> list[Finding]:
     """Repair what can be repaired, or say what would be, and return what is found then."""
     if teller.dry_run:
-        _preview(teller.call, fs, layout, findings)
+        _preview(teller.call, target, findings)
         return findings
-    return _repaired(fs, layout, findings, teller, lock_timeout)
+    return _repaired(target, findings, teller, lock_timeout)
 
 
 def _tell(call: Call, findings: list[Finding], *, healthy: bool) -> None:
@@ -115,20 +116,20 @@ def _counted(number: int, word: str) -> str:
 
 
 def _repaired(
-    fs: FileSystem, layout: Layout, findings: list[Finding], teller: Teller, lock_timeout: float
+    target: Target, findings: list[Finding], teller: Teller, lock_timeout: float
 ) -> list[Finding]:
     if all(finding.remedy is None for finding in findings):
         return findings
-    who = author.current(os.environ)
-    done = repairs.repair(fs, layout, who, teller, lock_timeout=lock_timeout)
+    who = users.current(os.environ)
+    done = repairs.repair(target, who, teller, lock_timeout=lock_timeout)
     facts = [{"text": repair.text, "done": repair.done} for repair in done]
     teller.call.facts["repairs"] = facts
     for repair in done:
         say(repair.text if repair.done else f"Warning: {repair.text}")
-    return doctor.diagnose(fs, layout)
+    return doctor.diagnose(target)
 
 
-def _preview(call: Call, fs: FileSystem, layout: Layout, findings: list[Finding]) -> None:
+def _preview(call: Call, target: Target, findings: list[Finding]) -> None:
     """Say what would be repaired, or raise ``NotWritable``."""
     would = [
         f"would {finding.remedy.value}: {shown(finding.path) if finding.path else finding.text}"
@@ -136,7 +137,7 @@ def _preview(call: Call, fs: FileSystem, layout: Layout, findings: list[Finding]
         if finding.remedy is not None
     ]
     if would:
-        control.require_writable(fs, layout)
+        store.require_writable(target)
     call.facts["repairs"] = [{"text": text, "done": False} for text in would]
     say("\n".join([*would, "Dry run: nothing was repaired."]))
 

@@ -6,13 +6,12 @@ from itertools import islice
 
 import click
 
-from tierctl import freshness, history
-from tierctl.cli import options, values, wording
 from tierctl.cli.commands import COMMANDS
-from tierctl.cli.output import Call, is_terminal, result, say
+from tierctl.cli.shared import options, values, wording
+from tierctl.cli.shared.output import Call, is_terminal, result, say
 from tierctl.errors import NewerVersion
-from tierctl.events import Event, to_document
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.journal import freshness, history
+from tierctl.journal.events import Event, to_document
 
 
 @click.command("history", short_help=COMMANDS["history"])
@@ -34,13 +33,13 @@ def command(call: Call, event: str | None, target: str | None, limit: int | None
 
     Example: tierctl history --limit 5
     """
-    layout, fs = values.find_target(target), OsFileSystem()
-    freshness.refresh_by_reading(fs, layout)
+    here = values.find_target(target)
+    freshness.refresh_by_reading(here)
     if event is not None:
-        _show_one(call, history.find(fs, layout, event))
+        _show_one(call, history.find(here, event))
         return
     newer: list[NewerVersion] = []
-    events = islice(history.newest_first(fs, layout, newer), limit)
+    events = islice(history.newest_first(here, newer), limit)
     if call.json:
         documents = [to_document(found) for found in events]
         call.document(ok=True, events=documents, newer=len(newer))
@@ -55,7 +54,7 @@ def command(call: Call, event: str | None, target: str | None, limit: int | None
 
 
 def _fitting_line(event: Event) -> str:
-    from tierctl.cli import screen
+    from tierctl.cli.shared import screen
 
     return screen.fitting(wording.short_event(event))
 

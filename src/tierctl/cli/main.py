@@ -9,9 +9,9 @@ from contextlib import suppress
 import click
 
 from tierctl import __version__
-from tierctl.cli import options
 from tierctl.cli.commands import CommandGroup
-from tierctl.cli.output import (
+from tierctl.cli.shared import options
+from tierctl.cli.shared.output import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_USAGE,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import click
 
-from tierctl.cli import options, values
-from tierctl.cli.changing import change
+from tierctl.change.requests import Promotion
 from tierctl.cli.commands import COMMANDS
-from tierctl.cli.output import Call
-from tierctl.request import Promotion
-from tierctl.rotation import Color
+from tierctl.cli.shared import changing, options, values
+from tierctl.cli.shared.output import Call
+from tierctl.rotation.state import Color
 
 
 @click.command("promote-staging", short_help=COMMANDS["promote-staging"])
@@ -40,7 +39,7 @@ def command(
 
     Example: tierctl promote-staging -m "numpy 2"
     """
-    change(
+    changing.make(
         call,
         Promotion(None if to is None else Color(to), force),
         target=target,

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tierctl import author, config
-from tierctl.cli import options, values
-from tierctl.cli.changing import Teller
 from tierctl.cli.commands import COMMANDS
-from tierctl.cli.output import Call, folded, result, say
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.cli.shared import options, values
+from tierctl.cli.shared.changing import Teller
+from tierctl.cli.shared.output import Call, folded, result, say
+from tierctl.target import policy, users
 from tierctl.text import counted, shown, size
 
 if TYPE_CHECKING:
@@ -66,19 +65,19 @@ def command(
     from tierctl.prune import pruning
     from tierctl.prune.retention import Policy
 
-    fs, layout = OsFileSystem(), values.find_target(target)
-    recorded = config.load(fs, layout)
-    policy = Policy(
+    here = values.find_target(target)
+    recorded = policy.load(here)
+    wanted = Policy(
         recorded.keep if keep is None else keep,
         recorded.days if older_than is None else older_than,
         unseen=yes and older_than is not None,
     )
     teller = PruneTeller(call, dry_run=dry_run)
     if dry_run:
-        pruning.preview(fs, layout, policy, teller)
+        pruning.preview(here, wanted, teller)
     else:
-        who = author.current(os.environ, "")
-        pruning.prune(fs, layout, policy, who, teller, lock_timeout=lock_timeout)
+        who = users.current(os.environ, "")
+        pruning.prune(here, wanted, who, teller, lock_timeout=lock_timeout)
 
 
 class PruneTeller(Teller):

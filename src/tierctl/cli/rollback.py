@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import click
 
-from tierctl.cli import options, values
-from tierctl.cli.changing import change
+from tierctl.change.requests import Rollback
 from tierctl.cli.commands import COMMANDS
-from tierctl.cli.output import Call
-from tierctl.request import Rollback
+from tierctl.cli.shared import changing, options, values
+from tierctl.cli.shared.output import Call
 
 
 @click.command("rollback", short_help=COMMANDS["rollback"])
@@ -37,7 +36,7 @@ def command(
 
     Example: tierctl rollback -m "plots are broken"
     """
-    change(
+    changing.make(
         call,
         Rollback(to),
         target=target,

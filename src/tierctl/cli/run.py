@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tierctl import running
-from tierctl.cli import options, values
 from tierctl.cli.commands import COMMANDS
+from tierctl.cli.shared import options, values
 from tierctl.errors import TierctlError
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.report import run
+from tierctl.target.target import Target
 
 if TYPE_CHECKING:
-    from tierctl.layout import Layout
+    pass
 
 _NAMES_A_TARGET = re.compile(r"-t|--target(=|$)")
 
@@ -40,11 +40,11 @@ def command(tier: str, command_line: tuple[str, ...], target: str | None) -> Non
     words = command_line[1:] if command_line[0] == "--" else command_line
     if not words:
         raise click.MissingParameter(param_type="argument", param_hint="'CMD...'")
-    running.run(OsFileSystem(), _target(target, words), tier, words)
+    run.run(_target(target, words), tier, words)
 
 
-def _target(given: str | None, words: Sequence[str]) -> Layout:
-    """Return the layout of the target at hand; say so if it was named behind the tier."""
+def _target(given: str | None, words: Sequence[str]) -> Target:
+    """Return the target at hand; say so if it was named behind the tier."""
     try:
         return values.find_target(given)
     except TierctlError as error:

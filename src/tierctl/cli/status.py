@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from tierctl import status
-from tierctl.cli import options, values
 from tierctl.cli.commands import COMMANDS
-from tierctl.cli.output import EXIT_INTERRUPTED, Call, is_terminal
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.cli.shared import options, values
+from tierctl.cli.shared.output import EXIT_INTERRUPTED, Call, is_terminal
+from tierctl.report import status
 from tierctl.text import shown
 
 if TYPE_CHECKING:
-    from tierctl.layout import Layout
+    from tierctl.target.paths import Layout
 
 _REFRESH_SECONDS = 2.0
 
@@ -35,16 +34,16 @@ def command(call: Call, tiers: tuple[str, ...], target: str | None, watch: bool)
 
     Example: tierctl status blue dev1
     """
-    layout = values.find_target(target)
+    here = values.find_target(target)
 
     def read() -> status.Status:
-        return status.read(OsFileSystem(), layout, tiers)
+        return status.read(here, tiers)
 
     if not watch:
-        _show(call, layout, read())
+        _show(call, here, read())
         return 0
     try:
-        _watch(call, layout, read)
+        _watch(call, here, read)
     except KeyboardInterrupt:  # the way to end it
         return EXIT_INTERRUPTED
 
@@ -53,14 +52,14 @@ def _show(call: Call, layout: Layout, found: status.Status, footer: str = "") ->
     if call.json:
         call.document(ok=True, **_members(layout, found))
         return
-    from tierctl.cli import screen
+    from tierctl.cli.shared import screen
 
     screen.show(screen.StatusTable(layout, found, footer))
 
 
 def _watch(call: Call, layout: Layout, read: Callable[[], status.Status]) -> NoReturn:
     if is_terminal() and not call.json:
-        from tierctl.cli import screen
+        from tierctl.cli.shared import screen
 
         screen.watch(lambda: screen.StatusTable(layout, read(), _footer()), _REFRESH_SECONDS)
     while True:
@@ -74,11 +73,11 @@ def _footer() -> str:
 
 
 def _members(layout: Layout, found: status.Status) -> dict[str, Any]:
-    from tierctl.events import to_document
+    from tierctl.journal.events import to_document
 
     holder = found.lock.holder
     return {
-        "target": shown(layout.target),
+        "target": shown(layout.top),
         "infrastructure": shown(layout.infrastructure),
         "tiers": {shown(tier.name): _tier_members(tier) for tier in found.tiers},
         "lock": {

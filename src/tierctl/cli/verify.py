@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tierctl.cli import options, values
 from tierctl.cli.commands import COMMANDS
-from tierctl.cli.output import EXIT_FAILED, Call, result, say
-from tierctl.layout import PRODUCTION, STAGING
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.cli.shared import options, values
+from tierctl.cli.shared.output import EXIT_FAILED, Call, result, say
+from tierctl.rotation.names import PRODUCTION, STAGING
 from tierctl.text import shown
 
 if TYPE_CHECKING:
-    from tierctl.verification import Verification
+    from tierctl.report.verify import Verification
 
 _MOST_NAMED = 20
 
@@ -37,11 +36,11 @@ def command(call: Call, tiers: tuple[str, ...], target: str | None, quick: bool)
 
     Example: tierctl verify production 4
     """
-    from tierctl import verification
+    from tierctl.report import verify
 
-    fs, layout = OsFileSystem(), values.find_target(target)
-    names = verification.contents_of(fs, layout, tiers)
-    found = [verification.verify(fs, layout, content, quick=quick) for content in names]
+    here = values.find_target(target)
+    names = verify.contents_of(here, tiers)
+    found = [verify.verify(here, content, quick=quick) for content in names]
     whole = all(each.is_whole for each in found)
     if call.json:
         documents = [_members(each, names[each.content]) for each in found]

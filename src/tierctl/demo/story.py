@@ -11,9 +11,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from tierctl.demo.channel import NOARCH, write_package
-from tierctl.deploy import engine, tree
+from tierctl.deploy.engine import client
 from tierctl.errors import Exists, TierctlError
-from tierctl.target import TIER_DIR
+from tierctl.fs import tree
+from tierctl.target.find import TIER_DIR
 from tierctl.text import shown
 
 _VERSIONS = ("1.0", "2.0")
@@ -33,7 +34,7 @@ def tell(directory: str | None, say: Say) -> None:
     ``say`` gets what is typed and what is to be known about it. Raises
     ``EngineMissing``, ``Exists`` or ``StoryBroken``.
     """
-    engine.require_installed()
+    client.require_installed()
     with tree.scratch() if directory is None else nullcontext(_new(directory)) as place:
         _Story(Path(place), say).play()
 

@@ -15,11 +15,11 @@ from contextlib import suppress
 from os import path as paths
 from typing import Any, NamedTuple
 
-from tierctl.deploy import ownership, tree
-from tierctl.deploy.failures import LONGER
+from tierctl.deploy import ownership
+from tierctl.deploy.engine.failures import LONGER
 from tierctl.errors import TierctlError, cause_of
-from tierctl.filesystem import FileSystem
-from tierctl.layout import Layout
+from tierctl.fs import tree
+from tierctl.target.target import Target
 from tierctl.text import shown, typed
 
 _GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
@@ -52,7 +52,7 @@ class _CannotTell(Exception):
     """Git does not answer; the text is for people."""
 
 
-def state(fs: FileSystem, layout: Layout, directory: str, limit: float) -> State:
+def state(target: Target, directory: str, limit: float) -> State:
     """Return what git knows of a directory, in a repository that others cannot have written.
 
     An answer is waited for ``limit`` seconds.
@@ -63,7 +63,7 @@ def state(fs: FileSystem, layout: Layout, directory: str, limit: float) -> State
         return State(None)
     try:
         for path in (top, f"{top}/.git"):
-            ownership.require_trusted_entry(fs, layout, path, fs.entry(path))
+            ownership.require_trusted_entry(target, path, target.fs.entry(path))
         return State(_Repository(top, directory, limit).told())
     except TierctlError as error:
         why = error.message

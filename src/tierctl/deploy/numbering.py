@@ -12,20 +12,15 @@ from contextlib import ExitStack, contextmanager, suppress
 from os import path as paths
 from typing import NamedTuple
 
-from tierctl import control, history
-from tierctl.author import user_name
-from tierctl.deploy import tree
 from tierctl.errors import Locked, LocksUnsupported
-from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, exists, read
-from tierctl.layout import (
-    DEPLOYMENTS,
-    REPODATA,
-    WHEELS,
-    Layout,
-    is_deployment_number,
-    temporary,
-)
-from tierctl.rotation import Color
+from tierctl.fs import tree
+from tierctl.fs.protocol import Kind, LockTimeout, LockUnavailable, exists, read
+from tierctl.journal import history, store
+from tierctl.rotation.names import DEPLOYMENTS, REPODATA, WHEELS, is_deployment_number
+from tierctl.rotation.state import Color
+from tierctl.target.paths import Layout, temporary
+from tierctl.target.target import Target
+from tierctl.target.users import user_name
 
 
 class Reserved(NamedTuple):
@@ -36,9 +31,7 @@ class Reserved(NamedTuple):
 
 
 @contextmanager
-def reserved(
-    fs: FileSystem, layout: Layout, *, lock_timeout: float, spare: bool = False
-) -> Iterator[Reserved]:
+def reserved(target: Target, *, lock_timeout: float, spare: bool = False) -> Iterator[Reserved]:
     """Have the next number and an empty directory of that name.
 
     With ``spare`` also one before it, if a color is still a plain directory.
@@ -46,154 +39,156 @@ def reserved(
     otherwise. Raises ``Locked`` or ``LocksUnsupported``.
     """
     with ExitStack() as stack:
-        with held(fs, layout, lock_timeout):
-            number = _next(fs, layout)
-            kept = number if spare and _any_plain_color(fs, layout) else None
+        with held(target, lock_timeout):
+            number = _next(target)
+            kept = number if spare and _any_plain_color(target) else None
             number += kept is not None
-            stack.enter_context(fs.lock(layout.building(number), timeout=0))
-            control.make_own_directory(fs, layout, _directory(layout, number))
+            stack.enter_context(target.fs.lock(target.building(number), timeout=0))
+            store.make_own_directory(target, _directory(target, number))
         try:
             yield Reserved(number, kept)
         finally:
             with suppress(OSError):  # the next deploy removes it: this one has ended as it has
-                _end(fs, layout, number)
+                _end(target, number)
 
 
-def remove_unfinished(fs: FileSystem, layout: Layout, *, lock_timeout: float) -> list[int]:
+def remove_unfinished(target: Target, *, lock_timeout: float) -> list[int]:
     """Remove what the caller's interrupted builds left, as root everybody's; return the numbers.
 
     They lose their names under the lock. That is released before they are taken
     apart, which takes long: prune goes on where that is interrupted.
     """
-    with held(fs, layout, lock_timeout):
-        left = retire_unfinished(fs, layout)
+    with held(target, lock_timeout):
+        left = retire_unfinished(target)
     for going in left.values():
         tree.remove_retired(going)
     return list(left)
 
 
-def retire_unfinished(fs: FileSystem, layout: Layout) -> dict[int, list[str]]:
+def retire_unfinished(target: Target) -> dict[int, list[str]]:
     """Take the names from what the caller's interrupted builds left; return what goes, by number.
 
     For who holds the lock.
     """
     left = {}
-    for number in abandoned(fs, layout):
-        if owner(fs, layout, number) is None:
-            finished = _was_finished(fs, layout, number)
-            left[number] = [] if finished else tree.retire_all(_directory(layout, number))
-            _forget(fs, layout, number)
+    for number in abandoned(target):
+        if owner(target, number) is None:
+            finished = _was_finished(target, number)
+            left[number] = [] if finished else tree.retire_all(_directory(target, number))
+            _forget(target, number)
     return left
 
 
-def abandoned(fs: FileSystem, layout: Layout) -> list[int]:
+def abandoned(target: Target) -> list[int]:
     """Return the numbers of builds that were interrupted, by what they hold a lock on.
 
     A deployment that somebody made by hand, without a record, is none of them.
     """
-    return [number for number in begun(fs, layout) if _is_abandoned(fs, layout, number)]
+    return [number for number in begun(target) if _is_abandoned(target, number)]
 
 
-def under_way(fs: FileSystem, layout: Layout) -> list[int]:
+def under_way(target: Target) -> list[int]:
     """Return the numbers of builds that have not ended, as far as the caller can tell."""
-    interrupted = abandoned(fs, layout)
-    return [number for number in begun(fs, layout) if number not in interrupted]
+    interrupted = abandoned(target)
+    return [number for number in begun(target) if number not in interrupted]
 
 
-def owner(fs: FileSystem, layout: Layout, number: int) -> str | None:
+def owner(target: Target, number: int) -> str | None:
     """Return whose build it is that only they and root can remove; None if the caller can."""
-    path = layout.building(number)  # whoever builds has made it
-    return None if tree.is_own(path) else user_name(fs.entry(path).uid)
+    path = target.building(number)  # whoever builds has made it
+    return None if tree.is_own(path) else user_name(target.fs.entry(path).uid)
 
 
-def begun(fs: FileSystem, layout: Layout) -> list[int]:
+def begun(target: Target) -> list[int]:
     """Return the numbers of builds that are under way, or were interrupted."""
-    mark = paths.basename(layout.building(0)).removesuffix("0")
-    names = fs.names(layout.control) if exists(fs, layout.control) else []
+    mark = paths.basename(target.building(0)).removesuffix("0")
+    names = target.fs.names(target.control) if exists(target.fs, target.control) else []
     numbers = (name.removeprefix(mark) for name in names if name.startswith(mark))
     return sorted(int(number) for number in numbers if is_deployment_number(number))
 
 
-def _is_abandoned(fs: FileSystem, layout: Layout, number: int) -> bool:
+def _is_abandoned(target: Target, number: int) -> bool:
     try:
-        return not fs.is_locked(layout.building(number))
+        return not target.fs.is_locked(target.building(number))
     except FileNotFoundError:  # it has just ended
         return False
     except PermissionError:
-        if tree.is_own(layout.building(number)):
+        if tree.is_own(target.building(number)):
             raise
         return False
 
 
-def _end(fs: FileSystem, layout: Layout, number: int) -> None:
-    if not _was_finished(fs, layout, number):
-        tree.remove(_directory(layout, number))
-    _forget(fs, layout, number)
+def _end(target: Target, number: int) -> None:
+    if not _was_finished(target, number):
+        tree.remove(_directory(target, number))
+    _forget(target, number)
 
 
-def _was_finished(fs: FileSystem, layout: Layout, number: int) -> bool:
+def _was_finished(target: Target, number: int) -> bool:
     """Say whether a build that has ended has written its record, as the server has it."""
-    written = layout.deployment_record(f"{DEPLOYMENTS}/{number}")
+    written = target.deployment_record(f"{DEPLOYMENTS}/{number}")
     with suppress(FileNotFoundError, NotADirectoryError):  # nothing of it was built
-        fs.refresh(paths.dirname(written), write=True, names=(paths.basename(written),))
-    return exists(fs, written)
+        target.fs.refresh(paths.dirname(written), write=True, names=(paths.basename(written),))
+    return exists(target.fs, written)
 
 
 def _directory(layout: Layout, number: int) -> str:
     return layout.within(f"{DEPLOYMENTS}/{number}")
 
 
-def _forget(fs: FileSystem, layout: Layout, number: int) -> None:
+def _forget(target: Target, number: int) -> None:
     with suppress(FileNotFoundError):
-        fs.remove(layout.building(number))
+        target.fs.remove(target.building(number))
 
 
-def _next(fs: FileSystem, layout: Layout) -> int:
-    control.make_shared_directory(fs, layout, layout.deployments)
-    return _highest(fs, layout) + 1
+def _next(target: Target) -> int:
+    store.make_shared_directory(target, target.deployments)
+    return _highest(target) + 1
 
 
-def _any_plain_color(fs: FileSystem, layout: Layout) -> bool:
+def _any_plain_color(target: Target) -> bool:
     """Say whether the switch may have to keep a plain directory: as what came before the build."""
-    colors = [layout.within(color) for color in Color]
-    return any(exists(fs, path) and fs.entry(path).kind is Kind.DIRECTORY for path in colors)
+    colors = [target.within(color) for color in Color]
+    return any(
+        exists(target.fs, path) and target.fs.entry(path).kind is Kind.DIRECTORY for path in colors
+    )
 
 
-def remember(fs: FileSystem, layout: Layout, going: Container[int]) -> None:
+def remember(target: Target, going: Container[int]) -> None:
     """Note the highest number, before deployments are removed: none is ever given again.
 
     One that stays needs no note, nor the room for it: a prune may be what makes room.
     """
-    highest = _highest(fs, layout)
-    stays = highest in _there(fs, layout) and highest not in going
-    if not stays and highest != _remembered(fs, layout):
-        fs.write(temporary(layout.highest), b"%d\n" % highest)
-        fs.rename(temporary(layout.highest), layout.highest)
-        fs.sync(layout.control)
+    highest = _highest(target)
+    stays = highest in _there(target) and highest not in going
+    if not stays and highest != _remembered(target):
+        target.fs.write(temporary(target.highest), b"%d\n" % highest)
+        target.fs.rename(temporary(target.highest), target.highest)
+        target.fs.sync(target.control)
 
 
-def _highest(fs: FileSystem, layout: Layout) -> int:
-    there = _there(fs, layout)
-    return max((*there, _remembered(fs, layout), *_in_history(fs, layout)))
+def _highest(target: Target) -> int:
+    there = _there(target)
+    return max((*there, _remembered(target), *_in_history(target)))
 
 
-def _there(fs: FileSystem, layout: Layout) -> list[int]:
-    names = fs.names(layout.deployments) if exists(fs, layout.deployments) else []
+def _there(target: Target) -> list[int]:
+    names = target.fs.names(target.deployments) if exists(target.fs, target.deployments) else []
     return list(map(int, filter(is_deployment_number, names)))
 
 
-def _remembered(fs: FileSystem, layout: Layout) -> int:
+def _remembered(target: Target) -> int:
     """Return the number that was noted, 0 where none was."""
     try:
-        text = read(fs, layout.highest).decode().strip()
+        text = read(target.fs, target.highest).decode().strip()
     except (FileNotFoundError, ValueError):
         return 0
     return int(text) if is_deployment_number(text) else 0
 
 
-def _in_history(fs: FileSystem, layout: Layout) -> Iterator[int]:
+def _in_history(target: Target) -> Iterator[int]:
     """Yield the numbers that the newest event knows: somebody may have removed one by hand."""
-    newest = history.newest(fs, layout)
+    newest = history.newest(target)
     if newest is not None:
         yield from newest.deployments
         yield from filter(None, (content.deployment for content in newest.past.trail))
@@ -206,30 +201,30 @@ def directories(layout: Layout) -> tuple[str, ...]:
     return layout.deployments, layout.cache, *kept
 
 
-def require_writable(fs: FileSystem, layout: Layout) -> None:
+def require_writable(target: Target) -> None:
     """Raise as ``control.require_writable``, and ``Untrusted`` where builds would end up elsewhere.
 
     A link in the place of these directories would have removed what is behind it.
     """
-    control.require_writable(fs, layout)
-    for path in directories(layout):
-        control.require_directory(fs, path)
+    store.require_writable(target)
+    for path in directories(target):
+        store.require_directory(target.fs, path)
 
 
 @contextmanager
-def held(fs: FileSystem, layout: Layout, timeout: float) -> Iterator[None]:
+def held(target: Target, timeout: float) -> Iterator[None]:
     """Have nobody else take a number, or remove what was built; as ``locking.locked`` does."""
-    require_writable(fs, layout)
-    control.ensure(fs, layout)
+    require_writable(target)
+    store.ensure(target)
     try:
-        lock = fs.lock(layout.numbers, timeout=timeout)
+        lock = target.fs.lock(target.numbers, timeout=timeout)
     except LockTimeout as error:
         raise Locked("somebody who takes a number or removes deployments", timeout) from error
     except LockUnavailable as error:
-        raise LocksUnsupported(layout.numbers, error.strerror or str(error)) from error
+        raise LocksUnsupported(target.numbers, error.strerror or str(error)) from error
     with lock:
-        fs.refresh(layout.infrastructure)  # the links another lock protects
-        for path in (layout.control, layout.deployments):
+        target.fs.refresh(target.infrastructure)  # the links another lock protects
+        for path in (target.control, target.deployments):
             with suppress(FileNotFoundError):  # there is no deployment yet
-                fs.refresh(path, write=True)
+                target.fs.refresh(path, write=True)
         yield

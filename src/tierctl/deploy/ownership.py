@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
-from tierctl import trust
-from tierctl.author import user_name
 from tierctl.deploy.definitions import Definitions
 from tierctl.errors import Refused, Untrusted
-from tierctl.filesystem import Entry, FileSystem, entry_of
-from tierctl.groups import group_name
-from tierctl.layout import Layout
+from tierctl.fs.protocol import Entry, entry_of
+from tierctl.target import trust
+from tierctl.target.groups import group_name
+from tierctl.target.target import Target
+from tierctl.target.users import user_name
 from tierctl.text import shown
 
 _HOW_TO_TRUST = (
@@ -19,13 +19,13 @@ _HOW_TO_TRUST = (
 )
 
 
-def require_own_target(fs: FileSystem, layout: Layout) -> None:
+def require_own_target(target: Target) -> None:
     """Raise ``Refused`` if root would build in a target that somebody else changes too.
 
     They could neither add to what root builds there nor remove it; but they could
     have it written elsewhere, with a link in the place of a directory.
     """
-    top = fs.entry(layout.infrastructure, follow=True)
+    top = target.fs.entry(target.infrastructure, follow=True)
     whose = ""
     if top.uid != 0:
         whose = f"belongs to {user_name(top.uid)}"
@@ -33,7 +33,7 @@ def require_own_target(fs: FileSystem, layout: Layout) -> None:
         whose = f"belongs to the group {shown(group_name(top.gid))} too"
     if os.geteuid() == 0 and whose:
         raise Refused(
-            f"root does not deploy into {shown(layout.infrastructure)}: it {whose}, and what root "
+            f"root does not deploy into {shown(target.infrastructure)}: it {whose}, and what root "
             "builds there they could neither add to nor remove",
             "Deploy as a member of that group."
             if top.uid == 0
@@ -41,7 +41,7 @@ def require_own_target(fs: FileSystem, layout: Layout) -> None:
         )
 
 
-def require_trusted(fs: FileSystem, layout: Layout, found: Definitions) -> None:
+def require_trusted(target: Target, found: Definitions) -> None:
     """Raise ``Untrusted`` for a file that others could have written.
 
     The scripts among them run when the build is tried out: as root only what
@@ -52,20 +52,20 @@ def require_trusted(fs: FileSystem, layout: Layout, found: Definitions) -> None:
     kinds = {(found.st_uid, found.st_gid, found.st_mode): path for path, found in sources.items()}
     for path in kinds.values():
         try:
-            require_trusted_entry(fs, layout, path, entry_of(sources[path]))
+            require_trusted_entry(target, path, entry_of(sources[path]))
         except Untrusted as error:
             if error.command:  # doctor does not look at definitions
                 error.hint, error.command = _HOW_TO_TRUST, ""
             raise
 
 
-def require_trusted_file(fs: FileSystem, layout: Layout, path: str) -> None:
+def require_trusted_file(target: Target, path: str) -> None:
     """Raise ``Untrusted`` as for a file of definitions; ``OSError`` where there is none."""
-    require_trusted_entry(fs, layout, path, trust.require(fs, layout, path))
+    require_trusted_entry(target, path, trust.require(target, path))
 
 
-def require_trusted_entry(fs: FileSystem, layout: Layout, path: str, entry: Entry) -> None:
+def require_trusted_entry(target: Target, path: str, entry: Entry) -> None:
     """Raise ``Untrusted`` as for a file of definitions, by what ``entry`` says of it."""
-    trust.require_trusted(fs, layout, path, entry)
+    trust.require_trusted(target, path, entry)
     hint = "Deploy as somebody else; or give root a clone of its own."
     trust.require_roots(path, entry, "root builds only what root wrote", hint)

@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 from tierctl.deploy import unchanged
 from tierctl.deploy.wanted import Build
-from tierctl.difference import Change, between
-from tierctl.filesystem import FileSystem
-from tierctl.layout import Layout
-from tierctl.rotation import Content
+from tierctl.report.difference import Change, between
+from tierctl.rotation.state import Content
+from tierctl.target.target import Target
 
 # Where definitions have commands of their own, which comes first on PATH.
 _OWN = "tier/bin"
@@ -31,9 +30,9 @@ class Plan(NamedTuple):
     collisions: Collisions
 
 
-def against(fs: FileSystem, layout: Layout, seen: Content | None, wanted: Build) -> Plan:
+def against(target: Target, seen: Content | None, wanted: Build) -> Plan:
     """Return what differs from what a tier shows, None for one that is new."""
-    before = None if seen is None else unchanged.packages_of(fs, layout, seen)
+    before = None if seen is None else unchanged.packages_of(target, seen)
     return Plan(tuple(between(before or {}, wanted.packages)), {})
 
 

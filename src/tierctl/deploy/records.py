@@ -7,8 +7,8 @@ import json
 import os
 from collections.abc import Mapping
 
-from tierctl.deploy.failures import Incomplete
-from tierctl.deploy.tree import Held
+from tierctl.deploy.engine.failures import Incomplete
+from tierctl.fs.tree import Held
 from tierctl.text import shown
 
 _RECORDS = "conda-meta"

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from os import path as paths
 
-from tierctl.deploy import tree, uvcache
+from tierctl.deploy import uvcache
 from tierctl.deploy.wanted import Build
 from tierctl.errors import TierctlError
-from tierctl.layout import Layout
-from tierctl.packages import Package, normal_name
+from tierctl.fs import tree
+from tierctl.target.packages import Package, normal_name
+from tierctl.target.paths import Layout
 from tierctl.text import shown, size
 
 # An archive's content, which is about four times as large, and the archive itself.

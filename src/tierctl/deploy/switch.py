@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tierctl import adoption, record
+from tierctl.change import adopt
 from tierctl.errors import Exists, InvalidLink, NoSuchTier, Refused
-from tierctl.events import Built, Event, EventKind
-from tierctl.filesystem import FileSystem, Kind, exists
-from tierctl.layout import LINKS, PRODUCTION, STAGING, Layout
-from tierctl.past import Past
-from tierctl.rotation import Color, Content, Plan, State, deployed
+from tierctl.fs.protocol import Kind, exists
+from tierctl.journal.events import Built, Event, EventKind
+from tierctl.rotation.names import LINKS, PRODUCTION, STAGING
+from tierctl.rotation.plan import Plan
+from tierctl.rotation.state import Color, Content, State, deployed
+from tierctl.rotation.trail import Past
+from tierctl.target import record
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 from tierctl.text import shown
 
 
@@ -37,28 +41,28 @@ class Deployment(NamedTuple):
         """See ``Request.built``."""
         return Built(self.number, self.manifest) if self.manifest else None
 
-    def aim(self, fs: FileSystem, layout: Layout, state: State, past: Past) -> State:
+    def aim(self, target: Target, state: State, past: Past) -> State:
         """See ``Request.aim``."""
         tier = link_to_deploy(self.tier, state)
         content = Content.of_deployment(self.number)
-        if not record.is_finished(fs, layout, content.directory):
+        if not record.is_finished(target, content.directory):
             raise NoSuchTier(f"{content} is gone, or was never finished", "Deploy again.")
         if state.behind(tier) == Content(tier):
-            self._require_adoptable(fs, layout, tier)
+            self._require_adoptable(target, tier)
         return deployed(state, tier, content, spare=self.spare)
 
-    def _require_adoptable(self, fs: FileSystem, layout: Layout, tier: str) -> None:
+    def _require_adoptable(self, target: Target, tier: str) -> None:
         if self.private:
-            raise not_a_link(layout, tier)
+            raise not_a_link(target, tier)
         if self.spare is None:
             raise InvalidLink(
-                layout.within(tier), "has become a plain directory meanwhile", "Deploy again."
+                target.within(tier), "has become a plain directory meanwhile", "Deploy again."
             )
-        kept = layout.within(Content.of_deployment(self.spare).directory)
+        kept = target.within(Content.of_deployment(self.spare).directory)
         # The link that an interrupted change had prepared there may go.
-        if exists(fs, kept) and fs.entry(kept).kind is not Kind.LINK:
+        if exists(target.fs, kept) and target.fs.entry(kept).kind is not Kind.LINK:
             raise Exists(f"there is something already: {shown(kept)}", "Deploy again.")
-        adoption.require_possible(fs, layout, Color(tier))
+        adopt.require_possible(target, Color(tier))
 
     def past_after(self, past: Past, before: State, after: State) -> Past:
         """See ``Request.past_after``."""

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from tierctl import packages, record, verification
 from tierctl.deploy.definitions import Definitions
 from tierctl.deploy.wanted import Build, digest
 from tierctl.errors import BadFile, Untrusted
-from tierctl.filesystem import FileSystem
-from tierctl.layout import Layout
-from tierctl.packages import Packages
-from tierctl.rotation import Content
+from tierctl.report import verify
+from tierctl.report.verify import Difference
+from tierctl.rotation.state import Content
+from tierctl.target import packages, record
+from tierctl.target.packages import Packages
+from tierctl.target.target import Target
 from tierctl.text import shown
-from tierctl.verification import Difference
 
 
 class Shown:
     """What a tier shows, None for nothing that counts, held against what is to be built."""
 
-    def __init__(self, fs: FileSystem, layout: Layout, content: Content | None) -> None:
-        self._fs = fs
-        self._layout = layout
+    def __init__(self, target: Target, content: Content | None) -> None:
+        self._target = target
         self.content = content
         self._is_of_definitions = False
         self.damage: tuple[Difference, ...] = ()
@@ -32,23 +31,23 @@ class Shown:
         """
         if self.content is None:
             return
-        said = record.read(self._fs, self._layout, self.content.directory)
+        said = record.read(self._target, self.content.directory)
         self._is_of_definitions = said.get("digest") == digest(definitions)
         if self._is_of_definitions:
-            found = verification.verify(self._fs, self._layout, self.content, quick=True)
+            found = verify.verify(self._target, self.content, quick=True)
             self.damage = found.differences
 
     def was_built_from(self, wanted: Build) -> bool:
         """Say whether the definitions and the packages are the same; one without records is not."""
         if self.content is None or not self._is_of_definitions:
             return False
-        there = packages_of(self._fs, self._layout, self.content)
+        there = packages_of(self._target, self.content)
         return there == packages.from_document(packages.to_document(wanted.packages))
 
 
-def warnings_of(fs: FileSystem, layout: Layout, content: Content) -> list[str]:
+def warnings_of(target: Target, content: Content) -> list[str]:
     """Return what was said of a deployment when it was built."""
-    listed = record.read(fs, layout, content.directory).get("warnings")
+    listed = record.read(target, content.directory).get("warnings")
     return (
         [shown(text) for text in listed if isinstance(text, str)]
         if isinstance(listed, list)
@@ -56,9 +55,9 @@ def warnings_of(fs: FileSystem, layout: Layout, content: Content) -> list[str]:
     )
 
 
-def packages_of(fs: FileSystem, layout: Layout, content: Content) -> Packages | None:
+def packages_of(target: Target, content: Content) -> Packages | None:
     """Return the packages of what a tier shows, None where that is not known."""
     try:
-        return packages.read(fs, layout, content.directory)
+        return packages.read(target, content.directory)
     except (OSError, Untrusted, BadFile):
         return None

@@ -7,8 +7,8 @@ from collections.abc import Container, Iterator
 from contextlib import suppress
 from os import path as paths
 
-from tierctl.layout import WHEELS
-from tierctl.packages import normal_name
+from tierctl.rotation.names import WHEELS
+from tierctl.target.packages import normal_name
 
 _DIST_INFO = ".dist-info"
 

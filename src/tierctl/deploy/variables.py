@@ -16,8 +16,9 @@ from functools import cached_property
 from io import BufferedReader
 from typing import Any, NamedTuple
 
-from tierctl.deploy import files, sealing
-from tierctl.deploy.tree import Held
+from tierctl.deploy.definitions import files
+from tierctl.fs import sealing
+from tierctl.fs.tree import Held
 from tierctl.text import shown
 
 _OF_PACKAGES = "etc/conda/env_vars.d"

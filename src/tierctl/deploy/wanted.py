@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from tierctl import profiles
 from tierctl.deploy.definitions import Definitions
-from tierctl.events import Author
-from tierctl.layout import Layout
-from tierctl.packages import Packages
+from tierctl.target.packages import Packages
+from tierctl.target.paths import Layout
+from tierctl.target.users import Author
 
 
 class Build(NamedTuple):

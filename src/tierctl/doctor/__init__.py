@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from tierctl import control, freshness
 from tierctl.doctor import (
     clock,
     confinement,
@@ -21,37 +20,35 @@ from tierctl.doctor import (
 )
 from tierctl.doctor.finding import Finding, Remedy, Severity, problem
 from tierctl.errors import TierctlError, Untrusted, cause_of
-from tierctl.filesystem import FileSystem
-from tierctl.layout import Layout
+from tierctl.journal import freshness, store
+from tierctl.target.target import Target
 
 __all__ = ["Finding", "Remedy", "Severity", "diagnose"]
 
 _LOOK_AGAIN = ("Fix that, then look again:", "doctor")
 
 
-def diagnose(fs: FileSystem, layout: Layout, *, probe: bool = True) -> list[Finding]:
+def diagnose(target: Target, *, probe: bool = True) -> list[Finding]:
     """Return what there is to say of a target, whatever state it is in.
 
     Unless told not to ``probe``, it tries out in a scratch directory what the
     filesystem can do; otherwise it writes nothing.
     """
-    freshness.refresh_by_reading(fs, layout)
-    if mount.hides_links(fs, layout):  # to move what looks like a directory would move the link
-        return list(mount.examine(layout))
+    freshness.refresh_by_reading(target)
+    if mount.hides_links(target):  # to move what looks like a directory would move the link
+        return list(mount.examine(target))
     findings: list[Finding] = []
     for subject, examine in _examinations(probe=probe):
         try:
             if subject != links.SUBJECT:
-                control.require_directory(fs, layout.control)
-            findings.extend(examine(fs, layout))
+                store.require_directory(target.fs, target.control)
+            findings.extend(examine(target))
         except (TierctlError, OSError) as error:
-            findings.append(_finding_of(fs, layout, subject, error))
+            findings.append(_finding_of(target, subject, error))
     return list(dict.fromkeys(findings))  # one thing can stand in the way of several
 
 
-def _examinations(
-    *, probe: bool
-) -> list[tuple[str, Callable[[FileSystem, Layout], Iterator[Finding]]]]:
+def _examinations(*, probe: bool) -> list[tuple[str, Callable[[Target], Iterator[Finding]]]]:
     return [
         (links.SUBJECT, links.examine),
         (moved.SUBJECT, moved.examine),
@@ -65,12 +62,10 @@ def _examinations(
     ]
 
 
-def _finding_of(
-    fs: FileSystem, layout: Layout, subject: str, error: TierctlError | OSError
-) -> Finding:
+def _finding_of(target: Target, subject: str, error: TierctlError | OSError) -> Finding:
     match error:
         case Untrusted():  # its hint is to run doctor
-            return permissions.untrusted(fs, layout, error)
+            return permissions.untrusted(target, error)
         case TierctlError():
             advice = (error.hint, error.command) if error.hint else _LOOK_AGAIN
             return problem(subject, error.message, "", *advice)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from tierctl.filesystem import FileSystem, exists
+from tierctl.fs.protocol import FileSystem, exists
 from tierctl.text import typed
 
 

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from tierctl.doctor import relink
 from tierctl.doctor.finding import Finding, fine, problem
 from tierctl.doctor.scratch import InUse, can_be_had, scratch, trying_failed
-from tierctl.filesystem import FileSystem
-from tierctl.layout import Layout
+from tierctl.target.target import Target
 from tierctl.text import shown
 
 SUBJECT = "clock"
@@ -18,23 +17,23 @@ SUBJECT = "clock"
 _TOLERANCE_SECONDS = 5.0
 
 
-def examine(fs: FileSystem, layout: Layout, *, probe: bool) -> Iterator[Finding]:
+def examine(target: Target, *, probe: bool) -> Iterator[Finding]:
     """Yield what there is to say of the time."""
-    yield from _future_event(fs, layout)
-    if probe and can_be_had(fs, layout):
+    yield from _future_event(target)
+    if probe and can_be_had(target):
         try:
-            yield _filesystem_clock(fs, layout)
+            yield _filesystem_clock(target)
         except InUse:  # another doctor is looking at the clock
             return
         except OSError as error:
-            yield trying_failed(layout, error)
+            yield trying_failed(target, error)
 
 
-def _filesystem_clock(fs: FileSystem, layout: Layout) -> Finding:
-    with scratch(fs, layout):
-        path = f"{layout.scratch}/now"
-        fs.write(path, b"now", mode=0o600)
-        ahead = fs.entry(path).modified - time.time()
+def _filesystem_clock(target: Target) -> Finding:
+    with scratch(target):
+        path = f"{target.scratch}/now"
+        target.fs.write(path, b"now", mode=0o600)
+        ahead = target.fs.entry(path).modified - time.time()
     if abs(ahead) <= _TOLERANCE_SECONDS:
         return fine(SUBJECT, "this host and the filesystem agree on the time")
     return problem(
@@ -45,8 +44,8 @@ def _filesystem_clock(fs: FileSystem, layout: Layout) -> Finding:
     )
 
 
-def _future_event(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
-    newest = relink.newest(fs, layout)
+def _future_event(target: Target) -> Iterator[Finding]:
+    newest = relink.newest(target)
     if newest is None:
         return
     try:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tierctl.doctor.finding import Finding, fine, note
-from tierctl.filesystem import FileSystem
-from tierctl.layout import Layout
+from tierctl.target.target import Target
 
 SUBJECT = "kernel"
 _MEANING = (
@@ -16,9 +15,9 @@ _MEANING = (
 )
 
 
-def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+def examine(target: Target) -> Iterator[Finding]:
     """Yield what the kernel's Landlock does for deploys on this host."""
-    from tierctl.deploy.worker import confining  # which takes time to import
+    from tierctl.deploy.engine.worker import confining  # which takes time to import
 
     version = confining.version()
     if version >= confining.LEAST_VERSION:

@@ -8,8 +8,9 @@ from typing import NamedTuple
 from tierctl.deploy import numbering
 from tierctl.doctor.finding import Finding, Remedy, note, problem
 from tierctl.errors import cause_of
-from tierctl.filesystem import FileSystem, Kind, exists
-from tierctl.layout import DEPLOYMENTS, Layout, is_deployment_number
+from tierctl.fs.protocol import Kind, exists
+from tierctl.rotation.names import DEPLOYMENTS, is_deployment_number
+from tierctl.target.target import Target
 from tierctl.text import shown, typed
 
 SUBJECT = "links"
@@ -25,30 +26,30 @@ class Deployments(NamedTuple):
     impostors: dict[int, Kind]
 
 
-def look(fs: FileSystem, layout: Layout) -> Deployments:
+def look(target: Target) -> Deployments:
     """Return the deployments; one that cannot be looked into hides none of the others."""
     found = Deployments([], [], {}, {})
-    names = fs.names(layout.deployments) if exists(fs, layout.deployments) else []
+    names = target.fs.names(target.deployments) if exists(target.fs, target.deployments) else []
     for number in sorted(map(int, filter(is_deployment_number, names)), reverse=True):
         directory = f"{DEPLOYMENTS}/{number}"
-        kind = fs.entry(layout.within(directory)).kind
+        kind = target.fs.entry(target.within(directory)).kind
         if kind is not Kind.DIRECTORY:
             found.impostors[number] = kind
             continue
         try:
-            whole = exists(fs, layout.deployment_record(directory))
+            whole = exists(target.fs, target.deployment_record(directory))
             (found.finished if whole else found.unfinished).append(number)
         except OSError as error:
             found.closed[number] = cause_of(error)
     return found
 
 
-def abandoned(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+def abandoned(target: Target) -> Iterator[Finding]:
     """Yield a finding if interrupted deploys left something."""
     owners: dict[int, str | None] = {}
-    for number in numbering.abandoned(fs, layout):
-        owner = numbering.owner(fs, layout, number)
-        if not exists(fs, layout.deployment_record(f"{DEPLOYMENTS}/{number}")):
+    for number in numbering.abandoned(target):
+        owner = numbering.owner(target, number)
+        if not exists(target.fs, target.deployment_record(f"{DEPLOYMENTS}/{number}")):
             owners[number] = owner
         elif owner is None:
             yield note(
@@ -76,10 +77,10 @@ def abandoned(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
             )
 
 
-def examine(fs: FileSystem, layout: Layout, told_of: Container[int | None]) -> Iterator[Finding]:
+def examine(target: Target, told_of: Container[int | None]) -> Iterator[Finding]:
     """Yield what there is to say of those that no tier shows."""
-    found = look(fs, layout)
-    interrupted = numbering.abandoned(fs, layout)
+    found = look(target)
+    interrupted = numbering.abandoned(target)
     unfinished = [n for n in found.unfinished if n not in told_of and n not in interrupted]
     if unfinished:
         yield note(
@@ -91,7 +92,7 @@ def examine(fs: FileSystem, layout: Layout, told_of: Container[int | None]) -> I
         if number not in told_of:
             yield note(SUBJECT, f"deployment {number} cannot be looked into: {cause}")
     for number, kind in found.impostors.items():
-        path = layout.within(f"{DEPLOYMENTS}/{number}")
+        path = target.within(f"{DEPLOYMENTS}/{number}")
         yield note(
             SUBJECT,
             f"{shown(path)} is a {kind.value}, not a directory",

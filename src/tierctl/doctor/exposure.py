@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-from tierctl import tiers, trust
-from tierctl.author import user_name
 from tierctl.doctor.finding import Finding, note, problem
-from tierctl.filesystem import Entry, FileSystem, Kind
-from tierctl.layout import BLUE, GREEN, PRODUCTION, STAGING, Layout
+from tierctl.fs.protocol import Entry, FileSystem, Kind
+from tierctl.rotation.names import BLUE, GREEN, PRODUCTION, STAGING
+from tierctl.target import tiers
+from tierctl.target.owners import trusted_owners
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import user_name
 from tierctl.text import shown, typed
 
 SUBJECT = "permissions"
@@ -18,10 +21,10 @@ _LOADED = ("", "/bin", "/etc", "/etc/profile.d")
 _MOST_NAMES = 3
 
 
-def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+def examine(target: Target) -> Iterator[Finding]:
     """Yield what everybody may write to, and what belongs to somebody else."""
-    yield from _open_to_everybody(fs, layout)
-    yield from _of_strangers(fs, layout)
+    yield from _open_to_everybody(target)
+    yield from _of_strangers(target)
 
 
 def directories(fs: FileSystem, *paths: str) -> Iterator[tuple[str, Entry]]:
@@ -42,20 +45,20 @@ def shared_paths(layout: Layout) -> tuple[str, ...]:
     return layout.infrastructure, layout.control, layout.deployments, layout.cache
 
 
-def _open_to_everybody(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
-    loaded = [tier + below for tier in _loadable(fs, layout) for below in _LOADED]
-    for path, entry in directories(fs, layout.target, *shared_paths(layout), *loaded):
+def _open_to_everybody(target: Target) -> Iterator[Finding]:
+    loaded = [tier + below for tier in _loadable(target) for below in _LOADED]
+    for path, entry in directories(target.fs, target.top, *shared_paths(target), *loaded):
         if entry.others_write:
             yield _open(shown(path), typed(path))
         if path.endswith(("/etc", "/etc/profile.d")):
-            yield from _open_files(fs, path)
+            yield from _open_files(target.fs, path)
 
 
-def _loadable(fs: FileSystem, layout: Layout) -> list[str]:
+def _loadable(target: Target) -> list[str]:
     names: list[str] = []
     with suppress(OSError):  # the links have their own finding
-        names = tiers.names(fs, layout)
-    return [layout.within(name) for name in names if name not in (PRODUCTION, STAGING)]
+        names = tiers.names(target)
+    return [target.within(name) for name in names if name not in (PRODUCTION, STAGING)]
 
 
 def _open_files(fs: FileSystem, directory: str) -> Iterator[Finding]:
@@ -85,16 +88,16 @@ def _open(what: str, to_mend: str) -> Finding:
     )
 
 
-def _of_strangers(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
-    top = fs.entry(layout.infrastructure, follow=True)
-    owners = trust.trusted_owners(fs, layout)
-    colors = layout.within(BLUE), layout.within(GREEN)
-    for path, entry in directories(fs, layout.control, layout.deployments, *colors):
+def _of_strangers(target: Target) -> Iterator[Finding]:
+    top = target.fs.entry(target.infrastructure, follow=True)
+    owners = trusted_owners(target)
+    colors = target.within(BLUE), target.within(GREEN)
+    for path, entry in directories(target.fs, target.control, target.deployments, *colors):
         if entry.uid in owners or (top.group_writes and entry.gid == top.gid):
             continue
         text = f"{shown(path)} belongs to {user_name(entry.uid)}"
         advice = f"If that is not meant: chown {user_name(top.uid)} {typed(path)}"
-        if path == layout.control:
+        if path == target.control:
             meaning = "They can replace the records, which decide what a change does."
             yield problem(SUBJECT, text, meaning, advice)
         else:

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from tierctl.doctor import mount
 from tierctl.doctor.finding import Finding, fine, note, problem
 from tierctl.doctor.scratch import SUBJECT, InUse, can_be_had, scratch, trying_failed
-from tierctl.filesystem import (
+from tierctl.fs.protocol import (
     ExchangeUnsupported,
-    FileSystem,
     LockTimeout,
     LockUnavailable,
     exists,
 )
-from tierctl.layout import Layout
+from tierctl.target.target import Target
 from tierctl.text import shown
 
 _ONE_STEP = "the links are swapped in one step: no reader finds one missing, or both on one color"
@@ -25,17 +24,17 @@ _AN_INSTANT = (
 )
 
 
-def examine(fs: FileSystem, layout: Layout, *, probe: bool) -> Iterator[Finding]:
+def examine(target: Target, *, probe: bool) -> Iterator[Finding]:
     """Yield what this target guarantees on this host."""
-    yield from mount.examine(layout)
-    if not probe or not exists(fs, layout.control):
-        foretold = _ONE_STEP if fs.can_exchange(layout.infrastructure) else _TWO_STEPS
+    yield from mount.examine(target)
+    if not probe or not exists(target.fs, target.control):
+        foretold = _ONE_STEP if target.fs.can_exchange(target.infrastructure) else _TWO_STEPS
         yield note(SUBJECT, f"not tried out, by the type of the filesystem {foretold}")
-    elif not can_be_had(fs, layout):
-        yield note(SUBJECT, f"not tried out: no permission to write to {shown(layout.control)}")
+    elif not can_be_had(target):
+        yield note(SUBJECT, f"not tried out: no permission to write to {shown(target.control)}")
     else:
         try:
-            yield from _tried(fs, layout)
+            yield from _tried(target)
         except InUse:
             yield note(
                 SUBJECT,
@@ -44,28 +43,28 @@ def examine(fs: FileSystem, layout: Layout, *, probe: bool) -> Iterator[Finding]
                 command="doctor",
             )
         except OSError as error:
-            yield trying_failed(layout, error)
+            yield trying_failed(target, error)
 
 
-def _tried(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
-    with scratch(fs, layout) as no_locks:
-        yield from _exchange(fs, layout)
-        yield _lock(fs, layout) if no_locks is None else _unlockable(no_locks)
+def _tried(target: Target) -> Iterator[Finding]:
+    with scratch(target) as no_locks:
+        yield from _exchange(target)
+        yield _lock(target) if no_locks is None else _unlockable(no_locks)
 
 
-def _exchange(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
-    one, two = (f"{layout.scratch}/{name}" for name in ("one", "two"))
-    fs.make_link(one, "1")
-    fs.make_link(two, "2")
+def _exchange(target: Target) -> Iterator[Finding]:
+    one, two = (f"{target.scratch}/{name}" for name in ("one", "two"))
+    target.fs.make_link(one, "1")
+    target.fs.make_link(two, "2")
     try:
-        fs.exchange(one, two)
-        swapped = (fs.read_link(one), fs.read_link(two)) == ("2", "1")
+        target.fs.exchange(one, two)
+        swapped = (target.fs.read_link(one), target.fs.read_link(two)) == ("2", "1")
     except ExchangeUnsupported:
         swapped = False
-    fs.rename(one, two)
-    fs.sync(layout.scratch)
+    target.fs.rename(one, two)
+    target.fs.sync(target.scratch)
     yield fine(SUBJECT, _ONE_STEP) if swapped else note(SUBJECT, _TWO_STEPS, _AN_INSTANT)
-    if fs.can_exchange(layout.infrastructure) is not swapped:
+    if target.fs.can_exchange(target.infrastructure) is not swapped:
         yield note(
             SUBJECT,
             f"by the filesystem's type {'two steps were' if swapped else 'one step was'} expected",
@@ -73,11 +72,14 @@ def _exchange(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
         )
 
 
-def _lock(fs: FileSystem, layout: Layout) -> Finding:
-    path = f"{layout.scratch}/lock"
+def _lock(target: Target) -> Finding:
+    path = f"{target.scratch}/lock"
     try:
         # It is held already; twice, since another doctor may have put a new one in its place.
-        with fs.lock(path, mode=0o600, timeout=0), fs.lock(path, mode=0o600, timeout=0):
+        with (
+            target.fs.lock(path, mode=0o600, timeout=0),
+            target.fs.lock(path, mode=0o600, timeout=0),
+        ):
             return problem(
                 SUBJECT,
                 "locks lock nobody out here",

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from tierctl import mounts
 from tierctl.doctor.finding import Finding, Severity, fine, note
 from tierctl.doctor.scratch import SUBJECT
-from tierctl.filesystem import FileSystem, Kind, exists
-from tierctl.layout import LINKS, Layout
-from tierctl.mounts import Mount
+from tierctl.fs import mounts
+from tierctl.fs.mounts import Mount
+from tierctl.fs.protocol import Kind, exists
+from tierctl.rotation.names import LINKS
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 from tierctl.text import shown
 
 _SMB = ("cifs", "smb3")
@@ -127,14 +129,16 @@ def examine(layout: Layout) -> Iterator[Finding]:
         yield _age(mount)
 
 
-def hides_links(fs: FileSystem, layout: Layout) -> bool:
+def hides_links(target: Target) -> bool:
     """Say whether SMB shows directories in the place of symlinks that are there on the server."""
-    mount = mounts.find(layout.infrastructure)
-    paths = (layout.within(name) for name in LINKS)
+    mount = mounts.find(target.infrastructure)
+    paths = (target.within(name) for name in LINKS)
     return (
         mount is not None
         and mount.type in _SMB
-        and not any(exists(fs, path) and fs.entry(path).kind is Kind.LINK for path in paths)
+        and not any(
+            exists(target.fs, path) and target.fs.entry(path).kind is Kind.LINK for path in paths
+        )
     )
 
 

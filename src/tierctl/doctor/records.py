@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from tierctl import history, intent, recovery, trust
+from tierctl.change import recovery
 from tierctl.doctor import aside
 from tierctl.doctor.finding import Finding, Remedy, fine, note, problem
 from tierctl.errors import BadFile, Interrupted, InvalidLink, NewerVersion, TierctlError
-from tierctl.events import Event, MalformedEvent, NewerEvent, from_document
-from tierctl.filesystem import FileSystem
-from tierctl.layout import Layout
-from tierctl.locking import read_holder
-from tierctl.observe import observe
+from tierctl.journal import history, intent
+from tierctl.journal.events import Event, MalformedEvent, NewerEvent, from_document
+from tierctl.journal.lock import read_holder
+from tierctl.target import trust
+from tierctl.target.links import observe
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 from tierctl.text import shown, typed
 
 SUBJECT = "records"
@@ -21,58 +23,58 @@ SUBJECT = "records"
 _MOST_NUMBERS = 5
 
 
-def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+def examine(target: Target) -> Iterator[Finding]:
     """Yield what there is to say of the records."""
-    if (under_way := change_under_way(fs, layout)) is not None:
+    if (under_way := change_under_way(target)) is not None:
         yield under_way
         return
-    unfinished = list(unfinished_change(fs, layout))
+    unfinished = list(unfinished_change(target))
     yield from unfinished
-    yield from torn_history(fs, layout)
-    yield from _history(fs, layout, between=bool(unfinished))
+    yield from torn_history(target)
+    yield from _history(target, between=bool(unfinished))
 
 
-def change_under_way(fs: FileSystem, layout: Layout) -> Finding | None:
+def change_under_way(target: Target) -> Finding | None:
     """Return the news that somebody holds the lock, in whose records there is nothing to judge."""
-    if not _is_locked(fs, layout):
+    if not _is_locked(target):
         return None
-    holder = read_holder(fs, layout)
+    holder = read_holder(target)
     who = "somebody" if holder is None else str(holder)
     return note(SUBJECT, f"locked by {who}", "A change is under way; its records are not judged.")
 
 
-def _is_locked(fs: FileSystem, layout: Layout) -> bool | None:
+def _is_locked(target: Target) -> bool | None:
     """Say whether somebody holds the lock; None if the caller may not ask."""
     try:
-        return fs.is_locked(layout.lock)
+        return target.fs.is_locked(target.lock)
     except FileNotFoundError:
         return False
     except OSError:
         return None
 
 
-def unfinished_change(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+def unfinished_change(target: Target) -> Iterator[Finding]:
     """Yield the finding that a change was interrupted, if one was."""
     try:
-        event = recovery.interrupted_change(fs, layout)
+        event = recovery.interrupted_change(target)
     except Interrupted as error:
-        yield _to_be_dropped(layout, error)
+        yield _to_be_dropped(target, error)
     except BadFile as error:
-        if error.path != layout.intent:
+        if error.path != target.intent:
             raise  # of the config: that is nothing against the intent
         foreign = isinstance(error, NewerVersion)
-        yield _foreign(fs, layout, error) if foreign else _to_be_dropped(layout, error)
+        yield _foreign(target, error) if foreign else _to_be_dropped(target, error)
     except InvalidLink:  # the links have their own finding
-        event = intent.read(fs, layout)
+        event = intent.read(target)
         if event is not None:
             yield _to_be_mended(event)
     else:
         if event is not None:
-            yield _to_be_finished(fs, layout, event)
+            yield _to_be_finished(target, event)
 
 
-def _to_be_finished(fs: FileSystem, layout: Layout, event: Event) -> Finding:
-    may_ask = _is_locked(fs, layout) is not None
+def _to_be_finished(target: Target, event: Event) -> Finding:
+    may_ask = _is_locked(target) is not None
     return problem(
         SUBJECT,
         f"{_told(event)} was interrupted",
@@ -80,7 +82,7 @@ def _to_be_finished(fs: FileSystem, layout: Layout, event: Event) -> Finding:
         if may_ask
         else "Or it is under way: you may not ask whether somebody holds the lock.",
         remedy=Remedy.FINISH_CHANGE,
-        path=layout.intent,
+        path=target.intent,
     )
 
 
@@ -104,13 +106,13 @@ def _to_be_dropped(layout: Layout, error: TierctlError) -> Finding:
     )
 
 
-def _foreign(fs: FileSystem, layout: Layout, error: TierctlError) -> Finding:
+def _foreign(target: Target, error: TierctlError) -> Finding:
     return problem(
         SUBJECT,
         error.message,
         "Another version of tierctl wrote it: only that one can finish it.",
         "Update tierctl here. If nobody uses that version any more: "
-        + aside.move(fs, layout.intent),
+        + aside.move(target.fs, target.intent),
     )
 
 
@@ -119,25 +121,25 @@ def _told(event: Event) -> str:
     return f"a {event.kind} by {shown(author.user)} on {shown(author.host)} ({shown(event.time)})"
 
 
-def torn_history(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+def torn_history(target: Target) -> Iterator[Finding]:
     """Yield the finding that the last line of history is torn, if it is."""
-    torn = history.torn_bytes(fs, layout)
+    torn = history.torn_bytes(target)
     if torn:
         yield problem(
             SUBJECT,
-            f"{shown(layout.history)} ends in {torn} bytes of a torn line",
+            f"{shown(target.history)} ends in {torn} bytes of a torn line",
             "Writing it was interrupted. It is passed over, and cut off by the next change.",
             remedy=Remedy.CUT_HISTORY,
-            path=layout.history,
+            path=target.history,
         )
 
 
-def _history(fs: FileSystem, layout: Layout, *, between: bool) -> Iterator[Finding]:
+def _history(target: Target, *, between: bool) -> Iterator[Finding]:
     """``between`` says that a change was interrupted: history lags behind the links."""
-    unreadable = list(_unreadable(fs, layout))
+    unreadable = list(_unreadable(target))
     yield from unreadable
     try:
-        newest = history.newest(fs, layout)
+        newest = history.newest(target)
     except NewerVersion as error:
         yield problem(
             SUBJECT,
@@ -149,14 +151,12 @@ def _history(fs: FileSystem, layout: Layout, *, between: bool) -> Iterator[Findi
     if newest is None:
         yield note(SUBJECT, "no history yet", "Nothing to roll back to.")
     elif not between:
-        yield from _against_links(fs, layout, newest, whole=not unreadable)
+        yield from _against_links(target, newest, whole=not unreadable)
 
 
-def _against_links(
-    fs: FileSystem, layout: Layout, newest: Event, *, whole: bool
-) -> Iterator[Finding]:
+def _against_links(target: Target, newest: Event, *, whole: bool) -> Iterator[Finding]:
     try:
-        state = observe(fs, layout)
+        state = observe(target)
     except InvalidLink:  # the links have their own finding
         return
     if not newest.agrees_with(state):
@@ -169,20 +169,20 @@ def _against_links(
         yield fine(SUBJECT, f"history agrees with the links; newest event: {shown(newest.id)}")
 
 
-def _unreadable(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
-    if not history.unreadable_lines(fs, layout):
+def _unreadable(target: Target) -> Iterator[Finding]:
+    if not history.unreadable_lines(target):
         return
-    lines = trust.read(fs, layout, layout.history).split(b"\n")[:-1]
+    lines = trust.read(target, target.history).split(b"\n")[:-1]
     numbers = [number for number, line in enumerate(lines, 1) if not _is_event(line)]
     are = "lines of {} are no events: lines" if numbers[1:] else "line of {} is no event: line"
     few = ", ".join(map(str, numbers[:_MOST_NUMBERS])) + (", ..." * bool(numbers[_MOST_NUMBERS:]))
     yield problem(
         SUBJECT,
-        f"{len(numbers)} {are.format(shown(layout.history))} {few}",
+        f"{len(numbers)} {are.format(shown(target.history))} {few}",
         "Passed over: damaged.",
-        f"To see the first: sed -n {numbers[0]}p {typed(layout.history)}. "
+        f"To see the first: sed -n {numbers[0]}p {typed(target.history)}. "
         f"To remove it, while nobody makes a change: "
-        f"sed -i {numbers[0]}d {typed(layout.history)}",
+        f"sed -i {numbers[0]}d {typed(target.history)}",
     )
 
 

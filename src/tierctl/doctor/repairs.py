@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
-from tierctl import config, control, ending, history, recovery
-from tierctl.deploy import numbering, tree
+from tierctl.change import ending, recovery
+from tierctl.deploy import numbering
 from tierctl.doctor import aside, deployments, leftovers, permissions, records, scratch
 from tierctl.doctor.finding import Finding, Remedy
 from tierctl.errors import TierctlError, cause_of
-from tierctl.events import Author
-from tierctl.filesystem import FileSystem, Kind
-from tierctl.layout import Layout
-from tierctl.locking import HeldLock, locked
+from tierctl.fs import tree
+from tierctl.fs.protocol import Kind
+from tierctl.journal import history, store
+from tierctl.journal.lock import HeldLock, locked
+from tierctl.target import policy
+from tierctl.target.target import Target
+from tierctl.target.users import Author
 from tierctl.text import shown
 
 
@@ -30,8 +33,7 @@ class Repair:
 
 
 def repair(
-    fs: FileSystem,
-    layout: Layout,
+    target: Target,
     author: Author,
     reporter: ending.Reporter,
     *,
@@ -42,11 +44,11 @@ def repair(
     Raises ``NotWritable``, ``Untrusted``, or as ``locked`` does, or ``OSError`` where
     the records cannot be looked at: then nothing is repaired.
     """
-    control.require_writable(fs, layout)
-    control.ensure(fs, layout)
-    with locked(fs, layout, author, "doctor", lock_timeout) as lock:
+    store.require_writable(target)
+    store.ensure(target)
+    with locked(target, author, "doctor", lock_timeout) as lock:
         # What was found before the lock was ours may have been another change at work.
-        repairing = _Repairing(fs, layout, reporter, lock, [])
+        repairing = _Repairing(target, reporter, lock, [])
         done = [repair for examine in _REPAIRABLE for repair in repairing.repairs(examine)]
     # What has lost its name is in nobody's way; to remove many files takes minutes.
     try:
@@ -76,21 +78,18 @@ class _Repairing(NamedTuple):
     ``going`` are the trees that have lost their names, to be removed after that.
     """
 
-    fs: FileSystem
-    layout: Layout
+    target: Target
     reporter: ending.Reporter
     lock: HeldLock
     going: list[str]
 
-    def repairs(
-        self, examine: Callable[[FileSystem, Layout], Iterator[Finding]]
-    ) -> Iterator[Repair]:
+    def repairs(self, examine: Callable[[Target], Iterator[Finding]]) -> Iterator[Repair]:
         """Repair what an examination finds, one after the other."""
         found: list[Finding] = []
         unseen = ""
         try:
             with suppress(TierctlError):  # a finding of its own, without a remedy
-                found.extend(examine(self.fs, self.layout))
+                found.extend(examine(self.target))
         except OSError as error:
             unseen = cause_of(error)
         for finding in found:
@@ -110,55 +109,56 @@ class _Repairing(NamedTuple):
 
     def _apply(self, finding: Finding, remedy: Remedy) -> str:
         """Do it and return what was done."""
-        fs, layout, reporter, lock, going = self
+        target, reporter, lock, going = self
         path = finding.path
         match remedy:
             case Remedy.FINISH_CHANGE:
-                event = recovery.interrupted_change(fs, layout)
+                event = recovery.interrupted_change(target)
                 if event is not None:
-                    recovery.finish(fs, layout, event, reporter, lock)
+                    recovery.finish(target, event, reporter, lock)
                 return "finished the interrupted change"
             case Remedy.DROP_INTENT:
-                return f"dropped the interrupted change; it is kept in {shown(_drop(fs, layout))}"
+                kept = _drop(target)
+                return f"dropped the interrupted change; it is kept in {shown(kept)}"
             case Remedy.CUT_HISTORY:
-                history.cut_torn_line(fs, layout)
+                history.cut_torn_line(target)
                 return f"cut off the torn line of {shown(path)}"
             case Remedy.REMOVE_LEFTOVER:
-                _remove(fs, layout, path)
+                _remove(target, path)
                 return f"removed {shown(path)}"
             case Remedy.REMOVE_BUILDS:
-                with numbering.held(fs, layout, 0):
-                    left = numbering.retire_unfinished(fs, layout)
+                with numbering.held(target, 0):
+                    left = numbering.retire_unfinished(target)
                 going.extend(chain(*left.values()))
                 if not left:
                     return "found nothing left of interrupted deploys any more"
                 return f"removed what was left of deployment {', '.join(map(str, left))}"
             case Remedy.CLOSE_LOCK:
-                fs.set_mode(path, control.lock_mode(fs, layout))
+                target.fs.set_mode(path, store.lock_mode(target))
                 return f"closed {shown(path)} to others"
             case Remedy.SHARE:
-                _share(fs, layout, path)
+                _share(target, path)
                 return f"shared {shown(path)} with the group"
 
 
-def _drop(fs: FileSystem, layout: Layout) -> str:
+def _drop(target: Target) -> str:
     """Have no intent, and return where it is kept."""
-    kept = aside.free_name(fs, f"{layout.intent}.dropped")
-    fs.rename(layout.intent, kept)
-    fs.sync(layout.control)
+    kept = aside.free_name(target.fs, f"{target.intent}.dropped")
+    target.fs.rename(target.intent, kept)
+    target.fs.sync(target.control)
     return kept
 
 
-def _remove(fs: FileSystem, layout: Layout, path: str) -> None:
-    if path == layout.scratch:
-        scratch.clear(fs, layout)
+def _remove(target: Target, path: str) -> None:
+    if path == target.scratch:
+        scratch.clear(target)
     else:
-        fs.remove(path)
+        target.fs.remove(path)
 
 
-def _share(fs: FileSystem, layout: Layout, path: str) -> None:
-    name = config.load(fs, layout).group
-    entry = fs.entry(path, follow=True)
+def _share(target: Target, path: str) -> None:
+    name = policy.load(target).group
+    entry = target.fs.entry(path, follow=True)
     # Who could not read it before need not be meant to.
     mode = entry.mode | (_SHARED_DIRECTORY if entry.kind is Kind.DIRECTORY else _SHARED_FILE)
-    fs.set_mode(path, mode, group=None if name is None else grp.getgrnam(name).gr_gid)
+    target.fs.set_mode(path, mode, group=None if name is None else grp.getgrnam(name).gr_gid)

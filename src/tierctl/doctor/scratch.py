@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from tierctl.doctor.finding import Finding, problem
-from tierctl.filesystem import FileSystem, Kind, LockTimeout, LockUnavailable, exists
-from tierctl.layout import Layout
+from tierctl.fs.protocol import Kind, LockTimeout, LockUnavailable, exists
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
 from tierctl.text import shown
 
 SUBJECT = "guarantee"
@@ -24,51 +25,51 @@ class InUse(OSError):
     """Another doctor is trying things out just now."""
 
 
-def can_be_had(fs: FileSystem, layout: Layout) -> bool:
+def can_be_had(target: Target) -> bool:
     """Say whether the caller may have a scratch directory."""
-    return exists(fs, layout.control) and fs.is_writable(layout.control)
+    return exists(target.fs, target.control) and target.fs.is_writable(target.control)
 
 
 @contextmanager
-def scratch(fs: FileSystem, layout: Layout) -> Iterator[LockUnavailable | None]:
+def scratch(target: Target) -> Iterator[LockUnavailable | None]:
     """Have an empty scratch directory, and none afterwards; raises ``InUse``.
 
     The lock in it is held meanwhile; where there are no locks, the error that
     says so is the context's value.
     """
-    if _is_busy(fs, layout):
+    if _is_busy(target):
         raise InUse
-    _make(fs, layout)
+    _make(target)
     with ExitStack() as held:
         # Not before the lock is free: NFS and FUSE keep a removed file that is still open.
-        held.callback(_leave, fs, layout)
+        held.callback(_leave, target)
         try:
-            refusal = _hold(fs, layout, held)
+            refusal = _hold(target, held)
         except InUse:
             held.pop_all()  # the directory is another doctor's
             raise
-        held.callback(_remove_files, fs, layout, _MADE)
+        held.callback(_remove_files, target, _MADE)
         try:
             yield refusal
         except (FileExistsError, FileNotFoundError) as error:  # nobody else makes or removes these
             raise InUse from error
 
 
-def clear(fs: FileSystem, layout: Layout) -> None:
+def clear(target: Target) -> None:
     """Remove the scratch directory, if there is one, and what is made in it.
 
     No more than that: whoever shares the target can put a link in its place, to
     a directory full of files.
     """
     with suppress(FileNotFoundError):
-        if fs.entry(layout.scratch).kind is Kind.DIRECTORY:
-            _remove_files(fs, layout, (*_MADE, _LOCK))
-        fs.remove(layout.scratch)
+        if target.fs.entry(target.scratch).kind is Kind.DIRECTORY:
+            _remove_files(target, (*_MADE, _LOCK))
+        target.fs.remove(target.scratch)
 
 
-def is_left_over(fs: FileSystem, layout: Layout) -> bool:
+def is_left_over(target: Target) -> bool:
     """Say whether there is a scratch directory that no doctor is using."""
-    return all(_looks_left_over(fs, layout) for _ in range(2))  # one may begin or end in between
+    return all(_looks_left_over(target) for _ in range(2))  # one may begin or end in between
 
 
 def trying_failed(layout: Layout, error: OSError) -> Finding:
@@ -83,43 +84,43 @@ def trying_failed(layout: Layout, error: OSError) -> Finding:
     )
 
 
-def _looks_left_over(fs: FileSystem, layout: Layout) -> bool:
-    if not exists(fs, layout.scratch):
+def _looks_left_over(target: Target) -> bool:
+    if not exists(target.fs, target.scratch):
         return False
     # A doctor that has just made it, or is just removing it, has no more in it than the lock.
-    just_made = _names(fs, layout) <= {_LOCK} and not _is_old(fs, layout)
-    return not just_made and not _is_busy(fs, layout)
+    just_made = _names(target) <= {_LOCK} and not _is_old(target)
+    return not just_made and not _is_busy(target)
 
 
-def _make(fs: FileSystem, layout: Layout) -> None:
+def _make(target: Target) -> None:
     try:
-        clear(fs, layout)
-        fs.make_directory(layout.scratch, 0o700)
+        clear(target)
+        target.fs.make_directory(target.scratch, 0o700)
     except (FileExistsError, FileNotFoundError) as error:
         raise InUse from error
     except OSError as error:
-        if error.errno == errno.ENOTEMPTY and _names(fs, layout) <= {*_MADE, _LOCK}:
+        if error.errno == errno.ENOTEMPTY and _names(target) <= {*_MADE, _LOCK}:
             raise InUse from error
         raise
 
 
-def _leave(fs: FileSystem, layout: Layout) -> None:
+def _leave(target: Target) -> None:
     try:
-        clear(fs, layout)
+        clear(target)
     except OSError as error:
         if error.errno != errno.ENOTEMPTY:  # another doctor has moved in already
             raise
 
 
-def _remove_files(fs: FileSystem, layout: Layout, names: tuple[str, ...]) -> None:
+def _remove_files(target: Target, names: tuple[str, ...]) -> None:
     for name in names:
         with suppress(FileNotFoundError):
-            fs.remove(f"{layout.scratch}/{name}")
+            target.fs.remove(f"{target.scratch}/{name}")
 
 
-def _hold(fs: FileSystem, layout: Layout, held: ExitStack) -> LockUnavailable | None:
+def _hold(target: Target, held: ExitStack) -> LockUnavailable | None:
     try:
-        held.enter_context(fs.lock(f"{layout.scratch}/{_LOCK}", mode=0o600, timeout=0))
+        held.enter_context(target.fs.lock(f"{target.scratch}/{_LOCK}", mode=0o600, timeout=0))
     except LockUnavailable as error:
         return error
     except (LockTimeout, FileNotFoundError) as error:  # taken for a leftover by another doctor
@@ -127,32 +128,32 @@ def _hold(fs: FileSystem, layout: Layout, held: ExitStack) -> LockUnavailable | 
     return None
 
 
-def _is_busy(fs: FileSystem, layout: Layout) -> bool:
+def _is_busy(target: Target) -> bool:
     # Twice: another doctor may be between making a file and locking it.
-    return any(_names(fs, layout) and _is_locked(fs, layout) for _ in range(2))
+    return any(_names(target) and _is_locked(target) for _ in range(2))
 
 
-def _is_locked(fs: FileSystem, layout: Layout) -> bool:
+def _is_locked(target: Target) -> bool:
     try:
-        return fs.is_locked(f"{layout.scratch}/{_LOCK}")
+        return target.fs.is_locked(f"{target.scratch}/{_LOCK}")
     except PermissionError:  # it is another user's, who may be at work
-        return not _is_old(fs, layout)
+        return not _is_old(target)
     except OSError:
         return False
 
 
-def _is_old(fs: FileSystem, layout: Layout) -> bool:
+def _is_old(target: Target) -> bool:
     try:
-        modified = fs.entry(layout.scratch).modified
+        modified = target.fs.entry(target.scratch).modified
     except FileNotFoundError:
         return False
     return abs(time.time() - modified) > _LONGEST_SECONDS
 
 
-def _names(fs: FileSystem, layout: Layout) -> set[str]:
+def _names(target: Target) -> set[str]:
     """Return what is in the scratch directory; something if the caller may not look."""
     try:
-        return set(fs.names(layout.scratch))
+        return set(target.fs.names(target.scratch))
     except FileNotFoundError:
         return set()
     except OSError:  # no directory, or another user's

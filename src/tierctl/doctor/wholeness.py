@@ -5,25 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-from tierctl import history, tiers, verification
 from tierctl.doctor.finding import Finding, fine, problem
 from tierctl.errors import InvalidLink, TierctlError
-from tierctl.filesystem import FileSystem, exists
-from tierctl.layout import PRODUCTION, STAGING, Layout
-from tierctl.rotation import Content
+from tierctl.fs.protocol import exists
+from tierctl.journal import history
+from tierctl.report import verify
+from tierctl.report.verify import Verification
+from tierctl.rotation.names import PRODUCTION, STAGING
+from tierctl.rotation.state import Content
+from tierctl.target import tiers
+from tierctl.target.target import Target
+from tierctl.target.validators import validate_color
 from tierctl.text import shown
-from tierctl.validators import validate_color
-from tierctl.verification import Verification
 
 SUBJECT = "deployments"
 _MOST_NAMED = 3
 
 
-def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+def examine(target: Target) -> Iterator[Finding]:
     """Yield what differs from the manifests, without reading what files hold."""
     found = [
-        (verification.verify(fs, layout, content, quick=True), why)
-        for content, why in sorted(_used(fs, layout).items())
+        (verify.verify(target, content, quick=True), why)
+        for content, why in sorted(_used(target).items())
     ]
     damaged = [(each, why) for each, why in found if each.differences]
     for each, why in damaged:
@@ -33,33 +36,33 @@ def examine(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
         yield fine(SUBJECT, f"names, modes and sizes are as built: {', '.join(compared)}")
 
 
-def _used(fs: FileSystem, layout: Layout) -> dict[Content, str]:
+def _used(target: Target) -> dict[Content, str]:
     """Return the deployments that tiers show and that rollback returns to, each with why."""
     used: dict[Content, str] = {}
-    for content in {*_shown(fs, layout)}:
-        names = tiers.showing(fs, layout, content)
+    for content in {*_shown(target)}:
+        names = tiers.showing(target, content)
         used[content] = f"{shown(', '.join(names))} {'show' if names[1:] else 'shows'}"
     with suppress(TierctlError, OSError):  # history has its own findings
-        newest = history.newest(fs, layout)
+        newest = history.newest(target)
         way_back = None if newest is None else newest.past.way_back
         if way_back is not None:
             used.setdefault(way_back, "a rollback would return to")
-    return {content: why for content, why in used.items() if _is_finished(fs, layout, content)}
+    return {content: why for content, why in used.items() if _is_finished(target, content)}
 
 
-def _is_finished(fs: FileSystem, layout: Layout, content: Content) -> bool:
+def _is_finished(target: Target, content: Content) -> bool:
     """Say whether there is a build to look at: what is not finished or closed has its finding."""
     try:
-        return exists(fs, layout.deployment_record(content.directory))
+        return exists(target.fs, target.deployment_record(content.directory))
     except OSError:
         return False
 
 
-def _shown(fs: FileSystem, layout: Layout) -> Iterator[Content]:
-    for name in tiers.names(fs, layout):
+def _shown(target: Target) -> Iterator[Content]:
+    for name in tiers.names(target):
         if name not in (PRODUCTION, STAGING):
             with suppress(InvalidLink):  # the links have their own findings
-                yield validate_color(layout.within(name), fs)
+                yield validate_color(target.within(name), target.fs)
 
 
 def _damaged(found: Verification, why: str) -> Finding:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from tierctl import trust
-from tierctl.author import user_name
 from tierctl.doctor import exposure
 from tierctl.doctor.finding import Finding, problem
 from tierctl.errors import Untrusted
-from tierctl.filesystem import Entry, FileSystem, Kind
-from tierctl.groups import group_name
-from tierctl.layout import Layout
+from tierctl.fs.protocol import Entry, Kind
+from tierctl.target import trust
+from tierctl.target.groups import group_name
+from tierctl.target.target import Target
+from tierctl.target.users import user_name
 from tierctl.text import shown, typed
 
 SUBJECT = exposure.SUBJECT
@@ -20,34 +20,34 @@ _REFUSED = "Changes are refused because of it."
 _OWNER_WRITES = 0o200
 
 
-def unwritable(fs: FileSystem, layout: Layout) -> Iterator[Finding]:
+def unwritable(target: Target) -> Iterator[Finding]:
     """Yield each record that its owner, the target's, or the caller cannot write."""
-    top = fs.entry(layout.infrastructure, follow=True)
-    for path, entry in _records(fs, layout):
+    top = target.fs.entry(target.infrastructure, follow=True)
+    for path, entry in _records(target):
         if entry.uid != 0 and not entry.mode & _OWNER_WRITES:
             yield _closed(path, entry)
-        elif _is_roots_alone(fs, layout, entry, top):
+        elif _is_roots_alone(target, entry, top):
             yield _give(path, entry, user_name(top.uid), top)
-        elif fs.is_writable(layout.infrastructure) and not fs.is_writable(path):
+        elif target.fs.is_writable(target.infrastructure) and not target.fs.is_writable(path):
             yield _give(path, entry, "you", top)
 
 
-def _records(fs: FileSystem, layout: Layout) -> Iterator[tuple[str, Entry]]:
+def _records(target: Target) -> Iterator[tuple[str, Entry]]:
     """Yield what a change writes; what is not trusted, or no file, has another finding."""
-    for path in (layout.lock, layout.history, layout.intent):
+    for path in (target.lock, target.history, target.intent):
         try:
-            entry = fs.entry(path)
+            entry = target.fs.entry(path)
             if entry.kind is not Kind.FILE:
                 continue
-            if path != layout.lock:
-                trust.require(fs, layout, path)
+            if path != target.lock:
+                trust.require(target, path)
         except (FileNotFoundError, Untrusted):
             continue
         yield path, entry
 
 
-def _is_roots_alone(fs: FileSystem, layout: Layout, entry: Entry, top: Entry) -> bool:
-    if entry.uid != 0 or top.uid == 0 or fs.entry(layout.control).uid != top.uid:
+def _is_roots_alone(target: Target, entry: Entry, top: Entry) -> bool:
+    if entry.uid != 0 or top.uid == 0 or target.fs.entry(target.control).uid != top.uid:
         return False
     return not (entry.group_writes and entry.gid == top.gid)
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from os import path as paths
 from typing import NamedTuple
 
-from tierctl.layout import DEPLOYMENTS, Layout
+from tierctl.rotation.names import DEPLOYMENTS
+from tierctl.target.paths import Layout
 
 
 def files(
@@ -29,7 +30,7 @@ def files(
     values = {
         "IAC_TIER_DIR": layout.within(directory),
         "IAC_DIR": layout.infrastructure,
-        "IAC_PARENT": layout.target,
+        "IAC_PARENT": layout.top,
         "IAC_DEPLOYMENT": name if holder == DEPLOYMENTS else "",
     }
     profiles = {

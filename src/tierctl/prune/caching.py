@@ -10,14 +10,17 @@ from contextlib import suppress
 from os import path as paths
 from typing import NamedTuple
 
-from tierctl import packages, record
-from tierctl.author import user_name
-from tierctl.deploy import tree, uvcache
+from tierctl.deploy import uvcache
 from tierctl.errors import TierctlError
-from tierctl.filesystem import FileSystem, exists
-from tierctl.layout import DEPLOYMENTS, REPODATA, WHEELS, Layout
-from tierctl.packages import Package, normal_name
+from tierctl.fs import tree
+from tierctl.fs.protocol import FileSystem, exists
 from tierctl.prune.removing import Remover
+from tierctl.rotation.names import DEPLOYMENTS, REPODATA, WHEELS
+from tierctl.target import packages, record
+from tierctl.target.packages import Package, normal_name
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import user_name
 
 _ARCHIVES = (".conda", ".tar.bz2")
 _LOCK = ".lock"
@@ -58,28 +61,28 @@ class Unneeded(NamedTuple):
         ]
 
 
-def unneeded(fs: FileSystem, layout: Layout, staying: Iterable[int]) -> Unneeded:
+def unneeded(target: Target, staying: Iterable[int]) -> Unneeded:
     """Return what no deployment holds that stays.
 
     And what interrupted deploys have half fetched: no deploy uses the cache now.
     If one that stays does not say what it holds, all packages and wheels may be needed.
     """
-    owners = {name: _owner(f"{layout.cache}/{name}") for name in interrupted(fs, layout)}
+    owners = {name: _owner(f"{target.cache}/{name}") for name in interrupted(target)}
     half = Unneeded(
         interrupted=tuple(name for name, owner in owners.items() if owner is None),
         others=tuple(sorted(set(filter(None, owners.values())))),
     )
     try:
-        needed = {package for number in staying for package in _held(fs, layout, number)}
+        needed = {package for number in staying for package in _held(target, number)}
     except (OSError, TierctlError):
         return half
-    wheels = _unneeded_wheels(layout.cache, needed)
+    wheels = _unneeded_wheels(target.cache, needed)
     # First what leads to them: a prune that is killed leaves nothing that leads nowhere.
-    going = [*sorted(uvcache.referring(layout.cache, wheels)), *sorted(wheels)]
+    going = [*sorted(uvcache.referring(target.cache, wheels)), *sorted(wheels)]
     return half._replace(
-        packages=tuple(_unneeded_packages(fs, layout, needed)),
+        packages=tuple(_unneeded_packages(target, needed)),
         wheels=tuple(sorted(set(wheels.values()))),
-        paths=tuple(paths.relpath(path, layout.cache) for path in going),
+        paths=tuple(paths.relpath(path, target.cache) for path in going),
     )
 
 
@@ -97,15 +100,15 @@ def retire(layout: Layout, found: Unneeded, remover: Remover) -> Unneeded:
     return found._replace(packages=gone, interrupted=half)
 
 
-def interrupted(fs: FileSystem, layout: Layout) -> Iterator[str]:
+def interrupted(target: Target) -> Iterator[str]:
     """Yield the paths in the cache of what is half fetched, while no deploy uses the cache."""
-    names = _names(fs, layout.cache)
+    names = _names(target.fs, target.cache)
     yield from filter(_HALF_EXTRACTED.fullmatch, names)
     for name in names:
         if name.endswith(_LOCK) and name.count("-") > 1 and name.removesuffix(_LOCK) not in names:
             yield name
     for top in (REPODATA, WHEELS):
-        yield from _half_written(layout.cache, top)
+        yield from _half_written(target.cache, top)
 
 
 def _owner(path: str) -> str | None:
@@ -132,9 +135,9 @@ def _retire(layout: Layout, name: str, remover: Remover) -> bool:
     return remover.retire(f"{layout.cache}/{name}", place) is None
 
 
-def _unneeded_packages(fs: FileSystem, layout: Layout, needed: Iterable[Package]) -> Iterator[str]:
+def _unneeded_packages(target: Target, needed: Iterable[Package]) -> Iterator[str]:
     kept = {package.name_in_cache for package in needed}
-    names = _names(fs, layout.cache)
+    names = _names(target.fs, target.cache)
     for name in names:
         is_package = f"{name}{_LOCK}" in names or name.endswith(_ARCHIVES)
         is_kept = name.removesuffix(".conda").removesuffix(".tar.bz2") in kept
@@ -160,12 +163,12 @@ def _key(name: str, version: str) -> tuple[str, str]:
     return normal_name(name), ".".join(str(int(p)) if p.isdecimal() else p for p in parts)
 
 
-def _held(fs: FileSystem, layout: Layout, number: int) -> set[Package]:
+def _held(target: Target, number: int) -> set[Package]:
     """Return the packages of a deployment; one that was a plain directory holds none of them."""
     directory = f"{DEPLOYMENTS}/{number}"
-    if "adopted" in record.read(fs, layout, directory):
+    if "adopted" in record.read(target, directory):
         return set()
-    found = packages.read(fs, layout, directory)
+    found = packages.read(target, directory)
     return {package for each in found.values() for package in each}
 
 

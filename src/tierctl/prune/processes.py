@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Iterator
 from os import path as paths
 from typing import NamedTuple, TypeVar
 
-from tierctl import procfs
-from tierctl.author import user_name
-from tierctl.layout import is_deployment_number
+from tierctl.fs import procfs
 from tierctl.prune.views import View
+from tierctl.rotation.names import is_deployment_number
+from tierctl.target.users import user_name
 
 T = TypeVar("T")
 _LINKS = ("cwd", "root", "exe")

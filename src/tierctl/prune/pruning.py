@@ -13,21 +13,25 @@ from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
-from tierctl import changes, control, ending, freshness, history, intent, tiers
-from tierctl.author import user_name
-from tierctl.deploy import cachelock, numbering, tree
+from tierctl.change import change, ending
+from tierctl.deploy import cachelock, numbering
 from tierctl.errors import TierctlError, cause_of
-from tierctl.events import Author
-from tierctl.filesystem import FileSystem, Kind, exists
-from tierctl.layout import DEPLOYMENTS, Layout
-from tierctl.locking import locked
-from tierctl.observe import observe, observe_for
+from tierctl.fs import tree
+from tierctl.fs.protocol import FileSystem, Kind, exists
+from tierctl.journal import freshness, history, intent, store
+from tierctl.journal.lock import locked
 from tierctl.prune import caching, processes, removing, retention, times
 from tierctl.prune.caching import Unneeded
 from tierctl.prune.processes import Uses
 from tierctl.prune.removing import Left, NotRemoved, Remover
 from tierctl.prune.retention import Needs, Policy, Verdict
 from tierctl.prune.times import Now
+from tierctl.rotation.names import DEPLOYMENTS
+from tierctl.target import tiers
+from tierctl.target.links import observe, observe_for
+from tierctl.target.paths import Layout
+from tierctl.target.target import Target
+from tierctl.target.users import Author, user_name
 
 # A link that dangles, or is a loop, leads to no deployment.
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -79,8 +83,7 @@ class Reporter(ending.Reporter, Protocol):
 
 
 def prune(
-    fs: FileSystem,
-    layout: Layout,
+    target: Target,
     policy: Policy,
     author: Author,
     reporter: Reporter,
@@ -91,120 +94,120 @@ def prune(
 
     What can be removed is, and is reported, before ``NotRemoved`` says that the rest could not.
     """
-    changes.finish_interrupted(fs, layout, "prune", author, reporter, lock_timeout=lock_timeout)
-    numbering.require_writable(fs, layout)
-    control.ensure(fs, layout)  # the locks are in there
+    change.finish_interrupted(target, "prune", author, reporter, lock_timeout=lock_timeout)
+    numbering.require_writable(target)
+    store.ensure(target)  # the locks are in there
     remover = Remover()
-    with cachelock.alone(fs, layout) as cache_kept:
-        with numbering.held(fs, layout, lock_timeout):
-            with locked(fs, layout, author, "prune", lock_timeout) as lock:
-                freshness.refresh_private(fs, layout)
-                judged = _judge(fs, layout, policy, times.now(lock.server_time()))
+    with cachelock.alone(target) as cache_kept:
+        with numbering.held(target, lock_timeout):
+            with locked(target, author, "prune", lock_timeout) as lock:
+                freshness.refresh_private(target)
+                judged = _judge(target, policy, times.now(lock.server_time()))
                 lock.require()
-                judged = _retired(fs, layout, judged, remover)
-            judged = _with_unfinished(fs, layout, judged)
-            remover.retire_unfinished(fs, layout)
+                judged = _retired(target, judged, remover)
+            judged = _with_unfinished(target, judged)
+            remover.retire_unfinished(target)
         # From here on nothing has a name that anybody could load, and deploys take numbers.
-        judged = _with_cached(fs, layout, judged, cache_kept)
-        judged = judged._replace(cached=caching.retire(layout, judged.cached, remover))
+        judged = _with_cached(target, judged, cache_kept)
+        judged = judged._replace(cached=caching.retire(target, judged.cached, remover))
     # And from here on deploys take packages from the cache.
-    remover.remove_retired(list(removing.retired(fs, layout)))
+    remover.remove_retired(list(removing.retired(target)))
     errors = tuple(remover.errors)
     reporter.pruned(judged._replace(freed=remover.freed, left=remover.left(), errors=errors))
     if errors:
         raise NotRemoved(errors)
 
 
-def _retired(fs: FileSystem, layout: Layout, judged: Pruned, remover: Remover) -> Pruned:
+def _retired(target: Target, judged: Pruned, remover: Remover) -> Pruned:
     """Take the names from what goes; return the judgement, in which what keeps its name stays."""
-    numbering.remember(fs, layout, _going(judged))
+    numbering.remember(target, _going(judged))
     kept = {}
     for number in _going(judged):
-        error = remover.retire(_directory(layout, number))
+        error = remover.retire(_directory(target, number))
         if error is not None:
             kept[number] = f"it could not be removed: {cause_of(error)}"
-    if exists(fs, layout.deployments):
-        fs.sync(layout.deployments)
+    if exists(target.fs, target.deployments):
+        target.fs.sync(target.deployments)
     verdicts = tuple(v._replace(reason=kept.get(v.number, v.reason)) for v in judged.verdicts)
     return judged._replace(verdicts=verdicts)
 
 
-def preview(fs: FileSystem, layout: Layout, policy: Policy, reporter: Reporter) -> None:
+def preview(target: Target, policy: Policy, reporter: Reporter) -> None:
     """Report what ``prune`` would do; writes nothing, takes no lock."""
-    numbering.require_writable(fs, layout)
-    freshness.refresh_by_reading(fs, layout)
-    judged = _judge(fs, layout, policy, Now(time.time()))
-    judged = _with_unfinished(fs, layout, judged)
-    judged = _with_cached(fs, layout, judged, cachelock.why_kept(fs, layout))
+    numbering.require_writable(target)
+    freshness.refresh_by_reading(target)
+    judged = _judge(target, policy, Now(time.time()))
+    judged = _with_unfinished(target, judged)
+    judged = _with_cached(target, judged, cachelock.why_kept(target))
     mine = [number for number, owner in judged.unfinished.items() if owner is None]
-    places = [_directory(layout, number) for number in (*_going(judged), *mine)]
-    places += judged.cached.places(layout)
-    places += filter(Remover().is_own, removing.retired(fs, layout))
+    places = [_directory(target, number) for number in (*_going(judged), *mine)]
+    places += judged.cached.places(target)
+    places += filter(Remover().is_own, removing.retired(target))
     reporter.pruned(judged._replace(freed=tree.own_bytes(places)))
 
 
-def _with_unfinished(fs: FileSystem, layout: Layout, judged: Pruned) -> Pruned:
+def _with_unfinished(target: Target, judged: Pruned) -> Pruned:
     """Return a judgement with the unfinished builds that go besides."""
     finished = {verdict.number for verdict in judged.verdicts}
-    abandoned = (n for n in numbering.abandoned(fs, layout) if n not in finished)
-    unfinished = {number: numbering.owner(fs, layout, number) for number in abandoned}
+    abandoned = (n for n in numbering.abandoned(target) if n not in finished)
+    unfinished = {number: numbering.owner(target, number) for number in abandoned}
     return judged._replace(unfinished=unfinished)
 
 
-def _with_cached(fs: FileSystem, layout: Layout, judged: Pruned, cache_kept: str) -> Pruned:
+def _with_cached(target: Target, judged: Pruned, cache_kept: str) -> Pruned:
     """Return a judgement with what goes of the cache, unless that is kept."""
     if cache_kept:
         return judged._replace(cache_kept=cache_kept)
     staying = [verdict.number for verdict in judged.verdicts if verdict.reason]
-    return judged._replace(cached=caching.unneeded(fs, layout, staying))
+    return judged._replace(cached=caching.unneeded(target, staying))
 
 
 def _going(judged: Pruned) -> list[int]:
     return [verdict.number for verdict in judged.verdicts if not verdict.reason]
 
 
-def _judge(fs: FileSystem, layout: Layout, policy: Policy, now: Now) -> Pruned:
+def _judge(target: Target, policy: Policy, now: Now) -> Pruned:
     """Return what becomes of each deployment; raises ``NotSeen`` if nobody can tell who uses it."""
-    numbers = tiers.deployments(fs, layout, finished=True)
-    seen = processes.uses(layout.deployments)
-    newest = history.newest(fs, layout)
+    numbers = tiers.deployments(target, finished=True)
+    seen = processes.uses(target.deployments)
+    newest = history.newest(target)
     way_back = None if newest is None else newest.past.way_back
     needs = Needs(
-        shown=_shown(fs, layout, numbers),
+        shown=_shown(target, numbers),
         way_back=None if way_back is None else way_back.deployment,
         used=seen.by_number,
-        built=frozenset(numbering.under_way(fs, layout)),
+        built=frozenset(numbering.under_way(target)),
         foreign={
-            number: user_name(fs.entry(path).uid)
+            number: user_name(target.fs.entry(path).uid)
             for number in numbers
-            if not tree.is_own(path := _directory(layout, number))
+            if not tree.is_own(path := _directory(target, number))
         },
     )
-    ages = times.ages(fs, layout, numbers, policy, now.seconds)
+    ages = times.ages(target, numbers, policy, now.seconds)
     judged = Pruned(tuple(retention.judge(ages, needs, policy)), seen, assumed=now.assumed)
     if seen.blind and _going(judged) and not policy.unseen:
         raise NotSeen(seen.blind, _going(judged), policy)
     return judged
 
 
-def _shown(fs: FileSystem, layout: Layout, numbers: Iterable[int]) -> dict[int, str]:
+def _shown(target: Target, numbers: Iterable[int]) -> dict[int, str]:
     """Return which of the deployments a link of the infrastructure leads to, however spelled.
 
     Raises ``InvalidLink`` where a color or a tier is damaged: nobody knows what it showed.
     """
-    interrupted = intent.read(fs, layout)
+    interrupted = intent.read(target)
     if interrupted is None:
-        observe(fs, layout)
+        observe(target)
     else:
-        observe_for(fs, layout, interrupted.after)
-    inside = {fs.entry(_directory(layout, number)).inode: number for number in numbers}
+        observe_for(target, interrupted.after)
+    inside = {target.fs.entry(_directory(target, number)).inode: number for number in numbers}
     found: dict[int, str] = {}
     if interrupted is not None:
         found.update(dict.fromkeys(interrupted.deployments, "an interrupted change"))
-    for name in fs.names(layout.infrastructure):
-        path = layout.within(name)
-        if fs.entry(path).kind is Kind.LINK:
-            number = _behind(fs, path, inside, must_be_seen=tiers.is_tier_name(name))
+    for name in target.fs.names(target.infrastructure):
+        path = target.within(name)
+        if target.fs.entry(path).kind is Kind.LINK:
+            number = _behind(target.fs, path, inside, must_be_seen=tiers.is_tier_name(name))
             if number is not None:
                 found[number] = name
     return found

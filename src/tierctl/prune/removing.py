@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from tierctl.deploy import numbering, tree
+from tierctl.deploy import numbering
 from tierctl.errors import TierctlError, cause_of
-from tierctl.filesystem import FileSystem, exists
-from tierctl.layout import Layout, is_deployment_number
+from tierctl.fs import tree
+from tierctl.fs.protocol import exists
 from tierctl.prune import processes
+from tierctl.rotation.names import is_deployment_number
+from tierctl.target.target import Target
 
 
 class Left(NamedTuple):
@@ -50,10 +52,10 @@ class Remover:
             return error
         return None
 
-    def retire_unfinished(self, fs: FileSystem, layout: Layout) -> None:
+    def retire_unfinished(self, target: Target) -> None:
         """Take the names from what the caller's interrupted builds left; see ``numbering``."""
         try:
-            for going in numbering.retire_unfinished(fs, layout).values():
+            for going in numbering.retire_unfinished(target).values():
                 self._retired += going
         except OSError as error:
             self.errors.append(error)
@@ -95,10 +97,10 @@ def in_use(trees: list[str]) -> tuple[Left, ...]:
     return tuple(Left(path, users.get(path, "")) for path in trees)
 
 
-def retired(fs: FileSystem, layout: Layout) -> Iterator[str]:
+def retired(target: Target) -> Iterator[str]:
     """Yield the deployments and cached packages that have lost their names and are not gone yet."""
-    for directory in (layout.deployments, layout.cache):
-        for name in fs.names(directory) if exists(fs, directory) else []:
-            is_one = directory == layout.cache or is_deployment_number(tree.name_before(name))
+    for directory in (target.deployments, target.cache):
+        for name in target.fs.names(directory) if exists(target.fs, directory) else []:
+            is_one = directory == target.cache or is_deployment_number(tree.name_before(name))
             if tree.is_going(name) and is_one:
                 yield f"{directory}/{name}"

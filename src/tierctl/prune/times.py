@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from tierctl import history, record
-from tierctl.filesystem import FileSystem
-from tierctl.layout import DEPLOYMENTS, Layout
+from tierctl.journal import history
 from tierctl.prune import ages as judging
 from tierctl.prune.ages import Shown
 from tierctl.prune.retention import DAY_S, Policy
+from tierctl.rotation.names import DEPLOYMENTS
+from tierctl.target import record
+from tierctl.target.target import Target
 
 # So many changes in a row with an old time are old: no host with a wrong clock made all of them.
 _MOST_WRONG = 1000
@@ -49,27 +50,25 @@ def _date(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
 
 
-def ages(
-    fs: FileSystem, layout: Layout, numbers: Iterable[int], policy: Policy, now: float
-) -> dict[int, float]:
+def ages(target: Target, numbers: Iterable[int], policy: Policy, now: float) -> dict[int, float]:
     """Return by number for how many seconds nobody has built or shown a deployment until ``now``.
 
     Of events only as many are read as it takes to tell what is young.
     """
-    built = {number: list(_built(fs, layout, number)) for number in numbers}
+    built = {number: list(_built(target, number)) for number in numbers}
     try:
-        last_written = fs.entry(layout.history).modified
+        last_written = target.fs.entry(target.history).modified
     except FileNotFoundError:
         last_written = None
     young = now - policy.days * DAY_S
-    return judging.ages(now, built, _shown(fs, layout, young), last_written)
+    return judging.ages(now, built, _shown(target, young), last_written)
 
 
-def _shown(fs: FileSystem, layout: Layout, young: float) -> list[Shown]:
+def _shown(target: Target, young: float) -> list[Shown]:
     """Return the events that may count, the oldest first."""
     found: list[Shown] = []
     old_in_a_row = 0
-    for event in history.newest_first(fs, layout):
+    for event in history.newest_first(target):
         found.append(Shown(_seconds(event.time), event.deployments))
         is_old = found[-1].time is not None and found[-1].time < young
         old_in_a_row = old_in_a_row + 1 if is_old else 0
@@ -78,11 +77,11 @@ def _shown(fs: FileSystem, layout: Layout, young: float) -> list[Shown]:
     return found[::-1]
 
 
-def _built(fs: FileSystem, layout: Layout, number: int) -> Iterator[float | None]:
+def _built(target: Target, number: int) -> Iterator[float | None]:
     """Yield when a deployment was finished, by the filesystem's clock and by that of its host."""
     directory = f"{DEPLOYMENTS}/{number}"
-    yield fs.entry(layout.deployment_record(directory)).modified
-    yield _seconds(record.read(fs, layout, directory).get("time"))
+    yield target.fs.entry(target.deployment_record(directory)).modified
+    yield _seconds(record.read(target, directory).get("time"))
 
 
 def _seconds(text: object) -> float | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from os import path as paths
 
-from tierctl import mounts
-from tierctl.mounts import Shown
+from tierctl.fs import mounts
+from tierctl.fs.mounts import Shown
 
 _OWN = "/proc/self/mountinfo"
 

@@ -10,7 +10,7 @@ from enum import Enum
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from tierctl.filesystem import Entry, FileSystem, read
+from tierctl.fs.protocol import Entry, FileSystem, read
 
 T = TypeVar("T")
 

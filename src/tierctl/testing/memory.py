@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 
-from tierctl.filesystem import Entry, ExchangeUnsupported, Kind, LockTimeout
+from tierctl.fs.protocol import Entry, ExchangeUnsupported, Kind, LockTimeout
 
 _MOST_LINKS = 40
 

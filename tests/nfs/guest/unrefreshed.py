@@ -3,7 +3,7 @@
 import sys
 
 from tierctl.__main__ import run
-from tierctl.osfilesystem import OsFileSystem
+from tierctl.fs.local import OsFileSystem
 
 
 def _nothing(*_: object, **__: object) -> None:

@@ -1,0 +1,1 @@
+"""What commands share: options, values, words, and what is printed."""

@@ -1,0 +1,1 @@
+"""The engine: a process of its own that solves, fetches and installs packages."""

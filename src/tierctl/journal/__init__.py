@@ -1,0 +1,1 @@
+"""What has happened in a target, what is under way, and the lock on it."""

@@ -1,0 +1,1 @@
+"""What a target is and holds, found out without changing it."""

@@ -1,0 +1,1 @@
+"""One target on disk: its paths, who is believed there, what its links say."""
