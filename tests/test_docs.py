@@ -9,6 +9,7 @@ from pkgutil import walk_packages
 
 import pytest
 
+import house
 import picture
 import tierctl
 from program import Program, installed
@@ -170,6 +171,11 @@ def test_every_error_code_is_documented() -> None:
 def kinds(kind: type[TierctlError]) -> list[type[TierctlError]]:
     """Return a class of errors and all that are derived from it."""
     return [kind, *(below for derived in kind.__subclasses__() for below in kinds(derived))]
+
+
+def test_the_picture_of_the_house_shows_the_rooms_that_there_are() -> None:
+    """Else: python tests/house.py > docs/house.svg."""
+    assert (ROOT / "docs/house.svg").read_text() == house.draw()
 
 
 def test_the_picture_shows_what_status_shows(tmp_path: Path) -> None:
