@@ -1,5 +1,7 @@
 """The project's sessions: ``nox`` runs the default ones, ``nox -s NAME`` one of them."""
 
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import nox
@@ -10,6 +12,17 @@ nox.options.reuse_venv = "yes"
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
+
+
+def is_there(version: str) -> bool:
+    """Say whether a Python can be started: what pyenv has but does not offer cannot."""
+    with suppress(OSError):
+        asked = [f"python{version}", "-V"]
+        return subprocess.run(asked, capture_output=True).returncode == 0  # noqa: S603 (of ours)
+    return False
+
+
+THERE = [version for version in PYTHONS if is_there(version)] or PYTHONS
 TEST = nox.project.dependency_groups(PYPROJECT, "test")
 # A module stays in one process: what it sets up is set up once.
 PYTEST = ["pytest", "-q", "--numprocesses=auto", "--dist=loadscope"]
@@ -20,20 +33,21 @@ DEPLOY = PYPROJECT["project"]["optional-dependencies"]["deploy"]
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests on each Python: on the oldest with the oldest dependencies that are declared.
+    """Run the tests on each Python.
 
-    And on the newest against the wheel, as users install it.
+    On the newest that is there against the wheel, as users install it, and with the tests of the
+    system; on another oldest one with the oldest dependencies that are declared.
     """
-    if session.python == PYTHONS[0]:
-        declared = [*PYPROJECT["project"]["dependencies"], *TEST, *DEPLOY]
-        session.install("-e", ".", *(wanted.replace(">=", "==") for wanted in declared))
-    elif session.python == PYTHONS[-1]:
+    newest = session.python == THERE[-1]
+    if newest:
         install_wheel(session)
         session.install(*TEST, *DEPLOY)
+    elif session.python == PYTHONS[0]:
+        declared = [*PYPROJECT["project"]["dependencies"], *TEST, *DEPLOY]
+        session.install("-e", ".", *(wanted.replace(">=", "==") for wanted in declared))
     else:
         session.install("-e", ".", *TEST, *DEPLOY)
-    without = [] if session.python == PYTHONS[-1] else WITHOUT_SYSTEM_TESTS
-    session.run(*PYTEST, *without, *session.posargs)
+    session.run(*PYTEST, *([] if newest else WITHOUT_SYSTEM_TESTS), *session.posargs)
 
 
 @nox.session
