@@ -187,9 +187,10 @@ def _perform(
     steps = _switch_or_go_back(target, event, before, no_room, lock)
     make_durable(target, event, no_room)
     dispensable = request.may_go_unrecorded(steps)
-    record(target, event, reporter, lock, dispensable=dispensable, at=end)
+    is_noted = no_room is None
+    record(target, event, reporter, lock, dispensable=dispensable, is_noted=is_noted, at=end)
     reporter.done(Outcome(before, event.after, steps, event))
-    if no_room is None:
+    if is_noted:
         clear_intent(target, reporter)
 
 

@@ -75,9 +75,12 @@ def record(
     lock: HeldLock,
     *,
     dispensable: bool,
+    is_noted: bool = True,
     at: End | None = None,
 ) -> None:
     """Append the event; if it is dispensable, a full disk makes that a warning.
+
+    So does any error if the change ``is_noted`` nowhere: typed again, it would be another one.
 
     Raises ``LockLost``: who has got the lock has found the intent, and recorded the event.
     """
@@ -85,7 +88,7 @@ def record(
         lock.require()
         history.append(target, event, at)
     except OSError as error:
-        if not (dispensable and error.errno in FULL):
+        if is_noted and not (dispensable and error.errno in FULL):
             raise unfinished(event.kind, "done, not yet in history", error) from error
         reporter.warn(f"this {event.kind} is not in history: {cause_of(error)}")
 
