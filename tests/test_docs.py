@@ -31,6 +31,7 @@ VARYING = [
     (r"\S+( and the group \S+)? may change", "SOMEBODY may change"),
     (r"filesystem: \S+, mounted", "filesystem: TYPE, mounted"),
     (r"\(\d+ B\)", "(SIZE)"),
+    (r"channels: \[\S+\]", "channels: [CHANNEL]"),
     (r" +", " "),
     (r"\t", " "),
 ]
@@ -74,11 +75,16 @@ def prepare(directory: Path) -> None:
     write_package(channel, "libblas", "3.9", {"lib/blas": "blas"}, subdir=NOARCH)
     write_package(channel, "numpy", "2.1", {"numpy": "2"}, depends=["libblas"], subdir=NOARCH)
     write_package(channel, "numpy", "3.0", {"numpy": "3"}, depends=["libblas"], subdir=NOARCH)
-    environments = directory / "definitions" / "environments"
-    environments.mkdir(parents=True)
-    (environments / "python.yaml").write_text(
+    definitions = directory / "definitions"
+    for name in ("environments", "tier/bin"):
+        (definitions / name).mkdir(parents=True)
+    (definitions / "tierctl.toml").write_text(f'target = "{directory}/lab"\n')
+    (definitions / "environments" / "python.yaml").write_text(
         f"channels: [{channel.as_uri()}]\ndependencies: [numpy=2]\n"
     )
+    plot = definitions / "tier" / "bin" / "plot"
+    plot.write_text('#!/bin/sh\nexec python -m lab.plot "$@"\n')
+    plot.chmod(0o755)
 
 
 def steady(text: str) -> str:
