@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 from tierctl.deploy.engine.failures import Incomplete
 from tierctl.fs.tree import Held
+from tierctl.rotation.names import PACKAGE_RECORDS
 from tierctl.text import shown
 
-_RECORDS = "conda-meta"
 _TO_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -24,8 +24,8 @@ def sha256s(held: Held, prefixes: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for environment, prefix in prefixes.items():
         problems: dict[str, str] = {}
-        for name in _names(f"{held.place}/{prefix}/{_RECORDS}"):
-            path = f"{prefix}/{_RECORDS}/{name}"
+        for name in _names(f"{held.place}/{prefix}/{PACKAGE_RECORDS}"):
+            path = f"{prefix}/{PACKAGE_RECORDS}/{name}"
             with open(os.open(f"{held.place}/{path}", _TO_READ), "rb") as file:
                 text = file.read()
             found[path] = hashlib.sha256(text).hexdigest()

@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 from tierctl.deploy.definitions import files
 from tierctl.fs import sealing
 from tierctl.fs.tree import Held
+from tierctl.rotation.names import PACKAGE_RECORDS
 from tierctl.text import shown
 
 _OF_PACKAGES = "etc/conda/env_vars.d"
-_RECORDS = "conda-meta"
-_STATE = f"{_RECORDS}/state"
+_STATE = f"{PACKAGE_RECORDS}/state"
 # What conda writes as the value of a variable that is not to be set.
 _UNSET = "***unset***"
 
@@ -160,13 +160,13 @@ class _Reader:
         # Whether the environment is whole is looked at later.
         owners: dict[str, str] = {}
         with suppress(OSError):
-            for record in self._names(_RECORDS):
+            for record in self._names(PACKAGE_RECORDS):
                 with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
                     owners |= self._brought(record)
         return owners
 
     def _brought(self, record: str) -> dict[str, str]:
-        with self._opened(f"{_RECORDS}/{record}") as opened:
+        with self._opened(f"{PACKAGE_RECORDS}/{record}") as opened:
             package = json.load(opened)
         owner = f"package {package['name']} {package['version']}"
         return {file: owner for file in package["files"] if file.startswith(_OF_PACKAGES)}

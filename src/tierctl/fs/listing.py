@@ -134,16 +134,18 @@ def with_sha256s(top: str, tree: Tree, known: Mapping[str, str]) -> Whole:
     ``known`` has them by path below the top. Raises ``OSError`` where a file cannot be read.
     """
     found = dict(known)
-    for path, sha256 in sha256s(top, [path for path in _files(tree) if path not in known]):
+    unknown = [path for path, entry in flat(tree).items() if entry.is_file and path not in known]
+    for path, sha256 in sha256s(top, unknown):
         if isinstance(sha256, OSError):
             raise sha256
         found[path] = sha256
     return Whole(tree, found)
 
 
-def _files(tree: Tree) -> Iterator[str]:
+def flat(tree: Tree) -> dict[str, Entry]:
+    """Return all in a tree but its directories, by path below the top."""
+    found: dict[str, Entry] = {}
     for path, directory in tree.items():
         above = f"{path}/" if path else ""
-        for name, entry in directory.names.items():
-            if entry.is_file:
-                yield above + name
+        found |= {above + name: entry for name, entry in directory.names.items()}
+    return found

@@ -194,11 +194,7 @@ def _compared(
 
 def _flat(tree: Tree) -> _Flat:
     """Return all names of a tree by their path, directories too."""
-    flat: _Flat = {}
-    for path, directory in tree.items():
-        flat[path] = Entry(directory.mode)
-        flat |= {paths.join(path, name): entry for name, entry in directory.names.items()}
-    return flat
+    return {path: Entry(directory.mode) for path, directory in tree.items()} | listing.flat(tree)
 
 
 def _is_within(path: str, directories: set[str]) -> bool:

@@ -20,6 +20,8 @@ PRIVATE = ("dev", "test")
 PROFILE = "etc/profile.sh"
 # In a deployment: one conda environment for each definition.
 ENVIRONMENTS = "conda/envs"
+# In an environment: what its engine notes of each package that it has linked.
+PACKAGE_RECORDS = "conda-meta"
 # What a deployment says of itself; in there its record, and the list of all that it consists of.
 META = "meta"
 RECORD = "deployment.json"

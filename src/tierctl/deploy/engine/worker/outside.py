@@ -14,12 +14,13 @@ from os import path as paths
 from typing import NamedTuple
 
 from tierctl.deploy.engine.worker.members import FILES, PATHS, Contents, Kind, Kinds, kinds_in
+from tierctl.rotation.names import PACKAGE_RECORDS
 from tierctl.text import shown
 
 # Where wheels are unpacked before they are moved into their environment.
 STAGE = ".tierctl-wheels"
 # What the engine writes itself: its records, and what two packages bring.
-_OF_THE_ENGINE = ("conda-meta", "__clobbers__", STAGE)
+_OF_THE_ENGINE = (PACKAGE_RECORDS, "__clobbers__", STAGE)
 _IN_WORDS = {Kind.FILE: "a file", Kind.LINK: "a symlink", Kind.DIRECTORY: "a directory"}
 _MISSING = "it is not there"
 _BYTECODE = "__pycache__"

@@ -55,6 +55,7 @@ class _Server:
 
     def __init__(self) -> None:
         self._is_set = False
+        self._cache = ""
         self.scratch = ""  # where its temporary files are, if it has an own place for them
         self._solved: Environments = {}
         self._looked: Looked | None = None
@@ -75,9 +76,9 @@ class _Server:
                 answer = {"failed": {"engine": text_of(error)}}
             _write(answer)
             if "packages" in answer:
-                self._look_ahead(line)
+                self._look_ahead()
 
-    def _look_ahead(self, asked: bytes) -> None:
+    def _look_ahead(self) -> None:
         """Look for what was solved in the cache, where an install begins with that.
 
         Nobody asks for a while: what the tier shows is looked at, and the room that there is.
@@ -85,7 +86,7 @@ class _Server:
         from tierctl.deploy.engine.worker import fetching
 
         with suppress(Exception):  # as it fails again when it is asked for
-            self._looked = fetching.look_at_all(self._solved, json.loads(asked)["cache"])
+            self._looked = fetching.look_at_all(self._solved, self._cache)
 
     def _answer(self, asked: dict[str, Any]) -> Answer:
         if not self._is_set:
@@ -139,6 +140,7 @@ class _Server:
 
         That is: where it writes, who may share what it makes, whom it may ask.
         """
+        self._cache = asked["cache"]
         if asked["confined"]:
             self.scratch = tree.move_scratch()
             also = filter(paths.isdir, [paths.realpath(_SEMAPHORES)])  # an admin may have moved it

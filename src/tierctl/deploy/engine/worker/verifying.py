@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tierctl.deploy.engine.worker.members import Contents
 from tierctl.deploy.engine.worker.wheels import listed
-from tierctl.fs import sealing, tree
+from tierctl.fs import listing, sealing, tree
 from tierctl.fs.listing import Entry, Tree
+from tierctl.rotation.names import PACKAGE_RECORDS
 from tierctl.target.packages import normal_name
 from tierctl.text import shown
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from tierctl.deploy.engine.worker.installing import Linked
 
 _DIST_INFO = re.compile(r"lib/python[^/]*/site-packages/([^/]+)\.dist-info")
-# Where the engine says of each package what it has linked.
-_RECORDS = "conda-meta"
 # What conda would run in an environment when it links a package.
 _LINK_SCRIPT = re.compile(r"\..+-(?:pre|post)-link\.sh")
 
@@ -71,7 +70,7 @@ def verify(asked: dict[str, Any], linked: Mapping[str, Linked], environments: Tr
     verified = Verified({}, [], {}, {})
     for name, prefix in asked["prefixes"].items():
         tree = _below(environments, name)
-        environment = _Environment(prefix, tree, _flat(tree))
+        environment = _Environment(prefix, tree, listing.flat(tree))
         wheels = sorted(_dist_infos(tree, asked["wheels"][name]))
         of_wheels, wrong = _files_of_wheels(prefix, wheels)
         several = Files(dict.fromkeys(linked[name].owners)) | of_wheels
@@ -92,7 +91,7 @@ def verify(asked: dict[str, Any], linked: Mapping[str, Linked], environments: Tr
 
 
 def _count_records(environment: Tree) -> int:
-    names = environment[_RECORDS].names if _RECORDS in environment else ()
+    names = environment[PACKAGE_RECORDS].names if PACKAGE_RECORDS in environment else ()
     return sum(name.endswith(".json") for name in names)
 
 
@@ -103,15 +102,6 @@ def _below(environments: Tree, name: str) -> Tree:
         for path, directory in environments.items()
         if path == name or path.startswith(f"{name}/")
     }
-
-
-def _flat(tree: Tree) -> dict[str, Entry]:
-    """Return all in a tree but its directories, by path."""
-    flat: dict[str, Entry] = {}
-    for path, directory in tree.items():
-        above = f"{path}/" if path else ""
-        flat |= {above + name: entry for name, entry in directory.names.items()}
-    return flat
 
 
 def _wrong_package(
