@@ -126,7 +126,8 @@ def linked_otherwise(
 
 def _unlike(contents: Contents, listed: Sequence[str], there: Kinds) -> Iterator[Wrong]:
     """Yield the members that are missing from what there is, or of another kind."""
-    if not contents.links and there[Kind.FILE].issuperset(listed):
+    kinds = {entry["path_type"] for entry in contents.listed}
+    if kinds == {Kind.FILE.value} and there[Kind.FILE].issuperset(listed):
         return  # as nearly always
     for path, entry in zip(listed, contents.listed, strict=True):
         kind = Kind(entry["path_type"])
