@@ -166,6 +166,7 @@ def test_modules_are_not_linked_where_a_python_has_them_outside(
         Hostile("p", {"a": EVIL}, {"x": "../innocent-1-0/share"}, [("x/innocent", "hardlink")]),
         Hostile("p", {"a": EVIL}, listed=[("missing", "hardlink")]),
         Hostile("p", {"a": EVIL}, listed=[("a", "softlink")]),
+        Hostile("p", {"a": EVIL, "b": EVIL}, listed=[("a", "directory")], unlisted=["a"]),
     ],
 )
 def test_what_is_listed_is_in_the_archive_as_it_is_listed(
