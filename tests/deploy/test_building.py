@@ -411,6 +411,23 @@ class TestVerifying:
         with pytest.raises(Incomplete, match="share/base has 1 bytes instead of 4"):
             verify(started, prefix)
 
+    def test_of_a_file_that_two_packages_bring_that_of_the_later_one_is_verified(
+        self, layout: Layout, repository: Path, tmp_path: Path
+    ) -> None:
+        files = {"bin/hello": "#!/bin/sh\necho hello\n", "share/base": "greeting"}
+        write_package(repository.parent / "channel", "hello", "1.0", files, depends=["base"])
+        prefix = str(tmp_path / "41" / "conda" / "envs" / "tools")
+        Path(prefix).parent.mkdir(parents=True)
+        (tmp_path / "41" / "meta").mkdir()
+        with client.started(layout.cache) as running:
+            prepared(repository, running)
+            running.install({"tools": prefix}, {})
+            verify(running, prefix)
+            os.unlink(f"{prefix}/share/base")
+            Path(prefix, "share/base").write_text("g")
+            with pytest.raises(Incomplete, match="share/base has 1 bytes instead of 8"):
+                verify(running, prefix)
+
     def test_what_cannot_be_sealed_is_named(self, started: Engine, prefix: str) -> None:
         top = Path(prefix).parents[2]
         (top / "conda").rename(top / "mamba")

@@ -18,6 +18,7 @@ from tierctl.target.packages import normal_name
 from tierctl.text import shown
 
 if TYPE_CHECKING:
+    from tierctl.deploy.engine.worker.clashes import Owners
     from tierctl.deploy.engine.worker.installing import Linked
 
 _DIST_INFO = re.compile(r"lib/python[^/]*/site-packages/([^/]+)\.dist-info")
@@ -73,11 +74,11 @@ def verify(asked: dict[str, Any], linked: Mapping[str, Linked], environments: Tr
         environment = _Environment(prefix, tree, listing.flat(tree))
         wheels = sorted(_dist_infos(tree, asked["wheels"][name]))
         of_wheels, wrong = _files_of_wheels(prefix, wheels)
-        several = Files(dict.fromkeys(linked[name].owners)) | of_wheels
-        wrong += _wrong_files(environment, several)
+        wrong += _wrong_files(environment, of_wheels)
+        owners = linked[name].owners
         sha256s: dict[str, str] = {}
         for contents in linked[name].contents:
-            problems = list(_wrong_package(environment, contents, several, sha256s))
+            problems = list(_wrong_package(environment, contents, of_wheels, owners, sha256s))
             wrong += problems
             verified.damaged.extend([paths.basename(contents.place)] if problems else [])
         there, wanted = _count_records(tree) + len(wheels), asked["counts"][name]
@@ -107,15 +108,16 @@ def _below(environments: Tree, name: str) -> Tree:
 def _wrong_package(
     environment: _Environment,
     contents: Contents,
-    several: Container[str],
+    of_wheels: Container[str],
+    owners: Owners,
     sha256s: dict[str, str],
 ) -> Iterator[str]:
-    """Say what is wrong with the files of a package, but for those that ``several`` bring.
+    """Say what is wrong with the files of a package, but for those that others have replaced.
 
-    What it tells of the others is added to ``sha256s``.
+    What it tells of those that it alone brings is added to ``sha256s``.
     """
     for path, entry in zip(contents.targets, contents.listed, strict=True):
-        if path in several:
+        if path in of_wheels or (path in owners and owners[path][-1] != contents.package):
             continue
         placeholder = entry.get("prefix_placeholder")
         wanted = entry.get("size_in_bytes")
@@ -127,8 +129,8 @@ def _wrong_package(
         if placeholder:
             if _holds(f"{environment.prefix}/{path}", str(placeholder).encode()):
                 yield f"{shown(path)} was not told where it is"
-        elif found is not None and found.is_file and (sha256 := entry.get("sha256")):
-            sha256s[path] = sha256
+        elif found is not None and found.is_file and path not in owners and entry.get("sha256"):
+            sha256s[path] = entry["sha256"]
     yield from _wrong_files(environment, dict.fromkeys(contents.commands))
 
 
