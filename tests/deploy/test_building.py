@@ -16,6 +16,7 @@ from pytest_mock import MockerFixture
 
 import archives
 from archives import PLACEHOLDER
+from hostile import Hostile
 from targets import make_deployment, make_target
 from tierctl.demo.channel import SUBDIR, write_package
 from tierctl.deploy import build, definitions, numbering, records
@@ -427,6 +428,34 @@ class TestVerifying:
             Path(prefix, "share/base").write_text("g")
             with pytest.raises(Incomplete, match="share/base has 1 bytes instead of 8"):
                 verify(running, prefix)
+
+    def test_a_command_that_the_engine_has_made_and_that_is_cut_is_named(
+        self, layout: Layout, repository: Path, tmp_path: Path
+    ) -> None:
+        channel = repository.parent / "channel"
+        version = {"version": "3.12.0"}
+        python = Hostile("python", {"bin/python": b"#!/bin/sh\n"}, index=version, record=version)
+        python.write(channel)
+        points = {"type": "python", "entry_points": ["go = x:main"]}
+        entry_points = {"noarch": points, "package_metadata_version": 1}
+        any_python = {"noarch": "python", "version": "2.0"}
+        files = {"site-packages/x.py": b"x = 1\n"}
+        depends = ["python", "base"]
+        Hostile(
+            "hello", files, index=any_python, record=any_python, link=entry_points, depends=depends
+        ).write(channel)
+        prefix = str(tmp_path / "41" / "conda" / "envs" / "tools")
+        Path(prefix).parent.mkdir(parents=True)
+        (tmp_path / "41" / "meta").mkdir()
+        held = (*HELD, Package("python", "1", channel="c"))
+        with client.started(layout.cache) as running:
+            prepared(repository, running)
+            running.install({"tools": prefix}, {})
+            verify(running, prefix, held)
+            os.chmod(f"{prefix}/bin/go", 0o755)
+            os.truncate(f"{prefix}/bin/go", 3)
+            with pytest.raises(Incomplete, match="bin/go has 3 bytes instead of"):
+                verify(running, prefix, held)
 
     def test_what_cannot_be_sealed_is_named(self, started: Engine, prefix: str) -> None:
         top = Path(prefix).parents[2]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import suppress
 from mmap import PROT_READ, mmap
 from os import path as paths
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -116,11 +118,12 @@ def _wrong_package(
 
     What it tells of those that it alone brings is added to ``sha256s``.
     """
+    noted = _sizes_noted(environment, contents)
     for path, entry in zip(contents.targets, contents.listed, strict=True):
         if path in of_wheels or (path in owners and owners[path][-1] != contents.package):
             continue
         placeholder = entry.get("prefix_placeholder")
-        wanted = entry.get("size_in_bytes")
+        wanted = entry.get("size_in_bytes", noted.get(path))
         if placeholder and entry.get("file_mode") == "text":  # what stands for the prefix is longer
             wanted = None
         found = environment.flat.get(path)
@@ -131,7 +134,23 @@ def _wrong_package(
                 yield f"{shown(path)} was not told where it is"
         elif found is not None and found.is_file and path not in owners and entry.get("sha256"):
             sha256s[path] = entry["sha256"]
-    yield from _wrong_files(environment, dict.fromkeys(contents.commands))
+    made = {path: noted.get(path) for path in contents.commands if path not in of_wheels}
+    yield from _wrong_files(environment, made)
+
+
+def _sizes_noted(environment: _Environment, contents: Contents) -> dict[str, int]:
+    """Return the sizes that the engine has noted, of a package that does not tell all of them.
+
+    It tells none of the commands that the engine makes, and older ones none of any file.
+    """
+    if not contents.commands and all("size_in_bytes" in entry for entry in contents.listed):
+        return {}
+    record = f"{environment.prefix}/{PACKAGE_RECORDS}/{paths.basename(contents.place)}.json"
+    with suppress(OSError, ValueError, LookupError, TypeError):  # told by whoever reads all
+        with open(record, "rb") as file:
+            noted = json.load(file)["paths_data"]["paths"]
+        return {each["_path"]: each["size_in_bytes"] for each in noted if "size_in_bytes" in each}
+    return {}
 
 
 def _holds(path: str, text: bytes) -> bool:
