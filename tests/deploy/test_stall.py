@@ -273,3 +273,19 @@ def test_who_waits_for_another_deploy_that_fetches_does_not_give_up(tmp_path: Pa
         assert waiting.poll() is None
     _, said = waiting.communicate(timeout=60)
     assert 0 == waiting.returncode, said
+
+
+def test_who_has_waited_for_a_lock_has_the_whole_limit_again(tmp_path: Path) -> None:
+    """What takes the lock then may sleep for a moment before it does anything."""
+    takes = f"import fcntl, time; fcntl.flock(open({str(tmp_path / 'lock')!r}), 2); time.sleep(0.7)"
+    told: list[stall.Stalled] = []
+    with open(tmp_path / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with (
+            subprocess.Popen([sys.executable, "-c", takes]) as waiting,
+            stall.watched(waiting.pid, 1, told.append),
+        ):
+            time.sleep(2)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            waiting.wait()
+    assert [] == told

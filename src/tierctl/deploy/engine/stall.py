@@ -71,10 +71,10 @@ def _watch(
         now = _signs(pid)
         moved += sum(count - last.moved.get(each, 0) for each, count in now.moved.items())
         last = now
-        waited = time.monotonic() - since
-        if moved > _BYTES or now.computed - marked.computed > limit * _OF_A_PROCESSOR:
+        works = moved > _BYTES or now.computed - marked.computed > limit * _OF_A_PROCESSOR
+        if works or _waits_for_a_lock(pid):  # after which it has the whole limit again
             since, marked, moved = time.monotonic(), now, 0
-        elif waited > limit and not _waits_for_a_lock(pid):
+        elif time.monotonic() - since > limit:
             give_up(Stalled(limit, _waiting_for(pid)))
             return
 
